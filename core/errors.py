@@ -1,0 +1,23 @@
+"""Errors that speak to the user: one clear line that says what is wrong and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class FourfoldError(Exception):
+    """A mistake the user can mend. The command line prints its one line and exits with code 2."""
+
+
+class Unsupported(FourfoldError):
+    """Something this family or space cannot do, such as the likelihood of a GAN."""
+
+
+def did_you_mean(name: str, choices: Iterable[str]) -> str:
+    """The end of an error's line: the closest of `choices` to `name`, or all of them when none is close."""
+    known = sorted(choices)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"known: {', '.join(known)}" if known else "none are known"
