@@ -4,37 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from core.errors import FourfoldError, Unsupported
-from core.space import Batch, Loss
-
-
-@dataclass(frozen=True, kw_only=True)
-class SampleSettings:
-    """How to draw samples. None leaves a setting at the family's default; a family refuses what it cannot honour.
-
-    Attributes:
-        num_steps: network evaluations' schedule length (diffusion), >= 1.
-        solver: "euler", "heun", "dpmpp_2m" or "ancestral" (continuous diffusion).
-        guidance_scale: classifier-free guidance, >= 0; 1 is none (diffusion, autoregressive).
-        guidance_interval: noise levels (sigma_low, sigma_high) in which guidance acts (diffusion).
-        temperature: > 0; divides logits, or scales latent noise.
-        top_k, top_p, min_p: truncations of the next-token distribution.
-    """
-
-    num_steps: int | None = None
-    solver: str | None = None
-    guidance_scale: float | None = None
-    guidance_interval: tuple[float, float] | None = None
-    temperature: float | None = None
-    top_k: int | None = None
-    top_p: float | None = None
-    min_p: float | None = None
+from core.recipe import SampleSettings
+from core.space import Batch, ConditionSpec, Loss, SequenceCondition
 
 
 class Family(nn.Module, ABC):
@@ -45,8 +22,8 @@ class Family(nn.Module, ABC):
     """
 
     players: ClassVar[tuple[str, ...]] = ("model",)
-    options: ClassVar[frozenset[str]] = frozenset()  # the SampleSettings this family honours
-    likelihood: ClassVar[str] = "none"  # what `bound` returns: "exact", "bound", "estimate" or "none"
+    options: frozenset[str] = frozenset()  # the SampleSettings this family honours
+    likelihood: str = "none"  # what `bound` returns: "exact", "bound", "estimate" or "none"
 
     def active(self, progress: float) -> tuple[str, ...]:
         """Who steps, in order, when `progress` in [0, 1) of training is done."""
@@ -92,3 +69,23 @@ class Family(nn.Module, ABC):
             if value is not None and name not in self.options:
                 takes = ", ".join(sorted(self.options)) or "none"
                 raise FourfoldError(f"{name} does not apply to a {type(self).__name__}; it takes: {takes}")
+
+
+def truncations(settings: SampleSettings) -> dict[str, Any]:
+    """The settings that `core.samplers.tokens.truncate` takes."""
+    return {
+        "temperature": 1.0 if settings.temperature is None else settings.temperature,
+        "top_k": settings.top_k,
+        "top_p": settings.top_p,
+        "min_p": settings.min_p,
+    }
+
+
+def condition_drop(n: int, share: float, device: torch.device) -> Tensor | None:
+    """Which of `n` training examples hide their condition, bool `[n]`; None hides nobody's."""
+    return torch.rand(n, device=device) < share if share > 0 else None
+
+
+def has_sequence(conditions: Mapping[str, ConditionSpec]) -> bool:
+    """Whether a condition is a source sequence, which networks read by cross-attention."""
+    return any(isinstance(spec, SequenceCondition) for spec in conditions.values())

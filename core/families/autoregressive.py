@@ -1,0 +1,236 @@
+"""Autoregressive models of tokens, and of arrays through a quantiser."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from core.conditioning import Conditioner, Conditioning
+from core.errors import Unsupported
+from core.families.family import Family, SampleSettings, condition_drop, has_sequence, truncations
+from core.families.lengths import lengths
+from core.likelihood import categorical_nll
+from core.networks import ConvConfig, TransformerConfig
+from core.quantizers import FSQ, UniformBins
+from core.recipe import require
+from core.samplers.tokens import generate, truncate
+from core.space import Batch, ConditionSpec, Continuous, Discrete, Loss, Space
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnedCodes:
+    """An autoencoder whose bottleneck is finite scalar quantisation (Mentzer et al. 2309.15505)."""
+
+    network: ConvConfig
+    fsq: FSQ
+    share: float = 0.4  # of training spent on the autoencoder, before the model of its codes
+
+    def __post_init__(self) -> None:
+        require(0 < self.share < 1, "quantizer.share", self.share, "must be in (0, 1)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoregressiveConfig:
+    """A causal transformer over tokens; arrays need a `quantizer` that makes them tokens."""
+
+    model: TransformerConfig
+    quantizer: UniformBins | LearnedCodes | None = None
+    cond_width: int = 128
+    condition_dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        require(0 <= self.condition_dropout <= 1, "condition_dropout", self.condition_dropout, "must be in [0, 1]")
+
+    def build(self, space: Space, conditions: Mapping[str, ConditionSpec]) -> Family:
+        """The family for a space.
+
+        Raises:
+            FourfoldError: arrays without a quantiser, or tokens with one.
+        """
+        if isinstance(space, Discrete):
+            require(self.quantizer is None, "quantizer", self.quantizer, "tokens need none")
+            return Autoregressive(self, space, conditions)
+        require(self.quantizer is not None, "quantizer", None, "arrays need UniformBins or LearnedCodes")
+        if isinstance(self.quantizer, LearnedCodes):
+            return CodeAutoregressive(self, space, conditions)
+        return BinAutoregressive(self, space, conditions)
+
+
+class Autoregressive(Family):
+    """p(x) as the product of p(x_t | x_<t): exact likelihood, sampling with a key-value cache."""
+
+    options = frozenset({"guidance_scale", "temperature", "top_k", "top_p", "min_p"})
+    likelihood = "exact"
+
+    def __init__(
+        self, config: AutoregressiveConfig, space: Discrete, conditions: Mapping[str, ConditionSpec]
+    ) -> None:
+        super().__init__()
+        self.config, self.space = config, space
+        self.conditioner = Conditioner(conditions, config.cond_width)
+        self.network = config.model.field(
+            space, cond_width=config.cond_width if conditions else 0, causal=True, cross=has_sequence(conditions)
+        )
+
+    def logits(self, x: Tensor, cond: Conditioning, mask: Tensor | None = None) -> Tensor:
+        """Logits `[B, T, vocab]`, those at t a function of x_<t."""
+        start = torch.full_like(x[:, :1], self.space.vocab)
+        return self.network(torch.cat([start, x[:, :-1]], dim=1), cond, mask)
+
+    def forward(self, batch: Batch, player: str = "model", progress: float = 1.0) -> Loss:
+        n = len(batch)
+        cond = self.conditioner(batch.condition, n, condition_drop(n, self.config.condition_dropout, batch.x.device))
+        nll = categorical_nll(self.logits(batch.x, cond, batch.mask), batch.x, batch.mask)
+        return Loss(nll.sum() / lengths(batch).sum())
+
+    @torch.no_grad()
+    def bound(self, batch: Batch, *, generator: torch.Generator | None = None) -> Tensor:
+        """-log p(x | condition), exact."""
+        cond = self.conditioner(batch.condition, len(batch))
+        return categorical_nll(self.logits(batch.x, cond, batch.mask), batch.x, batch.mask)
+
+    @torch.no_grad()
+    def sample(
+        self,
+        n: int,
+        condition: Mapping[str, Tensor] | None = None,
+        *,
+        settings: SampleSettings = SampleSettings(),
+        generator: torch.Generator | None = None,
+        prefix: Tensor | None = None,
+    ) -> Batch:
+        """`n` samples; with `prefix` `[n, P]` they continue it, and begin with it."""
+        self.check(settings)
+        device = next(self.parameters()).device
+        prompt = torch.full((n, 1), self.space.vocab, device=device)
+        if prefix is not None:
+            prompt = torch.cat([prompt, prefix.to(device)], dim=1)
+        remaining = self.space.length + 1 - prompt.shape[1]
+        if remaining <= 0:
+            raise Unsupported(f"a prefix of {prompt.shape[1] - 1} tokens leaves no room in {self.space.length}")
+        tokens, mask = generate(
+            self._next_logits(n, condition, settings.guidance_scale, device), prompt, remaining, self.space.eos,
+            transform=lambda logits: truncate(logits, **truncations(settings)), generator=generator,
+        )
+        if prefix is not None:
+            tokens = torch.cat([prompt[:, 1:], tokens], dim=1)
+            mask = torch.cat([torch.ones_like(prompt[:, 1:], dtype=torch.bool), mask], dim=1)
+        return Batch(tokens, {}, None if self.space.eos is None else mask)
+
+    def _next_logits(
+        self, n: int, condition: Mapping[str, Tensor] | None, scale: float | None, device: torch.device
+    ) -> Any:
+        """The function `generate` asks: with guidance, the conditional and the null half share one doubled batch."""
+        guide = scale is not None and scale != 1 and condition is not None
+        if not guide:
+            cond = self.conditioner(condition, n)
+            cache = self.network.new_cache(n, self.space.length + 1, device)
+            return lambda fresh: self.network(fresh, cond, cache=cache)[:, -1]
+        doubled = {name: torch.cat([value, value]) for name, value in condition.items()}
+        drop = torch.arange(2 * n, device=device) >= n
+        cond = self.conditioner(doubled, 2 * n, drop)
+        cache = self.network.new_cache(2 * n, self.space.length + 1, device)
+
+        def next_logits(fresh: Tensor) -> Tensor:
+            with_condition, without = self.network(torch.cat([fresh, fresh]), cond, cache=cache)[:, -1].chunk(2)
+            return without + scale * (with_condition - without)
+
+        return next_logits
+
+
+class BinAutoregressive(Family):
+    """Arrays as one token a number. Exact on data of as many levels as bins, else a piecewise constant density."""
+
+    options = Autoregressive.options
+    likelihood = "exact"
+
+    def __init__(
+        self, config: AutoregressiveConfig, space: Continuous, conditions: Mapping[str, ConditionSpec]
+    ) -> None:
+        super().__init__()
+        self.space, self.bins = space, config.quantizer
+        require(space.levels in (None, self.bins.bins), "quantizer.bins", self.bins.bins,
+                f"must equal the data's levels ({space.levels})")
+        self.tokens = Autoregressive(config, self.bins.space(space), conditions)
+
+    def forward(self, batch: Batch, player: str = "model", progress: float = 1.0) -> Loss:
+        return self.tokens(self._quantized(batch))
+
+    def bound(self, batch: Batch, *, generator: torch.Generator | None = None) -> Tensor:
+        nll = self.tokens.bound(self._quantized(batch))
+        if self.space.levels is None:
+            nll = nll + self.space.dims * math.log((self.bins.high - self.bins.low) / self.bins.bins)
+        return nll
+
+    def sample(
+        self,
+        n: int,
+        condition: Mapping[str, Tensor] | None = None,
+        *,
+        settings: SampleSettings = SampleSettings(),
+        generator: torch.Generator | None = None,
+    ) -> Batch:
+        tokens = self.tokens.sample(n, condition, settings=settings, generator=generator).x
+        return Batch(self.bins.decode(tokens).view(n, *self.space.shape))
+
+    def _quantized(self, batch: Batch) -> Batch:
+        return Batch(self.bins.encode(batch.x), batch.condition)
+
+
+class CodeAutoregressive(Family):
+    """Arrays as the codes of a quantised autoencoder, trained first; then a model of the codes (VQGAN's two stages).
+
+    The autoencoder loses detail, so there is no likelihood of the data.
+    """
+
+    players = ("autoencoder", "model")
+    options = Autoregressive.options
+
+    def __init__(
+        self, config: AutoregressiveConfig, space: Continuous, conditions: Mapping[str, ConditionSpec]
+    ) -> None:
+        super().__init__()
+        self.space, self.codes = space, config.quantizer
+        fsq, network = self.codes.fsq, self.codes.network
+        self.encoder = network.downsample(space, fsq.channels)
+        self.decoder = network.upsample(fsq.channels, space)
+        self.grid = tuple(math.ceil(size / network.factor) for size in space.shape[1:])
+        self.tokens = Autoregressive(config, Discrete(length=math.prod(self.grid), vocab=fsq.codes), conditions)
+
+    def active(self, progress: float) -> tuple[str, ...]:
+        return ("autoencoder",) if progress < self.codes.share else ("model",)
+
+    def owned(self, player: str) -> Iterator[nn.Parameter]:
+        if player == "model":
+            yield from self.tokens.parameters()
+        else:
+            yield from self.encoder.parameters()
+            yield from self.decoder.parameters()
+
+    def forward(self, batch: Batch, player: str = "model", progress: float = 1.0) -> Loss:
+        if player == "model":
+            with torch.no_grad():
+                tokens = self.codes.fsq.to_tokens(self.codes.fsq.quantize(self.encoder(batch.x).float()))
+            return self.tokens(Batch(tokens, batch.condition))
+        return Loss((self.reconstruct(batch.x) - batch.x).square().mean())
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """x `[B, *shape]` through the codes and back."""
+        return self.decoder(self.codes.fsq.quantize(self.encoder(x).float())).float()
+
+    @torch.no_grad()
+    def sample(
+        self,
+        n: int,
+        condition: Mapping[str, Tensor] | None = None,
+        *,
+        settings: SampleSettings = SampleSettings(),
+        generator: torch.Generator | None = None,
+    ) -> Batch:
+        tokens = self.tokens.sample(n, condition, settings=settings, generator=generator).x
+        return Batch(self.decoder(self.codes.fsq.from_tokens(tokens, self.grid)).float())

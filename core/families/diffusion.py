@@ -1,0 +1,236 @@
+"""Diffusion: a denoiser of arrays (flow matching, EDM) or of tokens (masking)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from core.conditioning import Conditioner, Conditioning
+from core.errors import FourfoldError, Unsupported, did_you_mean
+from core.families.family import Family, SampleSettings, condition_drop, has_sequence, truncations
+from core.families.lengths import draw_lengths, length_nll, lengths
+from core.families.processes import EDM, FlowMatching, GaussianProcess, Masking, Process, training_sigmas
+from core.likelihood import categorical_nll
+from core.networks import MLPConfig, TransformerConfig, UNetConfig
+from core.networks.layers import NoiseEmbedding
+from core.recipe import require
+from core.samplers.ode import SOLVERS, Denoiser, flow_log_prob, guided
+from core.samplers.tokens import truncate
+from core.samplers.unmask import unmask
+from core.space import Batch, ConditionSpec, Continuous, Discrete, Loss, Space
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiffusionConfig:
+    """A diffusion model: the raw network and the process it undoes.
+
+    Attributes:
+        process: FlowMatching or EDM for arrays, Masking for tokens.
+        condition_dropout: share of training examples whose condition is hidden, for guidance.
+        bound_samples: draws behind each example's bound (masking).
+        likelihood_steps: steps of the flow's ODE behind each example's log-probability (arrays).
+    """
+
+    denoiser: TransformerConfig | UNetConfig | MLPConfig
+    process: FlowMatching | EDM | Masking = field(default_factory=FlowMatching)
+    cond_width: int = 128
+    condition_dropout: float = 0.1
+    bound_samples: int = 16
+    likelihood_steps: int = 64
+
+    def __post_init__(self) -> None:
+        require(0 <= self.condition_dropout <= 1, "condition_dropout", self.condition_dropout, "must be in [0, 1]")
+        require(self.bound_samples >= 1, "bound_samples", self.bound_samples, "must be at least 1")
+        require(self.likelihood_steps >= 1, "likelihood_steps", self.likelihood_steps, "must be at least 1")
+
+    def build(self, space: Space, conditions: Mapping[str, ConditionSpec]) -> Family:
+        """The family for a space: continuous or masked diffusion.
+
+        Raises:
+            FourfoldError: the process does not fit the space.
+        """
+        if isinstance(space, Discrete):
+            require(isinstance(self.process, Masking), "process", self.process, "tokens need Masking")
+            return MaskedDiffusion(self, space, conditions)
+        require(not isinstance(self.process, Masking), "process", self.process, "arrays need FlowMatching or EDM")
+        return Diffusion(self, space, conditions)
+
+
+class Diffusion(Family):
+    """Continuous diffusion: D(x; sigma) regresses clean data; see `core.families.processes` for the processes."""
+
+    options = frozenset({"num_steps", "solver", "guidance_scale", "guidance_interval"})
+
+    def __init__(self, config: DiffusionConfig, space: Continuous, conditions: Mapping[str, ConditionSpec]) -> None:
+        super().__init__()
+        self.config, self.space, self.process = config, space, _gaussian(config.process)
+        # With levels the bound is variational (dequantisation); without, the ODE's log-density, estimated.
+        self.likelihood = "estimate" if space.levels is None else "bound"
+        self.conditioner = Conditioner(conditions, config.cond_width)
+        self.noise_embedding = NoiseEmbedding(config.cond_width)
+        self.network = config.denoiser.field(space, cond_width=config.cond_width, cross=has_sequence(conditions))
+
+    def denoise(self, x: Tensor, sigma: Tensor, cond: Conditioning) -> Tensor:
+        """D(x; sigma): clean data `[B, ...]` from x `[B, ...]` at noise levels `[B]`."""
+        coefficients = self.process.coefficients(sigma.view(-1, *[1] * (x.ndim - 1)))
+        vector = self.noise_embedding(sigma.log() / 4)  # c_noise of EDM
+        if cond.vector is not None:
+            vector = vector + cond.vector
+        raw = self.network(coefficients.input * x, Conditioning(vector, cond.sequence, cond.sequence_mask))
+        return coefficients.skip * x + coefficients.out * raw.float()
+
+    def forward(self, batch: Batch, player: str = "model", progress: float = 1.0) -> Loss:
+        x, n = batch.x, len(batch)
+        cond = self.conditioner(batch.condition, n, condition_drop(n, self.config.condition_dropout, x.device))
+        sigma = training_sigmas(self.process, n, x.device)
+        wide = sigma.view(-1, *[1] * (x.ndim - 1))
+        error = self.denoise(x + wide * torch.randn_like(x), sigma, cond) - x
+        weight = self.process.coefficients(wide).out.square().reciprocal()
+        return Loss((weight * error.square()).mean())
+
+    def denoiser(self, condition: Mapping[str, Tensor] | None, n: int, settings: SampleSettings) -> Denoiser:
+        """The denoiser that samplers take, with the condition and its guidance bound in."""
+
+        def bound_to(cond: Conditioning) -> Denoiser:
+            return lambda x, sigma: self.denoise(x, sigma.expand(n), cond)
+
+        conditional = bound_to(self.conditioner(condition, n))
+        if settings.guidance_scale in (None, 1):
+            return conditional
+        unconditional = bound_to(self.conditioner(None, n))
+        return guided(conditional, unconditional, settings.guidance_scale, settings.guidance_interval)
+
+    @torch.no_grad()
+    def sample(
+        self,
+        n: int,
+        condition: Mapping[str, Tensor] | None = None,
+        *,
+        settings: SampleSettings = SampleSettings(),
+        generator: torch.Generator | None = None,
+    ) -> Batch:
+        self.check(settings)
+        device = next(self.parameters()).device
+        solver = settings.solver or "heun"
+        if solver not in SOLVERS:
+            raise FourfoldError(f"solver is {solver!r}: {did_you_mean(solver, SOLVERS)}")
+        sigmas = self.process.sigmas(settings.num_steps or 18).to(device)
+        noise = torch.randn((n, *self.space.shape), generator=generator, device=device)
+        start = self._prior_std() * noise
+        return Batch(SOLVERS[solver](self.denoiser(condition, n, settings), start, sigmas, generator))
+
+    def bound(self, batch: Batch, *, generator: torch.Generator | None = None) -> Tensor:
+        """-log p(x) by the flow's ODE; over levels, of uniformly dequantised data: an upper bound (1511.01844)."""
+        x = batch.x
+        sigma_min = max(self.process.sigma_min, 1e-3)
+        volume = 0.0
+        if self.space.levels is not None:
+            width = 2 / (self.space.levels - 1)
+            x = x + width * (torch.rand(x.shape, generator=generator, device=x.device) - 0.5)
+            volume = self.space.dims * math.log(width)
+        sigmas = torch.logspace(
+            math.log10(sigma_min), math.log10(self.process.sigma_max), self.config.likelihood_steps + 1
+        ).to(x.device)
+        denoiser = self.denoiser(batch.condition, len(x), SampleSettings())
+        return -flow_log_prob(denoiser, x, sigmas, self._prior_std(), generator) - volume
+
+    def _prior_std(self) -> float:
+        return math.hypot(self.process.sigma_max, self.process.sigma_data)
+
+
+class MaskedDiffusion(Family):
+    """Masked diffusion of tokens: predict hidden tokens from visible ones, at every rate of hiding (MDLM).
+
+    The number of hidden tokens k is uniform over 1..length, stratified over the batch, and hidden tokens
+    weigh length / k: the continuous-time bound of MDLM with the time given k integrated out, the same
+    expectation with less variance (the order-agnostic bound of Hoogeboom et al. 2110.02037).
+    """
+
+    options = frozenset({"num_steps", "guidance_scale", "temperature", "top_k", "top_p", "min_p"})
+    likelihood = "bound"
+
+    def __init__(self, config: DiffusionConfig, space: Discrete, conditions: Mapping[str, ConditionSpec]) -> None:
+        super().__init__()
+        self.config, self.space = config, space
+        width = config.cond_width if conditions else 0
+        self.conditioner = Conditioner(conditions, config.cond_width)
+        self.network = config.denoiser.field(space, cond_width=width, cross=has_sequence(conditions))
+
+    def forward(self, batch: Batch, player: str = "model", progress: float = 1.0) -> Loss:
+        n, device = len(batch), batch.x.device
+        cond = self.conditioner(batch.condition, n, condition_drop(n, self.config.condition_dropout, device))
+        uniform = (torch.randperm(n, device=device) + torch.rand(n, device=device)) / n
+        nll = self._weighted_nll(batch, cond, uniform, None)
+        return Loss(nll.sum() / lengths(batch).sum())
+
+    def _weighted_nll(
+        self, batch: Batch, cond: Conditioning, uniform: Tensor, generator: torch.Generator | None
+    ) -> Tensor:
+        """One draw of each example's bound `[n]`; `uniform` `[n]` in [0, 1) chooses how many tokens hide."""
+        length = lengths(batch)
+        hidden_count = (uniform * length).long().clamp(max=length - 1) + 1
+        score = torch.rand(batch.x.shape, generator=generator, device=batch.x.device)
+        if batch.mask is not None:
+            score = score.masked_fill(~batch.mask, 2.0)
+        hidden = score.argsort(1).argsort(1) < hidden_count[:, None]
+        logits = self.network(batch.x.masked_fill(hidden, self.space.vocab), cond, batch.mask)
+        return categorical_nll(logits, batch.x, hidden) * length / hidden_count
+
+    @torch.no_grad()
+    def bound(self, batch: Batch, *, generator: torch.Generator | None = None) -> Tensor:
+        """The bound's Monte Carlo estimate from `bound_samples` stratified draws, plus -log p(length) where it varies."""
+        n, draws = len(batch), self.config.bound_samples
+        cond = self.conditioner(batch.condition, n)
+        total = torch.zeros(n, device=batch.x.device)
+        for index in range(draws):
+            jitter = torch.rand(n, generator=generator, device=batch.x.device)
+            total += self._weighted_nll(batch, cond, (index + jitter) / draws, generator)
+        return total / draws + length_nll(self.space, batch)
+
+    @torch.no_grad()
+    def sample(
+        self,
+        n: int,
+        condition: Mapping[str, Tensor] | None = None,
+        *,
+        settings: SampleSettings = SampleSettings(),
+        generator: torch.Generator | None = None,
+        known: Tensor | None = None,
+    ) -> Batch:
+        """`n` samples; `known` `[n, T]` gives tokens to keep, -1 where the model is to fill in."""
+        self.check(settings)
+        device = next(self.parameters()).device
+        mask = draw_lengths(self.space, n, device, generator)
+        width = self.space.length if mask is None else mask.shape[1]
+        tokens = torch.full((n, width), self.space.vocab, device=device)
+        if known is not None:
+            mask, tokens = None, torch.where(known < 0, self.space.vocab, known)
+        hidden = tokens == self.space.vocab
+        if mask is not None:
+            hidden = hidden & mask
+        cond, null = self.conditioner(condition, n), self.conditioner(None, n)
+        scale = settings.guidance_scale
+
+        def logits_of(tokens: Tensor) -> Tensor:
+            logits = self.network(tokens, cond, mask)
+            if scale in (None, 1):
+                return logits
+            without = self.network(tokens, null, mask)
+            return without + scale * (logits - without)
+
+        filled = unmask(
+            logits_of, tokens, hidden, settings.num_steps or tokens.shape[1],
+            transform=lambda logits: truncate(logits, **truncations(settings)), generator=generator,
+        )
+        # A padded position holds no data: give it a token that every codec can look up.
+        return Batch(filled if mask is None else filled.masked_fill(~mask, self.space.eos or 0), {}, mask)
+
+
+def _gaussian(process: Process) -> GaussianProcess:
+    if isinstance(process, Masking):
+        raise Unsupported("masking is a process of tokens")
+    return process

@@ -1,0 +1,209 @@
+"""Generative adversarial networks: of arrays, and of tokens in the latent space of a sequence autoencoder."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.functional import softplus
+
+from core.conditioning import Conditioner
+from core.families.family import Family, SampleSettings, condition_drop
+from core.families.vae import VAE, VAEConfig
+from core.networks import ConvConfig, MLPConfig, TransformerConfig
+from core.recipe import require
+from core.space import Batch, ConditionSpec, Continuous, Discrete, Loss, Space
+
+
+@dataclass(frozen=True, kw_only=True)
+class GANConfig:
+    """An adversarial pair.
+
+    Attributes:
+        latent: numbers of the generator's standard normal input.
+        loss: "relativistic" with zero-centred penalties on real and generated data (R3GAN, Huang et al. 2501.05441),
+            or "nonsaturating" (Goodfellow et al. 1406.2661) with the same penalties.
+        gamma: weight of the penalties. The rule: start at about 1 for data of unit scale, whatever its size (R3GAN's
+            own settings are 0.1 to 2 from 32 to 256 pixels), ten times less for low-dimensional data that must
+            be sharp; training that oscillates wants more. It falls to a tenth, by a cosine, over training.
+        packing: examples the critic judges together, against mode collapse (PacGAN, Lin et al. 1712.04086).
+        autoencoder: for tokens: the sequence VAE in whose latent space the pair works; it is trained first.
+        autoencoder_share: of training, spent on it.
+    """
+
+    generator: ConvConfig | MLPConfig | TransformerConfig
+    critic: ConvConfig | MLPConfig | TransformerConfig
+    latent: int = 64
+    loss: Literal["relativistic", "nonsaturating"] = "relativistic"
+    gamma: float = 1.0
+    packing: int = 1
+    cond_width: int = 128
+    condition_dropout: float = 0.1
+    autoencoder: VAEConfig | None = None
+    autoencoder_share: float = 0.6
+
+    def __post_init__(self) -> None:
+        require(self.latent >= 1, "latent", self.latent, "must be at least 1")
+        require(self.packing >= 1, "packing", self.packing, "must be at least 1")
+        require(self.gamma >= 0, "gamma", self.gamma, "must be at least 0")
+        require(0 < self.autoencoder_share < 1, "autoencoder_share", self.autoencoder_share, "must be in (0, 1)")
+        require(0 <= self.condition_dropout <= 1, "condition_dropout", self.condition_dropout, "must be in [0, 1]")
+
+    def build(self, space: Space, conditions: Mapping[str, ConditionSpec]) -> Family:
+        """The family for a space.
+
+        Raises:
+            FourfoldError: tokens without an autoencoder, arrays with one.
+        """
+        if isinstance(space, Discrete):
+            require(self.autoencoder is not None, "autoencoder", None, "tokens need one, as a VAEConfig")
+            return LatentGAN(self, space, conditions)
+        require(self.autoencoder is None, "autoencoder", self.autoencoder, "arrays need none")
+        require(self.packing == 1 or not conditions, "packing", self.packing, "must be 1 with a condition")
+        return GAN(self, space, conditions)
+
+
+class GAN(Family):
+    """Generator against critic on arrays."""
+
+    players = ("critic", "generator")
+    options = frozenset({"temperature"})
+
+    def __init__(self, config: GANConfig, space: Continuous, conditions: Mapping[str, ConditionSpec]) -> None:
+        super().__init__()
+        self.config, self.space = config, space
+        width = config.cond_width if conditions else 0
+        packed = replace(space, shape=(space.shape[0] * config.packing, *space.shape[1:]))
+        self.generator_conditioner = Conditioner(conditions, config.cond_width)
+        self.generator = config.generator.decoder(config.latent, space, cond_width=width)
+        self.critic_conditioner = Conditioner(conditions, config.cond_width)
+        self.critic = config.critic.encoder(packed, 1, cond_width=width)
+
+    def owned(self, player: str) -> Iterator[nn.Parameter]:
+        if player == "critic":
+            yield from self.critic.parameters()
+            yield from self.critic_conditioner.parameters()
+        else:
+            yield from self.generator.parameters()
+            yield from self.generator_conditioner.parameters()
+
+    def averaged(self) -> Iterator[tuple[str, nn.Parameter]]:
+        return ((name, p) for name, p in self.named_parameters() if name.startswith("generator"))
+
+    def forward(self, batch: Batch, player: str = "generator", progress: float = 1.0) -> Loss:
+        packing = self.config.packing
+        batch = batch[: len(batch) // packing * packing]
+        n = len(batch)
+        drop = condition_drop(n, self.config.condition_dropout, batch.x.device)
+        with torch.set_grad_enabled(player == "generator"):
+            fake = self.generate(n, batch.condition, drop)
+        if player == "generator":
+            gap = self.judge(fake, batch, drop)
+            if self.config.loss == "relativistic":
+                gap = gap - self.judge(batch.x, batch, drop)
+            return Loss(softplus(-gap).mean())
+        # Fused attention has no second derivative on a CPU, which the penalties need.
+        with sdpa_kernel(SDPBackend.MATH):
+            real_x, fake_x = batch.x.detach().requires_grad_(), fake.detach().requires_grad_()
+            real, fake = self.judge(real_x, batch, drop), self.judge(fake_x, batch, drop)
+            penalty = squared_gradient(real, real_x) + squared_gradient(fake, fake_x)
+        if self.config.loss == "relativistic":
+            adversarial = softplus(fake - real).mean()
+        else:
+            adversarial = softplus(fake).mean() + softplus(-real).mean()
+        gamma = self.config.gamma * (0.55 + 0.45 * math.cos(math.pi * progress))
+        terms = {"gap": (real - fake).mean().detach(), "penalty": penalty.detach()}
+        return Loss(adversarial + gamma / 2 * penalty, terms)
+
+    def generate(
+        self, n: int, condition: Mapping[str, Tensor] | None, drop: Tensor | None = None, *,
+        temperature: float = 1.0, generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """`n` samples `[n, *shape]`, differentiable."""
+        device = next(self.generator.parameters()).device
+        z = temperature * torch.randn((n, self.config.latent), generator=generator, device=device)
+        return self.generator(z, self.generator_conditioner(condition, n, drop)).float()
+
+    def judge(self, x: Tensor, batch: Batch, drop: Tensor | None) -> Tensor:
+        """The critic's logits `[n / packing]`; packed examples are stacked as channels."""
+        m = self.config.packing
+        packed = x.reshape(len(x) // m, m * x.shape[1], *x.shape[2:])
+        # Only an unconditional critic packs, so that conditions and scores correspond one to one.
+        cond = self.critic_conditioner(batch.condition, len(packed), drop if m == 1 else None)
+        return self.critic(packed, cond).float().squeeze(1)
+
+    @torch.no_grad()
+    def sample(
+        self,
+        n: int,
+        condition: Mapping[str, Tensor] | None = None,
+        *,
+        settings: SampleSettings = SampleSettings(),
+        generator: torch.Generator | None = None,
+    ) -> Batch:
+        self.check(settings)
+        temperature = 1.0 if settings.temperature is None else settings.temperature
+        return Batch(self.generate(n, condition, temperature=temperature, generator=generator))
+
+
+class LatentGAN(Family):
+    """A GAN of a sequence VAE's latents (LatentGAN, Prykhodko et al. 2019): tokens have no gradient, latents do.
+
+    The VAE is trained first, usually with little weight on its KL, so that latents say much about their
+    sequence; the GAN then learns where latents lie, which the VAE's own prior does not know.
+    """
+
+    players = ("autoencoder", "critic", "generator")
+    options = frozenset({"temperature", "top_k", "top_p", "min_p"})
+
+    def __init__(self, config: GANConfig, space: Discrete, conditions: Mapping[str, ConditionSpec]) -> None:
+        super().__init__()
+        self.config, self.space = config, space
+        self.autoencoder = VAE(config.autoencoder, space, conditions)
+        self.gan = GAN(config, Continuous(shape=(config.autoencoder.latent,)), conditions)
+
+    def active(self, progress: float) -> tuple[str, ...]:
+        return ("autoencoder",) if progress < self.config.autoencoder_share else ("critic", "generator")
+
+    def owned(self, player: str) -> Iterator[nn.Parameter]:
+        return self.autoencoder.parameters() if player == "autoencoder" else self.gan.owned(player)
+
+    def averaged(self) -> Iterator[tuple[str, nn.Parameter]]:
+        for name, parameter in self.named_parameters():
+            if not name.startswith("gan.critic"):
+                yield name, parameter
+
+    def forward(self, batch: Batch, player: str = "generator", progress: float = 1.0) -> Loss:
+        share = self.config.autoencoder_share
+        if player == "autoencoder":
+            return self.autoencoder(batch, progress=progress / share)
+        with torch.no_grad():
+            cond = self.autoencoder.conditioner(batch.condition, len(batch))
+            mean, std = self.autoencoder.posterior(batch, cond)
+            latents = mean + std * torch.randn_like(std)
+        return self.gan(Batch(latents, batch.condition), player, (progress - share) / (1 - share))
+
+    @torch.no_grad()
+    def sample(
+        self,
+        n: int,
+        condition: Mapping[str, Tensor] | None = None,
+        *,
+        settings: SampleSettings = SampleSettings(),
+        generator: torch.Generator | None = None,
+    ) -> Batch:
+        """`temperature` and the truncations are the decoder's."""
+        self.check(settings)
+        latents = self.gan.generate(n, condition, generator=generator)
+        return self.autoencoder.decode(latents, condition, settings=settings, generator=generator)
+
+
+def squared_gradient(scores: Tensor, x: Tensor) -> Tensor:
+    """Mean over examples of |d score / d x|^2 (R1 of Mescheder et al. 1801.04406), differentiable."""
+    (gradient,) = torch.autograd.grad(scores.sum(), x, create_graph=True)
+    return gradient.square().flatten(1).sum(1).mean() * len(x) / len(scores)

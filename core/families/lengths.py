@@ -1,0 +1,36 @@
+"""Lengths of token sequences, for families that decide a sequence's length before its tokens."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from core.space import Batch, Discrete
+
+
+def lengths(batch: Batch) -> Tensor:
+    """Tokens that count in each example `[B]`, eos included."""
+    if batch.mask is None:
+        return torch.full((len(batch),), batch.x.shape[1], device=batch.x.device)
+    return batch.mask.sum(1)
+
+
+def draw_lengths(
+    space: Discrete, n: int, device: torch.device, generator: torch.Generator | None = None
+) -> Tensor | None:
+    """A mask `[n, longest]` of lengths drawn from the training histogram; None where all lengths are equal."""
+    if space.length_histogram is None:
+        return None
+    shares = torch.tensor(space.length_histogram, device=device)
+    drawn = torch.multinomial(shares, n, replacement=True, generator=generator) + 1
+    return torch.arange(int(drawn.max()), device=device) < drawn[:, None]
+
+
+def length_nll(space: Discrete, batch: Batch) -> Tensor:
+    """-log p(length) `[B]` under the training histogram, with one count added to every length."""
+    if space.length_histogram is None:
+        return torch.zeros(len(batch), device=batch.x.device)
+    shares = torch.tensor(space.length_histogram, device=batch.x.device)
+    # A length never seen in training must not make a held-out example impossible.
+    smoothed = (shares + 1e-5) / (shares + 1e-5).sum()
+    return -smoothed.log()[lengths(batch) - 1]

@@ -1,0 +1,126 @@
+"""Samplers of continuous diffusion: free functions of a denoiser, a start and noise levels.
+
+A denoiser is `D(x [B, ...], sigma []) -> x0 [B, ...]`, the mean of clean data given x = x0 + sigma * noise. All
+solve the probability-flow ODE of Karras et al. (2206.00364), eq. 1 with sigma(t) = t,
+
+    dx / d sigma = (x - D(x; sigma)) / sigma,
+
+from sigmas[0] down to sigmas[-1], which may be 0; `ancestral` solves the SDE instead.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+Denoiser = Callable[[Tensor, Tensor], Tensor]
+
+
+def euler(denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """First order; the same as DDIM with eta = 0. One network evaluation a step."""
+    for sigma, following in zip(sigmas[:-1], sigmas[1:], strict=True):
+        x = x + (following - sigma) * (x - denoiser(x, sigma)) / sigma
+    return x
+
+
+def heun(denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Second order (Karras et al., algorithm 1 without churn): two evaluations a step, one for a last step to 0."""
+    for sigma, following in zip(sigmas[:-1], sigmas[1:], strict=True):
+        slope = (x - denoiser(x, sigma)) / sigma
+        ahead = x + (following - sigma) * slope
+        if following > 0:
+            slope = (slope + (ahead - denoiser(ahead, following)) / following) / 2
+            ahead = x + (following - sigma) * slope
+        x = ahead
+    return x
+
+
+def dpmpp_2m(denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """DPM-Solver++(2M) (Lu et al. 2211.01095, algorithm 2): second order from the last two denoised estimates.
+
+    The step to sigma = 0 is first order, where the multistep formula has no limit. One evaluation a step.
+    """
+    previous, last_step = None, 0.0
+    for sigma, following in zip(sigmas[:-1].tolist(), sigmas[1:].tolist(), strict=True):
+        denoised = denoiser(x, x.new_tensor(sigma))
+        if following == 0:
+            return denoised
+        step = math.log(sigma / following)
+        estimate = denoised
+        if previous is not None:
+            ratio = last_step / step
+            estimate = denoised + (denoised - previous) / (2 * ratio)
+        x = (following / sigma) * x - math.expm1(-step) * estimate
+        previous, last_step = denoised, step
+    return x
+
+
+def ancestral(denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """The reverse SDE by Euler steps, as DDPM: step down to sigma_down, then add noise back up to the next level."""
+    for sigma, following in zip(sigmas[:-1], sigmas[1:], strict=True):
+        up = following * (1 - (following / sigma) ** 2).clamp(min=0).sqrt()
+        down = following**2 / sigma
+        x = x + (down - sigma) * (x - denoiser(x, sigma)) / sigma
+        if following > 0:
+            x = x + up * torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+    return x
+
+
+SOLVERS: dict[str, Callable[[Denoiser, Tensor, Tensor, torch.Generator | None], Tensor]] = {
+    "euler": euler,
+    "heun": heun,
+    "dpmpp_2m": dpmpp_2m,
+    "ancestral": ancestral,
+}
+
+
+def guided(
+    conditional: Denoiser, unconditional: Denoiser, scale: float, interval: tuple[float, float] | None = None
+) -> Denoiser:
+    """Classifier-free guidance (Ho & Salimans 2207.12598), only where sigma is in `interval` (2404.07724)."""
+
+    def denoiser(x: Tensor, sigma: Tensor) -> Tensor:
+        with_condition = conditional(x, sigma)
+        if scale == 1 or (interval is not None and not interval[0] <= float(sigma) <= interval[1]):
+            return with_condition
+        without = unconditional(x, sigma)
+        return without + scale * (with_condition - without)
+
+    return denoiser
+
+
+def flow_log_prob(
+    denoiser: Denoiser,
+    x: Tensor,
+    sigmas: Tensor,
+    prior_std: float,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """log p(x) `[B]` in nats of the probability-flow ODE, by the instantaneous change of variables.
+
+    Heun's method in log sigma from sigmas[0] (lowest, > 0) up to sigmas[-1], where x is N(0, prior_std^2); the
+    divergence by Hutchinson's estimator with one Rademacher probe an example (FFJORD, 1810.01367), unbiased,
+    and without variance where the denoiser's Jacobian is diagonal.
+    """
+    probe = torch.randint(0, 2, x.shape, generator=generator, device=x.device).to(x.dtype) * 2 - 1
+
+    def slope_and_divergence(x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            slope = x - denoiser(x, sigma)  # dx / d log sigma
+            (product,) = torch.autograd.grad((slope * probe).sum(), x)
+        return slope.detach(), (product * probe).flatten(1).sum(1)
+
+    change = torch.zeros(len(x), device=x.device, dtype=x.dtype)
+    for sigma, following in zip(sigmas[:-1], sigmas[1:], strict=True):
+        step = torch.log(following / sigma)
+        slope, divergence = slope_and_divergence(x, sigma)
+        slope2, divergence2 = slope_and_divergence(x + step * slope, following)
+        x = x + step * (slope + slope2) / 2
+        change = change + step * (divergence + divergence2) / 2
+    dims = x[0].numel()
+    prior = -x.flatten(1).square().sum(1) / (2 * prior_std**2) - dims * math.log(prior_std * math.sqrt(2 * math.pi))
+    return prior + change
