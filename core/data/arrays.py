@@ -1,0 +1,248 @@
+"""Prepared data as (memory-mapped) numpy arrays, batches of them, and the stateless order of training.
+
+Arrays stay numpy, in their compact integer dtypes and on disk, until a batch is made of them.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core.errors import FourfoldError
+from core.space import Batch, Continuous, Discrete, Space
+
+CHECKED_AT_ONCE = 2**26
+"""Numbers up to which an array is checked when it is given; larger ones are checked batch by batch."""
+
+
+@dataclass(frozen=True)
+class ArrayData:
+    """Examples as arrays that share their first axis.
+
+    Attributes:
+        space: what `x` is an array of.
+        x: `[N, *shape]` floats, or integer level indices in [0, levels), for Continuous;
+            `[N, length]` integers in [0, vocab) for Discrete.
+        condition: arrays `[N, ...]` by name: integers (classes, tokens) or floats (vectors).
+        lengths: `[N]` tokens that count in each row (eos included), for Discrete of variable length.
+
+    Raises:
+        FourfoldError: shapes that disagree with the space or each other, NaN or infinite values, values out of range.
+    """
+
+    space: Space
+    x: np.ndarray
+    condition: Mapping[str, np.ndarray] = field(default_factory=dict)
+    lengths: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        shape = self.space.shape if isinstance(self.space, Continuous) else (self.space.length,)
+        if self.x.ndim < 1 or tuple(self.x.shape[1:]) != tuple(shape):
+            raise FourfoldError(f"data x has shape {self.x.shape}: its space needs [N, {', '.join(map(str, shape))}]")
+        integer = np.issubdtype(self.x.dtype, np.integer)
+        if isinstance(self.space, Discrete) and not integer:
+            raise FourfoldError(f"data x is {self.x.dtype}: tokens must be integers")
+        if isinstance(self.space, Continuous) and integer and self.space.levels is None:
+            raise FourfoldError(f"data x is {self.x.dtype}: whole numbers need a space with levels")
+        for name, values in self.condition.items():
+            if len(values) != len(self.x):
+                raise FourfoldError(f"condition {name!r} has {len(values)} entries for {len(self.x)} examples")
+        if self.lengths is not None:
+            if len(self.lengths) != len(self.x):
+                raise FourfoldError(f"lengths has {len(self.lengths)} entries for {len(self.x)} examples")
+            if len(self.lengths) and not 1 <= self.lengths.min() <= self.lengths.max() <= self.x.shape[1]:
+                raise FourfoldError(f"lengths go from {self.lengths.min()} to {self.lengths.max()}: "
+                                    f"must be in [1, {self.x.shape[1]}]")
+        if self.x.size <= CHECKED_AT_ONCE:
+            rows = max(1, 2**22 // max(1, self.x[:1].size))
+            for start in range(0, len(self.x), rows):
+                self._check("x", self.x[start : start + rows], start)
+        for name, values in self.condition.items():
+            self._check(name, values, 0)
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def _check(self, name: str, values: np.ndarray, first: int | np.ndarray) -> None:
+        """Refuse numbers that training cannot use; `first`: index of the first example, or of each."""
+        if not values.size:
+            return
+        if np.issubdtype(values.dtype, np.floating):
+            # A sum is finite unless a member is not (or it overflows): one cheap pass, the exact look only on suspicion.
+            with np.errstate(over="ignore", invalid="ignore"):
+                if np.isfinite(values.sum(dtype=np.float64)):
+                    return
+            bad = ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
+            reason = "not a number or infinite"
+        elif name == "x":
+            limit = self.space.levels if isinstance(self.space, Continuous) else self.space.vocab
+            if limit is None or (values.min() >= 0 and values.max() < limit):
+                return
+            bad = ((values < 0) | (values >= limit)).reshape(len(values), -1).any(axis=1)
+            reason = f"outside [0, {limit})"
+        else:
+            return
+        if bad.any():
+            row = int(bad.argmax())
+            example = int(first[row]) if isinstance(first, np.ndarray) else first + row
+            raise FourfoldError(f"data {name!r} of example {example} holds values that are {reason}")
+
+    def batch(self, indices: np.ndarray | Sequence[int]) -> Batch:
+        """The examples at `indices` `[B]`, as tensors in memory.
+
+        Continuous x is float32; level indices i become `2 i / (levels - 1) - 1`. Discrete x is int64; with
+        `lengths` it is trimmed to the batch's longest row and `mask` is True on tokens that count.
+        """
+        indices = np.asarray(indices, dtype=np.int64)
+        lengths = None if self.lengths is None else np.asarray(self.lengths)[indices].astype(np.int64)
+        rows = self.x if lengths is None or not len(lengths) else self.x[:, : lengths.max()]
+        values = np.ascontiguousarray(rows[indices])
+        if self.x.size > CHECKED_AT_ONCE:
+            self._check("x", values, indices)
+        condition = {name: _tensor(np.asarray(array)[indices]) for name, array in self.condition.items()}
+        x = _tensor(values)
+        if isinstance(self.space, Continuous) and not x.is_floating_point() and self.space.levels is not None:
+            x = x.to(torch.float32).mul_(2 / (self.space.levels - 1)).sub_(1)
+        mask = None
+        if lengths is not None:
+            mask = torch.arange(x.shape[1]) < torch.from_numpy(lengths)[:, None]
+        return Batch(x, condition, mask)
+
+    def batches(self, batch_size: int) -> Iterator[Batch]:
+        """Every example once, in order; the last batch may be smaller."""
+        for start in range(0, len(self), batch_size):
+            yield self.batch(np.arange(start, min(start + batch_size, len(self))))
+
+    def subset(self, rows: slice | np.ndarray | Sequence[int]) -> ArrayData:
+        """Some of the examples: a slice is a view, indices are copied."""
+        pick = rows if isinstance(rows, slice) else np.asarray(rows)
+        return replace(
+            self,
+            x=self.x[pick],
+            condition={name: np.asarray(values)[pick] for name, values in self.condition.items()},
+            lengths=None if self.lengths is None else np.asarray(self.lengths)[pick],
+        )
+
+
+def _tensor(values: np.ndarray) -> Tensor:
+    """float32 for floats, int64 for integers and booleans."""
+    kind = np.float32 if np.issubdtype(values.dtype, np.floating) else np.int64
+    return torch.from_numpy(values.astype(kind))
+
+
+def windows(tokens: np.ndarray, length: int, stride: int | None = None) -> np.ndarray:
+    """Windows `[N, length]` over a token stream `[T]`, every `stride` (default: `length`) tokens; a view, no copy.
+
+    Raises:
+        FourfoldError: the stream is shorter than one window.
+    """
+    if len(tokens) < length:
+        raise FourfoldError(f"the data have {len(tokens)} tokens: one window needs {length}")
+    return np.lib.stride_tricks.sliding_window_view(np.asarray(tokens), length)[:: stride or length]
+
+
+@functools.lru_cache(maxsize=4)
+def order(seed: int, epoch: int, n: int) -> np.ndarray:
+    """The order `[n]` (int64, read-only) in which epoch `epoch` visits `n` examples: a pure function of its arguments."""
+    # Philox is keyed, so (seed, epoch) name a stream directly; the seed may be any 64-bit number.
+    key = np.array([seed % 2**64, epoch], dtype=np.uint64)
+    permutation = np.random.Generator(np.random.Philox(key=key)).permutation(n)
+    permutation.flags.writeable = False
+    return permutation
+
+
+def indices_of_step(seed: int, step: int, batch_size: int, n: int) -> np.ndarray:
+    """The `[batch_size]` examples of optimiser step `step`; epochs follow each other without a gap.
+
+    Raises:
+        FourfoldError: there are no examples.
+    """
+    if n < 1:
+        raise FourfoldError("the training data are empty: nothing to learn from")
+    positions = np.arange(step * batch_size, (step + 1) * batch_size)
+    epochs = positions // n
+    parts = [order(seed, int(epoch), n)[positions[epochs == epoch] % n] for epoch in range(epochs[0], epochs[-1] + 1)]
+    return np.concatenate(parts)
+
+
+def cached(key_parts: Sequence[Any], make: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The arrays that `make` returns, memory-mapped from the cache; `make` runs only the first time.
+
+    Args:
+        key_parts: all that the arrays depend on: numbers, text, frozen dataclasses, arrays, and `Path`s of files or
+            folders, which count by their contents. Include a version number of the code that makes them.
+        make: name -> array (no object arrays).
+
+    Raises:
+        FourfoldError: the cache cannot be written.
+    """
+    from core.data.sources import cache_folder
+
+    key = content_hash(*key_parts)
+    home = cache_folder() / "arrays" / key
+    try:
+        if home.is_dir():
+            try:
+                return _mapped(home)
+            except (ValueError, EOFError):  # truncated, say by a full disk: make it again
+                shutil.rmtree(home)
+        home.parent.mkdir(parents=True, exist_ok=True)
+        made = make()
+        with tempfile.TemporaryDirectory(prefix=".tmp-", dir=home.parent) as scratch:
+            for name, array in made.items():
+                np.save(Path(scratch) / f"{name}.npy", array, allow_pickle=False)
+            # Renaming onto a folder that another process finished meanwhile fails, and theirs is as good.
+            if not home.is_dir():
+                os.mkdir(Path(scratch) / "done")
+                for name in made:
+                    os.rename(Path(scratch) / f"{name}.npy", Path(scratch) / "done" / f"{name}.npy")
+                try:
+                    os.rename(Path(scratch) / "done", home)
+                except OSError:
+                    if not home.is_dir():
+                        raise
+        return _mapped(home)
+    except OSError as error:
+        raise FourfoldError(f"cannot use the cache {home.parent}: {error.strerror}; "
+                            "point $FOURFOLD_CACHE at a writable folder") from error
+
+
+def _mapped(folder: Path) -> dict[str, np.ndarray]:
+    """The folder's arrays; those without numbers cannot be mapped and are read."""
+    arrays = {}
+    for path in sorted(folder.glob("*.npy")):
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        arrays[path.stem] = array
+    if not arrays:
+        raise ValueError(f"{folder} holds no arrays")
+    return arrays
+
+
+def content_hash(*parts: Any) -> str:
+    """A name (32 hexadecimal digits) for contents: paths by their bytes, arrays by their numbers, others by repr."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        if isinstance(part, Path):
+            files = sorted(p for p in part.rglob("*") if p.is_file()) if part.is_dir() else [part]
+            for file in files:
+                digest.update(str(file.relative_to(part)).encode() + b"\0")
+                with open(file, "rb") as stream:
+                    digest.update(hashlib.file_digest(stream, "blake2b").digest())
+        elif isinstance(part, np.ndarray):
+            digest.update(f"{part.dtype}{part.shape}".encode())
+            digest.update(np.ascontiguousarray(part).data)
+        else:
+            digest.update(repr(part).encode())
+        digest.update(b"\1")
+    return digest.hexdigest()

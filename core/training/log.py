@@ -1,0 +1,173 @@
+"""What training tells: JSON lines and TensorBoard events in the run folder, and progress for a person.
+
+An event is a JSON object. Measured steps hold
+
+    {"step": 40, "steps": 1000, "seconds": 3.1, "examples_per_second": 1650.0, "learning_rate": 0.001,
+     "loss": {"model": 1.25}, "terms": {"model": {"kl": 0.5}}, "grad_norm": {"model": 0.7}, "skipped": 0}
+
+with one entry per player that stepped, `seconds` of training in all (over interruptions too) and null for numbers
+that are not finite. Remarks hold {"step": 41, "message": "..."}.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from core.training.checkpoint import write_atomically, writing
+
+Event = Mapping[str, Any]
+Listener = Callable[[Event], None]
+
+LOG = "log.jsonl"
+
+
+def read_log(folder: Path) -> list[dict[str, Any]]:
+    """The events of `folder/log.jsonl`, oldest first; a last line cut short by a crash is left out."""
+    try:
+        text = (folder / LOG).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return []
+    events = []
+    for line in text.splitlines():
+        try:
+            event = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        if isinstance(event, dict) and "step" in event:
+            events.append(event)
+    return events
+
+
+class RunLog:
+    """Writes events to `folder/log.jsonl` and TensorBoard, and passes them to a listener.
+
+    Opening it at `step` drops lines beyond that step, so that a resumed run's file reads as if it never stopped.
+    """
+
+    def __init__(self, folder: Path, step: int, listener: Listener | None, writes: bool = True) -> None:
+        """`writes`: False in processes other than the first, which then neither write nor speak.
+
+        Raises:
+            FourfoldError: the folder cannot be written.
+        """
+        self.writes, self.listener = writes, listener
+        self.path = folder / LOG
+        if not writes:
+            return
+        kept = [event for event in read_log(folder) if 0 < event["step"] <= step]
+        write_atomically(self.path, "".join(json.dumps(event) + "\n" for event in kept).encode())
+        with writing(self.path):
+            self.stream = open(self.path, "a", encoding="utf-8")  # noqa: SIM115
+        self.board = _board(folder, step)
+
+    def write(self, event: Event) -> None:
+        """Record one event.
+
+        Raises:
+            FourfoldError: the disk is full.
+        """
+        if not self.writes:
+            return
+        event = _plain(event)
+        with writing(self.path):
+            self.stream.write(json.dumps(event) + "\n")
+            self.stream.flush()
+            if self.board is not None:
+                for name, value in _flat(event):
+                    self.board.add_scalar(name, value, event["step"])
+        if self.listener is not None:
+            self.listener(event)
+
+    def close(self) -> None:
+        """Close the files."""
+        if self.writes:
+            self.stream.close()
+            if self.board is not None:
+                self.board.close()
+
+
+def _board(folder: Path, step: int) -> Any:
+    """A TensorBoard writer whose later events are hidden from `step` on, or None where it is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    with writing(folder):
+        return SummaryWriter(str(folder / "events"), purge_step=step + 1)
+
+
+def _plain(value: Any) -> Any:
+    """`value` with null in place of numbers that JSON does not know."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _flat(event: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    """The numbers of an event, named "loss/model", "terms/model/kl" ..."""
+    for key, value in event.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}/")
+        elif isinstance(value, (int, float)) and key not in ("step", "steps"):
+            yield f"{prefix}{key}", float(value)
+
+
+def summary(event: Event) -> str:
+    """An event in a few words: losses and speed, or the message."""
+    if "message" in event:
+        return str(event["message"])
+    losses = [f"{player} {'not finite' if value is None else format(value, '.4g')}"
+              for player, value in event["loss"].items()]
+    label = "loss" if len(losses) == 1 else "losses"
+    text = ", ".join(losses) if len(losses) > 1 else losses[0].removeprefix("model ")
+    return f"{label} {text} · {event['examples_per_second']:.0f} examples/s"
+
+
+@contextmanager
+def console(title: str = "training", seconds_between_lines: float = 5.0) -> Iterator[Listener]:
+    """A listener that shows progress on standard error: a live bar on a terminal, else a line now and then."""
+    from rich.console import Console
+
+    terminal = Console(stderr=True)
+    if terminal.is_terminal:
+        with _bar(title, terminal) as listener:
+            yield listener
+        return
+    last = -math.inf
+
+    def line(event: Event) -> None:
+        nonlocal last
+        final = event["step"] == event.get("steps")
+        if "message" in event or final or time.monotonic() - last >= seconds_between_lines:
+            last = time.monotonic()
+            place = f"step {event['step']}" + (f"/{event['steps']}" if "steps" in event else "")
+            terminal.print(f"{title} · {place} · {summary(event)}", highlight=False, markup=False, soft_wrap=True)
+
+    yield line
+
+
+@contextmanager
+def _bar(title: str, terminal: Any) -> Iterator[Listener]:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
+        TextColumn("{task.fields[summary]}", markup=False), TimeElapsedColumn(),
+        TextColumn("left"), TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=terminal) as progress:
+        task = progress.add_task(title, total=None, summary="")
+
+        def show(event: Event) -> None:
+            if "message" in event:
+                progress.console.print(summary(event), highlight=False, markup=False)
+            else:
+                progress.update(task, completed=event["step"], total=event["steps"], summary=summary(event))
+
+        yield show

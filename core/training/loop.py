@@ -1,0 +1,327 @@
+"""The training loop: one for all families.
+
+Each step, for each player whose turn it is: gradients of its loss, accumulated over the parts of the batch, averaged
+over processes, clipped, checked, and one step of that player's optimiser. Then the moving average, the log, the
+checkpoint. A step is a pure function of (state, seed, step): the batch and every random number are derived from the
+seed and the step, so a killed run continues from its last checkpoint and ends with the same weights bit for bit
+(on a GPU as far as its kernels are deterministic).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+
+from core.data.arrays import ArrayData, indices_of_step
+from core.errors import FourfoldError
+from core.families.family import Family
+from core.recipe import TrainConfig
+from core.space import Batch
+from core.training import checkpoint
+from core.training.distributed import World, any_of, average, barrier, broadcast, connect
+from core.training.ema import Average
+from core.training.interrupt import Interrupt
+from core.training.log import Listener, RunLog
+from core.training.optimizers import PlayerOptimizer, learning_rate
+from core.training.seeds import seed_step
+
+PATIENCE = 20
+"""Updates of a player that may fail one after the other before training stops."""
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How training ended: `finished` is False after Ctrl-C or SIGTERM, when the same call would continue it.
+
+    `step`: optimiser steps done; `seconds`: spent training, over all starts; `skipped`: updates that were not finite.
+    """
+
+    finished: bool
+    step: int
+    seconds: float
+    skipped: int
+
+
+@dataclass
+class _Run:
+    """All that changes while training."""
+
+    family: Family
+    config: TrainConfig
+    seed: int
+    device: torch.device
+    world: World
+    optimizers: dict[str, PlayerOptimizer]
+    averages: Average
+    failures: dict[str, Tensor]  # per player int64 [2]: failed updates in a row, failed updates in all
+    step: int = 0
+    seconds: float = 0.0
+    started: float = field(default_factory=time.perf_counter)
+    measured: tuple[int, float] = (0, 0.0)  # step and seconds at the last measurement of speed
+
+    def elapsed(self) -> float:
+        """Seconds of training so far, over all starts."""
+        return self.seconds + time.perf_counter() - self.started
+
+    def skipped(self) -> int:
+        """Updates skipped so far."""
+        return sum(int(f[1]) for f in self.failures.values())
+
+
+def train(
+    family: Family,
+    data: ArrayData,
+    config: TrainConfig,
+    folder: Path,
+    *,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    log: Listener | None = None,
+) -> TrainResult:
+    """Train `family` on `data` in a run folder, continuing where `folder/state` left off.
+
+    Writes `folder/model/model.safetensors` (moving average of the weights) at checkpoints and at the end,
+    `folder/state/`, `folder/log.jsonl` and TensorBoard events. Ctrl-C and SIGTERM save and return. On return `family`
+    holds the averaged weights and is in eval mode. A finished run is not touched.
+
+    Args:
+        log: receives every event, see `core.training.log`; None is silent, `log.console()` makes one for people.
+
+    Raises:
+        FourfoldError: empty or broken data, losses that stay non-finite, unreadable checkpoints, a run folder of
+            another model or configuration, a full disk or a read-only folder.
+    """
+    world, device = connect(torch.device(device))
+    if len(data) == 0:
+        raise FourfoldError("the training data are empty: nothing to learn from")
+    if config.batch_size % (world.size * config.accumulation):
+        raise FourfoldError(f"train.batch_size is {config.batch_size}: must be a multiple of {world.size} processes "
+                            f"times train.accumulation {config.accumulation}")
+    family.to(device).train()
+    run = _begin(family, config, seed, device, world)
+    identity = {"seed": seed, "examples": len(data), "train": _comparable(config)}
+    warnings: list[str] = []
+    _resume(run, folder, identity, warnings)
+    if run.step >= config.steps:
+        if world.writes and not (folder / "model" / checkpoint.WEIGHTS).exists():
+            checkpoint.save_weights(folder / "model", run.averages.merged(family.state_dict()))
+        return _end(run)
+    if config.compile:
+        for child in family.children():
+            child.compile()
+    run_log = RunLog(folder, run.step, log, world.writes)
+    cuda = [device] if device.type == "cuda" else []
+    try:
+        for line in warnings:
+            run_log.write({"step": run.step, "message": line})
+        with Interrupt() as interrupt, torch.random.fork_rng(devices=cuda):
+            while run.step < config.steps:
+                _step_and_log(run, data, run_log)
+                # Processes must agree on stopping, and asking costs a wait, so several ask only now and then.
+                stop = (world.size == 1 or run.step % config.log_every == 0) and any_of(
+                    interrupt.requested, world, device)
+                if run.step % config.checkpoint_every == 0 or run.step == config.steps or stop:
+                    _save(run, folder, identity)
+                if stop:
+                    break
+    finally:
+        run_log.close()
+    return _end(run)
+
+
+def _begin(family: Family, config: TrainConfig, seed: int, device: torch.device, world: World) -> _Run:
+    """A run at step 0."""
+    broadcast([*family.parameters(), *family.buffers()], world)
+    names = {id(p): name for name, p in family.named_parameters()}
+    optimizers = {
+        player: PlayerOptimizer([(names[id(p)], p) for p in family.owned(player) if p.requires_grad], config)
+        for player in family.players
+    }
+    return _Run(
+        family=family, config=config, seed=seed, device=device, world=world, optimizers=optimizers,
+        averages=Average(family.averaged(), config.ema_decay),
+        failures={player: torch.zeros(2, dtype=torch.int64, device=device) for player in family.players},
+    )
+
+
+def _end(run: _Run) -> TrainResult:
+    checkpoint.fill(run.family, run.averages.merged(run.family.state_dict()), "the moving average")
+    run.family.eval()
+    return TrainResult(run.step >= run.config.steps, run.step, run.elapsed(), run.skipped())
+
+
+# ---------------------------------------------------------------------------------------------------- one step
+
+
+def _step_and_log(run: _Run, data: ArrayData, run_log: RunLog) -> None:
+    """One step of every active player, the moving average, and the log where it is due."""
+    config = run.config
+    rate = learning_rate(run.step, config)
+    parts = _batches(run, data)
+    due = (run.step + 1) % config.log_every == 0 or run.step in (0, config.steps - 1)
+    measured: dict[str, dict[str, Any]] = {"loss": {}, "terms": {}, "grad_norm": {}}
+    for player in run.family.active(run.step / config.steps):
+        loss, terms, norm = _update(run, player, parts, rate)
+        if due:
+            average(list(terms.values()), run.world)
+            measured["loss"][player] = loss.item()
+            measured["terms"][player] = {name: value.item() for name, value in terms.items()}
+            measured["grad_norm"][player] = norm.item()
+        if due or run.device.type == "cpu":
+            _judge(run, player, run_log)
+    run.averages.update(run.step)
+    run.step += 1
+    if due:
+        (before, then), run.measured = run.measured, (run.step, run.elapsed())
+        speed = (run.step - before) * config.batch_size / max(run.measured[1] - then, 1e-9)
+        run_log.write({
+            "step": run.step, "steps": config.steps, "seconds": round(run.measured[1], 3),
+            "examples_per_second": round(speed, 1), "learning_rate": rate, **measured, "skipped": run.skipped(),
+        })
+
+
+def _batches(run: _Run, data: ArrayData) -> list[Batch]:
+    """This process's share of the step's examples, in `accumulation` parts."""
+    indices = indices_of_step(run.seed, run.step, run.config.batch_size, len(data))
+    share = len(indices) // run.world.size
+    mine = indices[run.world.rank * share : (run.world.rank + 1) * share]
+    size = share // run.config.accumulation
+    return [data.batch(mine[start : start + size]).to(run.device) for start in range(0, share, size)]
+
+
+def _update(
+    run: _Run, player: str, parts: list[Batch], rate: float
+) -> tuple[Tensor, dict[str, Tensor], Tensor]:
+    """One optimiser step of `player`: returns its loss, its named terms and the gradient's norm before clipping."""
+    family, config, optimizer = run.family, run.config, run.optimizers[player]
+    optimizer.zero_grad()
+    seed_step(run.seed, run.step, family.players.index(player), run.world.rank)
+    loss = torch.zeros((), device=run.device)
+    terms: dict[str, Tensor] = {}
+    with _only(run, player):
+        for part in parts:
+            with torch.autocast(run.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+                result = family(part, player, run.step / config.steps)
+            value = result.value / len(parts)
+            value.backward()
+            loss += value.detach()
+            for name, term in result.terms.items():
+                terms[name] = terms.get(name, 0) + term.detach().float() / len(parts)
+    if run.world.size > 1:
+        for parameter in optimizer.parameters:  # all processes must send the same tensors
+            parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+    gradients = optimizer.gradients()
+    average([loss, *gradients], run.world)
+    norm = get_total_norm(gradients)
+    if config.clip:
+        clip_grads_with_norm_(optimizer.parameters, config.clip, norm)
+    failed = ~torch.isfinite(norm + loss)
+    counts = run.failures[player]
+    counts[0] = torch.where(failed, counts[0] + 1, 0)
+    counts[1] += failed
+    optimizer.step(rate, failed.float())
+    return loss, terms, norm
+
+
+@contextmanager
+def _only(run: _Run, player: str) -> Iterator[None]:
+    """Spare the gradients of other players' parameters: they would be thrown away."""
+    if len(run.optimizers) == 1:
+        yield
+        return
+    mine = {id(p) for p in run.optimizers[player].parameters}
+    others = {id(p): p for o in run.optimizers.values() for p in o.parameters if id(p) not in mine}
+    for parameter in others.values():
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in others.values():
+            parameter.requires_grad_(True)
+
+
+def _judge(run: _Run, player: str, run_log: RunLog) -> None:
+    """Note updates that failed; stop when they do not cease.
+
+    Raises:
+        FourfoldError: `PATIENCE` in a row.
+    """
+    row, total = run.failures[player].tolist()
+    if not row:
+        return
+    run_log.write({"step": run.step + 1, "message":
+                   f"the {player}'s loss or gradient is not finite: update skipped ({row} in a row, {total} in all)"})
+    if row >= PATIENCE:
+        raise FourfoldError(
+            f"the {player}'s loss or gradient was not finite {row} times in a row, up to step {run.step + 1}: lower "
+            f"train.learning_rate (it is {run.config.learning_rate:g}) or train.clip (it is {run.config.clip:g})")
+
+
+# -------------------------------------------------------------------------------------------------- checkpoints
+
+
+def _comparable(config: TrainConfig) -> dict[str, Any]:
+    """The settings that decide the trained weights."""
+    values = asdict(config) | {"betas": list(config.betas)}
+    return {key: value for key, value in values.items() if key not in ("log_every", "checkpoint_every", "compile")}
+
+
+def _save(run: _Run, folder: Path, identity: Mapping[str, Any]) -> None:
+    """Write the model, then the state: a state on disk never is ahead of its model."""
+    if run.world.writes:
+        weights = run.family.state_dict()
+        checkpoint.save_weights(folder / "model", run.averages.merged(weights))
+        tensors = {f"family/{name}": value for name, value in weights.items()}
+        tensors |= {f"average/{name}": value for name, value in run.averages.values.items()}
+        for player, optimizer in run.optimizers.items():
+            tensors |= {f"optimizer/{player}/{name}": value for name, value in optimizer.state().items()}
+        tensors |= {f"failures/{player}": value for player, value in run.failures.items()}
+        checkpoint.save(folder / "state", tensors, {"step": run.step, "seconds": run.elapsed(), **identity})
+    barrier(run.world)
+
+
+def _resume(run: _Run, folder: Path, identity: Mapping[str, Any], warnings: list[str]) -> None:
+    """Take up the newest readable checkpoint, if there is one.
+
+    Raises:
+        FourfoldError: none is readable, or it is of another model, seed, data or configuration.
+    """
+    state = folder / "state"
+    saved = checkpoint.load(state, warnings.append)
+    if saved is None:
+        return
+    for key in ("seed", "examples", "train"):
+        if saved.facts[key] != identity[key]:
+            raise FourfoldError(f"{folder} was trained with another {key} ({_difference(saved.facts[key], identity[key])})"
+                                ": use --fresh or another folder")
+    fill_parts: dict[str, dict[str, Tensor]] = {}
+    for name, value in saved.tensors.items():
+        kind, _, rest = name.partition("/")
+        fill_parts.setdefault(kind, {})[rest] = value
+    checkpoint.fill(run.family, fill_parts["family"], f"checkpoint {state}")
+    run.averages.load(fill_parts.get("average", {}))
+    for player, optimizer in run.optimizers.items():
+        prefix = f"{player}/"
+        memory = fill_parts.get("optimizer", {})
+        optimizer.load({k.removeprefix(prefix): v for k, v in memory.items() if k.startswith(prefix)})
+        run.failures[player].copy_(fill_parts["failures"][player])
+    run.step, run.seconds = saved.facts["step"], saved.facts["seconds"]
+    run.measured = (run.step, run.seconds)
+    barrier(run.world)
+    if run.world.writes:
+        checkpoint.discard_damaged(state, run.step)
+
+
+def _difference(old: Any, new: Any) -> str:
+    """What changed, in a few words."""
+    if isinstance(old, Mapping):
+        return ", ".join(f"{key} {old.get(key)!r} -> {new[key]!r}" for key in new if old.get(key) != new[key])
+    return f"{old!r} -> {new!r}"
