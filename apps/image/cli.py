@@ -1,0 +1,9 @@
+"""The command line of the image domain: the shared verbs, and its own tasks."""
+
+from __future__ import annotations
+
+import importlib
+
+from core.cli import build
+
+app = build("image", lambda: importlib.import_module("apps.image.domain").DOMAIN)

@@ -1,0 +1,85 @@
+"""The machine a run lives on: which device computes, and what to say about it beside a measured number."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.errors import FourfoldError, did_you_mean
+
+if TYPE_CHECKING:
+    import torch
+
+
+def version() -> str:
+    """The installed version of Fourfold; "source" when it runs from a checkout that was never installed."""
+    try:
+        return metadata.version("fourfold")
+    except metadata.PackageNotFoundError:
+        return "source"
+
+
+def resolve_device(name: str = "auto") -> torch.device:
+    """The device called `name`: "auto" (CUDA, else Apple's MPS, else the CPU), "cpu", "cuda", "cuda:0", "mps".
+
+    Raises:
+        FourfoldError: the name is unknown, or this machine has no such device.
+    """
+    import torch
+
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    kind, _, index = name.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or (index and not index.isdigit()):
+        known = ("auto", "cpu", "cuda", "cuda:0", "mps")
+        raise FourfoldError(f"--device is {name!r}: {did_you_mean(name, known)}")
+    if kind == "cuda" and int(index or 0) >= (count := torch.cuda.device_count()):
+        raise FourfoldError(f"--device is {name!r}: this machine has {count} CUDA devices; use --device cpu")
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise FourfoldError(f"--device is {name!r}: this machine has no MPS device; use --device cpu")
+    return torch.device(name)
+
+
+def cpu_name() -> str:
+    """The processor's model name, as the system tells it."""
+    path = Path("/proc/cpuinfo")
+    if path.exists():
+        for line in path.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def cpu_count() -> int:
+    """Cores this process may use: its affinity mask, where the system has one."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def environment() -> dict[str, str | int]:
+    """What a reader needs beside a measured number; no host names, users or paths."""
+    import torch
+
+    return {
+        "fourfold": version(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpu": cpu_name(),
+        "cores": cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+    }
+
+
+def command_line() -> str:
+    """The command that started this process, as a person would type it again."""
+    words = [Path(sys.argv[0]).name, *sys.argv[1:]]
+    if words[0] == "__main__.py":
+        words[0] = f"python -m {Path(sys.argv[0]).parent.parent.name}.{Path(sys.argv[0]).parent.name}"
+    return " ".join(words)
