@@ -1,0 +1,157 @@
+"""Items to tensors and back: four-part scores as tokens, sounds as log-mel levels; saved with the model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from apps.audio.scores import Score
+from apps.audio.sound import Mel, Sound
+from core.errors import FourfoldError
+from core.recipe import from_dict, require, to_dict
+from core.space import Batch, ClassCondition, ConditionSpec, Continuous, Discrete, Space
+
+REST, HOLD, FIRST_PITCH = 0, 1, 2
+LEVELS = 256
+
+
+@dataclass(kw_only=True)
+class ChoraleCodec:
+    """Windows of a score as tokens, voices interleaved: S A T B of the first step, S A T B of the second ...
+
+    A token is a rest, a hold (the voice's note goes on), or a pitch struck anew. The melody-and-hold
+    representation is DeepBach's (Hadjeres et al. 1612.01010).
+
+    Attributes:
+        beats: length of a window in quarter notes.
+        steps_per_beat: 1, 2 or 4.
+        low, high: the lowest and the highest MIDI number with a token.
+    """
+
+    beats: int
+    steps_per_beat: int
+    low: int
+    high: int
+
+    def __post_init__(self) -> None:
+        self.conditions: Mapping[str, ConditionSpec] = {}
+        self.space: Space = Discrete(length=4 * self.steps, vocab=FIRST_PITCH + self.high - self.low + 1)
+
+    @property
+    def steps(self) -> int:
+        """Steps of the grid in a window."""
+        return self.beats * self.steps_per_beat
+
+    def encode(self, items: Sequence[Score]) -> Batch:
+        for index, score in enumerate(items):
+            if score.pitches.shape != (self.steps, 4) or score.steps_per_beat != self.steps_per_beat:
+                raise FourfoldError(
+                    f"score {index} has {score.pitches.shape[1]} voices and {len(score)} steps, {score.steps_per_beat} "
+                    f"a beat: the model takes 4 voices and {self.steps} steps, {self.steps_per_beat} a beat"
+                )
+        if not items:
+            raise FourfoldError("no scores to encode")
+        rows = [tokens_of(score.pitches, score.struck, self.low, self.high) for score in items]
+        return Batch(torch.from_numpy(np.stack(rows).reshape(len(items), -1).astype(np.int64)))
+
+    def decode(self, batch: Batch) -> list[Score]:
+        return [score_of(row, self.low, self.steps_per_beat) for row in batch.x.cpu().numpy().reshape(len(batch), -1, 4)]
+
+    def save(self, folder: Path) -> None:
+        _save(self, folder)
+
+
+def tokens_of(pitches: np.ndarray, struck: np.ndarray, low: int, high: int) -> np.ndarray:
+    """Tokens `[T, V]` of pitches and strikes `[T, V]`; notes outside [low, high] move by octaves into it."""
+    folded = pitches.astype(np.int64)
+    sounding = folded > 0
+    while (below := sounding & (folded < low)).any():
+        folded[below] += 12
+    while (above := sounding & (folded > high)).any():
+        folded[above] -= 12
+    tokens = np.where(sounding, np.maximum(folded, low) - low + FIRST_PITCH, REST)
+    hold = sounding & ~struck
+    hold[:1] = False  # a window begins with its notes
+    return np.where(hold, HOLD, tokens)
+
+
+def score_of(tokens: np.ndarray, low: int, steps_per_beat: int) -> Score:
+    """The score of tokens `[T, V]`; a hold after a rest, or at the beginning, is silence."""
+    pitches = np.zeros(tokens.shape, dtype=np.int16)
+    now = np.zeros(tokens.shape[1], dtype=np.int16)
+    for step, row in enumerate(tokens):
+        now = np.where(row == HOLD, now, np.where(row == REST, 0, row - FIRST_PITCH + low))
+        pitches[step] = now
+    return Score(pitches, tokens >= FIRST_PITCH, steps_per_beat)
+
+
+@dataclass(kw_only=True)
+class NoteCodec:
+    """Sounds as arrays `[1, mels, frames]` of 256 evenly spaced decibel levels, scaled to [-1, 1].
+
+    Attributes:
+        mel: how spectrograms are made.
+        names: the classes of sounds; empty without classes.
+    """
+
+    mel: Mel
+    names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.conditions: Mapping[str, ConditionSpec] = (
+            {"instrument": ClassCondition(names=self.names)} if self.names else {}
+        )
+        self.space: Space = Continuous(shape=(1, self.mel.mels, self.mel.frames), levels=LEVELS)
+
+    def encode(self, items: Sequence[Sound]) -> Batch:
+        for index, sound in enumerate(items):
+            if sound.mel != self.mel:
+                raise FourfoldError(f"sound {index} has another mel setting than the model: {sound.mel}")
+        if not items:
+            raise FourfoldError("no sounds to encode")
+        levels = levels_of(np.stack([sound.decibels for sound in items]), self.mel)
+        return Batch(torch.from_numpy(levels.astype(np.float32))[:, None] * (2 / (LEVELS - 1)) - 1)
+
+    def decode(self, batch: Batch) -> list[Sound]:
+        share = (batch.x[:, 0].float().cpu().numpy().clip(-1, 1) + 1) / 2
+        decibels = self.mel.floor + share * (self.mel.ceiling - self.mel.floor)
+        classes = batch.condition.get("instrument")
+        labels = [None] * len(batch) if classes is None or not self.names else [self.names[i] for i in classes.tolist()]
+        return [Sound(values, self.mel, label) for values, label in zip(decibels, labels, strict=True)]
+
+    def save(self, folder: Path) -> None:
+        _save(self, folder)
+
+
+def levels_of(decibels: np.ndarray, mel: Mel) -> np.ndarray:
+    """Decibels -> uint8 levels of the same shape."""
+    share = (decibels - mel.floor) / (mel.ceiling - mel.floor)
+    return np.rint(share.clip(0, 1) * (LEVELS - 1)).astype(np.uint8)
+
+
+def _save(codec: Any, folder: Path) -> None:
+    (folder / "codec.json").write_text(json.dumps(to_dict(codec), indent=2))
+
+
+def load_codec(folder: Path) -> ChoraleCodec | NoteCodec:
+    """The codec in a model folder.
+
+    Raises:
+        FourfoldError: codec.json is missing or not one of ours.
+    """
+    path = folder / "codec.json"
+    try:
+        value = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise FourfoldError(f"{path} is not a readable codec: {error}") from error
+    codec: ChoraleCodec | NoteCodec = from_dict(ChoraleCodec | NoteCodec, value, "codec")
+    if isinstance(codec, ChoraleCodec):
+        require(codec.steps_per_beat in (1, 2, 4), "codec.steps_per_beat", codec.steps_per_beat, "must be 1, 2 or 4")
+        require(1 <= codec.low < codec.high <= 127, "codec.low", codec.low, "must be a MIDI number below codec.high")
+    return codec

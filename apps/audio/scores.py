@@ -1,0 +1,242 @@
+"""Scores in parts on a grid of steps: read from MusicXML, MIDI and the JSB JSON files, written as MIDI and pictures."""
+
+from __future__ import annotations
+
+import io
+import json
+import warnings
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+
+from core.errors import FourfoldError
+
+VOICES = ("soprano", "alto", "tenor", "bass")
+STEP_OF = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+COLOURS = ("#c0392b", "#e08e2b", "#2e8b57", "#2c5aa0")
+
+
+@dataclass(frozen=True)
+class Score:
+    """Four voices on a grid.
+
+    Attributes:
+        pitches: int `[T, 4]`, soprano first; MIDI numbers, 0 where a voice is silent.
+        struck: bool `[T, 4]`, True where a note begins, False where it is held on (or silent).
+        steps_per_beat: grid steps in a quarter note.
+    """
+
+    pitches: np.ndarray
+    struck: np.ndarray
+    steps_per_beat: int
+
+    def __len__(self) -> int:
+        return len(self.pitches)
+
+
+@dataclass(frozen=True)
+class Note:
+    """A note of a part: beginning and end in quarter notes, and its MIDI number."""
+
+    begin: Fraction
+    end: Fraction
+    pitch: int
+
+
+def on_grid(parts: list[list[Note]], steps_per_beat: int) -> Score:
+    """Sample four parts' notes at every step; of notes that sound together in one part the latest begun counts."""
+    steps = max((int(note.end * steps_per_beat) for part in parts for note in part), default=0)
+    pitches = np.zeros((steps, len(parts)), dtype=np.int16)
+    owner = np.full((steps, len(parts)), -1, dtype=np.int32)
+    for voice, part in enumerate(parts):
+        for index, note in enumerate(sorted(part, key=lambda n: n.begin)):
+            # A step belongs to the note that sounds at its beginning.
+            first, last = -int(-note.begin * steps_per_beat // 1), -int(-note.end * steps_per_beat // 1)
+            pitches[first:last, voice], owner[first:last, voice] = note.pitch, index
+    before = np.vstack([np.full((1, len(parts)), -1, dtype=np.int32), owner[:-1]]) if steps else owner
+    return Score(pitches, (owner != before) & (owner >= 0), steps_per_beat)
+
+
+def notes_of(score: Score) -> Iterator[tuple[int, int, int, int]]:
+    """(voice, first step, last step + 1, pitch) of every note; a held step without a note before it is silence."""
+    for voice in range(score.pitches.shape[1]):
+        begin, pitch = 0, 0
+        for step in range(len(score) + 1):
+            ends = step == len(score) or score.struck[step, voice] or score.pitches[step, voice] != pitch
+            if not ends:
+                continue
+            if pitch > 0:
+                yield voice, begin, step, pitch
+            if step < len(score):
+                begin, pitch = step, int(score.pitches[step, voice])
+
+
+# Reading ---------------------------------------------------------------------------------------------------------
+
+
+def read_musicxml(path: Path) -> list[list[Note]]:
+    """Parts (that have notes) from a .mxl or .musicxml file, as written (repeats not unfolded); tied notes are one note.
+
+    Raises:
+        FourfoldError: not a MusicXML file.
+    """
+    try:
+        content = path.read_bytes()
+        if path.suffix.lower() == ".mxl":
+            with zipfile.ZipFile(io.BytesIO(content)) as archive:
+                listing = ElementTree.fromstring(archive.read("META-INF/container.xml"))
+                name = next(e.get("full-path") for e in listing.iter() if e.tag.endswith("rootfile"))
+                content = archive.read(name or "")
+        root = ElementTree.fromstring(content)
+        return [notes for part in root.iter("part") if (notes := _part_of(part))]
+    except (ElementTree.ParseError, zipfile.BadZipFile, StopIteration, KeyError, ValueError) as error:
+        raise FourfoldError(f"{path} is not a readable MusicXML file: {error or type(error).__name__}") from error
+
+
+def _part_of(part: ElementTree.Element) -> list[Note]:
+    notes: list[Note] = []
+    tied: dict[int, int] = {}  # pitch -> index of the note that a tie will continue
+    now, last_begin, divisions = Fraction(0), Fraction(0), 1
+    for measure in part.iter("measure"):
+        for element in measure:
+            divisions = int(element.findtext("divisions") or divisions) if element.tag == "attributes" else divisions
+            length = Fraction(element.findtext("duration") or 0) / divisions
+            if element.tag in ("forward", "backup"):
+                now += length if element.tag == "forward" else -length
+            if element.tag != "note" or element.find("grace") is not None:
+                continue
+            begin = last_begin if element.find("chord") is not None else now
+            last_begin, now = begin, max(now, begin + length)
+            pitch = element.find("pitch")
+            if pitch is None or element.find("cue") is not None:
+                continue
+            number = 12 * (int(pitch.findtext("octave") or 4) + 1) + STEP_OF[pitch.findtext("step") or ""]
+            number += int(float(pitch.findtext("alter") or 0))
+            ties = {tie.get("type") for tie in element.findall("tie")}
+            if "stop" in ties and number in tied and notes[tied[number]].end == begin:
+                notes[tied[number]] = Note(notes[tied[number]].begin, begin + length, number)
+                index = tied.pop(number)
+            else:
+                notes.append(Note(begin, begin + length, number))
+                index = len(notes) - 1
+            if "start" in ties:
+                tied[number] = index
+    return notes
+
+
+def read_midi(path: Path) -> list[list[Note]]:
+    """Four parts from a MIDI file: its four tracks of notes, or one stream of chords dealt out to four voices.
+
+    Raises:
+        FourfoldError: not a MIDI file, or without notes.
+    """
+    import pretty_midi
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            midi = pretty_midi.PrettyMIDI(str(path))
+        tracks = [i.notes for i in midi.instruments if not i.is_drum and i.notes]
+        beat = midi.resolution
+        parts = [
+            [Note(Fraction(midi.time_to_tick(n.start), beat), Fraction(midi.time_to_tick(n.end), beat), n.pitch)
+             for n in track]
+            for track in tracks
+        ]
+    except Exception as error:  # mido raises whatever its parser stumbles over
+        raise FourfoldError(f"{path} is not a readable MIDI file: {error or type(error).__name__}") from error
+    if not parts:
+        raise FourfoldError(f"{path} has no notes")
+    if len(parts) == 4:
+        return sorted(parts, key=lambda part: -sum(n.pitch for n in part) / len(part))
+    return _dealt([note for part in parts for note in part])
+
+
+def _dealt(notes: list[Note]) -> list[list[Note]]:
+    """Chords to voices: of the notes that begin together the highest goes to the soprano, the lowest to the bass."""
+    parts: list[list[Note]] = [[], [], [], []]
+    by_begin: dict[Fraction, list[Note]] = {}
+    for note in notes:
+        by_begin.setdefault(note.begin, []).append(note)
+    for chord in by_begin.values():
+        ordered = sorted(chord, key=lambda n: -n.pitch)
+        slots = {1: (0,), 2: (0, 3), 3: (0, 1, 3)}.get(len(ordered), (0, 1, 2, 3))
+        chosen = ordered if len(ordered) <= 4 else [*ordered[:3], ordered[-1]]
+        for slot, note in zip(slots, chosen, strict=True):
+            parts[slot].append(note)
+    return parts
+
+
+def read_jsb(path: Path, steps_per_beat: int) -> dict[str, list[Score]]:
+    """The published splits of the JSB chorales in sixteenths, by name ("train", "valid", "test").
+
+    The files hold no note beginnings: a pitch is taken as held within a beat and struck anew on every beat.
+
+    Raises:
+        FourfoldError: not that kind of file.
+    """
+    try:
+        splits = json.loads(path.read_text())
+        grids = {name: [np.array(piece) for piece in splits[name]] for name in ("train", "valid", "test")}
+        if any(grid.ndim != 2 or grid.shape[1] != 4 for pieces in grids.values() for grid in pieces):
+            raise ValueError("pieces must be steps of four voices")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FourfoldError(f"{path} is not a JSON file of four-part JSB splits: {error}") from error
+    return {name: [_held_within_beats(grid, steps_per_beat) for grid in pieces] for name, pieces in grids.items()}
+
+
+def _held_within_beats(sixteenths: np.ndarray, steps_per_beat: int) -> Score:
+    pitches = np.maximum(sixteenths[:: 4 // steps_per_beat], 0).astype(np.int16)
+    changed = np.vstack([np.ones((1, 4), dtype=bool), pitches[1:] != pitches[:-1]])
+    changed[::steps_per_beat] = True
+    return Score(pitches, changed & (pitches > 0), steps_per_beat)
+
+
+# Writing ---------------------------------------------------------------------------------------------------------
+
+
+def to_midi(score: Score, beats_per_minute: float = 84.0, program: int = 52) -> object:
+    """A `pretty_midi.PrettyMIDI` with a track a voice; `program` 52 is choir aahs, 19 a church organ."""
+    import pretty_midi
+
+    midi = pretty_midi.PrettyMIDI(initial_tempo=beats_per_minute)
+    step = 60.0 / beats_per_minute / score.steps_per_beat
+    names = VOICES if score.pitches.shape[1] == 4 else tuple(map(str, range(score.pitches.shape[1])))
+    midi.instruments = [pretty_midi.Instrument(program=program, name=name) for name in names]
+    for voice, begin, end, pitch in notes_of(score):
+        note = pretty_midi.Note(velocity=90, pitch=pitch, start=begin * step, end=end * step)
+        midi.instruments[voice].notes.append(note)
+    return midi
+
+
+def piano_roll_png(scores: list[Score], columns: int = 4) -> bytes:
+    """A PNG of piano rolls side by side, a colour a voice."""
+    from matplotlib.figure import Figure
+
+    rows = -(-len(scores) // columns)
+    figure = Figure(figsize=(3.0 * columns, 2.0 * rows), dpi=90, layout="constrained")
+    axes = np.atleast_1d(figure.subplots(rows, columns, sharey=True, squeeze=False)).ravel()
+    for ax, score in zip(axes, scores, strict=False):
+        for voice, begin, end, pitch in notes_of(score):
+            beats = (begin / score.steps_per_beat, (end - begin) / score.steps_per_beat - 0.06)
+            ax.broken_barh([beats], (pitch - 0.4, 0.8), facecolors=COLOURS[voice % 4])
+        ax.set(xlim=(0, len(score) / score.steps_per_beat), ylim=(34, 84))
+        ax.set_yticks([36, 48, 60, 72, 84], ["C2", "C3", "C4", "C5", "C6"], fontsize=7)
+        ax.set_xticks(range(0, len(score) // score.steps_per_beat + 1, 4))
+        ax.tick_params(labelsize=7)
+        ax.grid(alpha=0.3)
+    for ax in axes[len(scores):]:
+        ax.axis("off")
+    return figure_png(figure)
+
+
+def figure_png(figure: object) -> bytes:
+    """A matplotlib figure as PNG bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")  # type: ignore[attr-defined]
+    return buffer.getvalue()
