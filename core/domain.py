@@ -102,6 +102,8 @@ class Domain:
         condition_options: conditions that `sample` takes as options: option name -> condition name
             ({"class": "label"} makes `--class sneaker`).
         default_samples: how many samples `evaluate` draws when not told.
+        draw: (model, n, seed, sample settings) -> items, for domains whose items are more than one draw of the family
+            (robotics: episodes of a policy); `Model.sample` without a condition then returns these.
     """
 
     name: str
@@ -114,6 +116,7 @@ class Domain:
     preview: Callable[[Sequence[Any]], list[Media]]
     condition_options: Mapping[str, str]
     default_samples: int = 1000
+    draw: Callable[[Model, int, int, Mapping[str, Any]], list[Any]] | None = None
 
     def recipe(self, name: str) -> Recipe:
         """The recipe called `name`.
