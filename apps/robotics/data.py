@@ -1,0 +1,212 @@
+"""Demonstrations: collected from scripted experts on the spot, kept in files, cut into observations and action chunks."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from apps.robotics.codec import CONDITION, ChunkCodec
+from apps.robotics.environments import TASKS, make
+from apps.robotics.rollouts import Demonstrator, rollout
+from core.data.arrays import ArrayData, cached
+from core.domain import Prepared
+from core.errors import FourfoldError, did_you_mean
+from core.recipe import require
+
+VERSION = 1  # of what collecting and cutting do; part of the cache's key
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoboticsData:
+    """Whose demonstrations are learned, and how they are cut.
+
+    Attributes:
+        task: "planar", or one of Meta-World's such as "reach-v3".
+        path: a file of demonstrations written by `collect`; None collects them now.
+        demonstrations: episodes to collect.
+        noise: of the executed actions, as a share of their limit: demonstrations then show how to recover (DART,
+            Laskey et al. 1703.09327); the actions learned are those the expert meant.
+        seed: of the demonstrations.
+        history: observations that condition a chunk, the last ones.
+        horizon: actions in a chunk; execute: how many of them a policy carries out before it looks again.
+    """
+
+    task: str = "planar"
+    path: str | None = None
+    demonstrations: int = 1000
+    noise: float = 0.3
+    seed: int = 0
+    history: int = 1
+    horizon: int = 8
+    execute: int = 4
+
+    def __post_init__(self) -> None:
+        require(self.task in TASKS, "data.task", self.task, did_you_mean(self.task, TASKS))
+        require(10 <= self.demonstrations <= 10**6, "data.demonstrations", self.demonstrations, "must be in [10, 1000000]")
+        require(0 <= self.noise <= 1, "data.noise", self.noise, "must be in [0, 1]")
+        require(0 <= self.seed < 1000, "data.seed", self.seed, "must be in [0, 1000)")
+        require(1 <= self.history <= 16, "data.history", self.history, "must be in [1, 16]")
+        require(1 <= self.horizon <= 64, "data.horizon", self.horizon, "must be in [1, 64]")
+        require(1 <= self.execute <= self.horizon, "data.execute", self.execute,
+                f"must be in [1, data.horizon] ({self.horizon})")
+
+
+@dataclass(frozen=True)
+class Demonstrations:
+    """Episodes end to end: T steps in all, E episodes.
+
+    `observations` `[T, D]` before each action, `actions` `[T, A]` as the expert meant them, `lengths` `[E]`,
+    `succeeded` bool `[E]`.
+    """
+
+    task: str
+    observations: np.ndarray
+    actions: np.ndarray
+    lengths: np.ndarray
+    succeeded: np.ndarray
+
+    def save(self, path: Path) -> None:
+        """Write an .npz, whole or not at all.
+
+        Raises:
+            FourfoldError: the file cannot be written.
+        """
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as file:
+                np.savez_compressed(file, task=np.array(self.task), **_arrays(self))
+            os.replace(file.name, path)
+        except OSError as error:
+            raise FourfoldError(f"{path} cannot be written: {error.strerror}") from error
+
+    @staticmethod
+    def load(path: Path) -> Demonstrations:
+        """Read and check what `save` wrote.
+
+        Raises:
+            FourfoldError: the file is missing, damaged, of an unknown task, or its arrays disagree.
+        """
+        if not path.is_file():
+            raise FourfoldError(f"{path}: no such file of demonstrations; make one with `fourfold robotics collect`")
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                values = {name: file[name] for name in ("task", "observations", "actions", "lengths", "succeeded")}
+        except KeyError as error:
+            raise FourfoldError(f"{path} has no array {error.args[0].split()[0]!r}: is it from `collect`?") from error
+        except (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+            raise FourfoldError(f"{path} is not a readable .npz of demonstrations: collect them again") from error
+        task = str(values.pop("task"))
+        if task not in TASKS:
+            raise FourfoldError(f"{path} is of the task {task!r}: {did_you_mean(task, TASKS)}")
+        return _checked(Demonstrations(task, **values), str(path))
+
+
+def collect(task: str, n: int, *, seed: int = 0, noise: float = 0.3) -> Demonstrations:
+    """`n` episodes of a task's scripted expert.
+
+    Args:
+        seed: in [0, 1000); episodes of different seeds, and those of evaluations, do not overlap.
+        noise: standard deviation of what is added to executed actions, as a share of their limit.
+    """
+    environment = make(task)
+    seeds = range(seed * 10**6, seed * 10**6 + n)
+    episodes = rollout(environment, Demonstrator(environment, seed), seeds, noise=noise)
+    return Demonstrations(
+        task,
+        np.concatenate([episode.observations[:-1] for episode in episodes]).astype(np.float32),
+        np.concatenate([episode.actions for episode in episodes]).astype(np.float32),
+        np.array([episode.steps for episode in episodes]),
+        np.array([episode.succeeded for episode in episodes]),
+    )
+
+
+def demonstrations_of(config: RoboticsData) -> Demonstrations:
+    """The demonstrations a recipe learns from: of its file, or collected and cached.
+
+    Raises:
+        FourfoldError: the file cannot be used, or is of another task.
+    """
+    if config.path is not None:
+        found = Demonstrations.load(Path(config.path).expanduser())
+        require(found.task == config.task, "data.task", config.task, f"{config.path} is of {found.task!r}")
+        return found
+    key = ("robotics", VERSION, config.task, config.demonstrations, config.noise, config.seed)
+    arrays = cached(
+        key, lambda: _arrays(collect(config.task, config.demonstrations, seed=config.seed, noise=config.noise))
+    )
+    return Demonstrations(config.task, **arrays)
+
+
+def chunks(
+    demonstrations: Demonstrations, episodes: np.ndarray, history: int, horizon: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Every step of the chosen `episodes` as (last observations `[N, history, D]`, next actions `[N, horizon, A]`).
+
+    Before an episode's start its first observation repeats, after its end its last action does.
+    """
+    ends = np.cumsum(demonstrations.lengths)[episodes]
+    starts = ends - demonstrations.lengths[episodes]
+    steps = np.concatenate([np.arange(a, b) for a, b in zip(starts, ends, strict=True)])
+    first = np.repeat(starts, ends - starts)[:, None]
+    last = np.repeat(ends - 1, ends - starts)[:, None]
+    seen = np.maximum(steps[:, None] + np.arange(1 - history, 1), first)
+    next_ = np.minimum(steps[:, None] + np.arange(horizon), last)
+    return demonstrations.observations[seen], demonstrations.actions[next_]
+
+
+def prepare(config: RoboticsData) -> Prepared:
+    """A recipe's data: successful demonstrations in chunks, nine tenths of the episodes for training.
+
+    Raises:
+        FourfoldError: demonstrations that cannot be used, or too few that succeed.
+    """
+    found = demonstrations_of(config)
+    good = np.flatnonzero(found.succeeded)
+    if len(good) < 3:
+        raise FourfoldError(f"{len(good)} of {len(found.lengths)} demonstrations succeed: training needs at least 3")
+    good = np.random.default_rng(config.seed).permutation(good)
+    held = max(1, len(good) // 20)
+    splits = {"train": good[2 * held :], "validation": good[:held], "test": good[held : 2 * held]}
+    cut = {name: chunks(found, which, config.history, config.horizon) for name, which in splits.items()}
+    environment = make(config.task)
+    codec = ChunkCodec.fit(
+        config.task, config.history, config.horizon, (environment.action_names, environment.observation_names),
+        cut["train"][0][:, -1], cut["train"][1][:, 0],
+    )
+    arrays = {
+        name: ArrayData(codec.space, codec.normalised(actions), {CONDITION: codec.standardised(seen)})
+        for name, (seen, actions) in cut.items()
+    }
+    return Prepared(codec=codec, **arrays)
+
+
+def _arrays(found: Demonstrations) -> Mapping[str, np.ndarray]:
+    names = ("observations", "actions", "lengths", "succeeded")
+    return {name: getattr(found, name) for name in names}
+
+
+def _checked(found: Demonstrations, where: str) -> Demonstrations:
+    """`found`, if a policy of its task could learn from it."""
+    environment = make(found.task)
+    for name, width in (("observations", environment.observation_names), ("actions", environment.action_names)):
+        array = getattr(found, name)
+        if array.ndim != 2 or array.shape[1] != len(width) or not np.issubdtype(array.dtype, np.floating):
+            raise FourfoldError(f"{where}: {name} is {array.dtype} {array.shape}: must be floats [steps, {len(width)}]")
+        if not np.isfinite(array).all():
+            raise FourfoldError(f"{where}: {name} has values that are not finite at step "
+                                f"{int((~np.isfinite(array)).any(1).argmax())}")
+    lengths = found.lengths
+    if lengths.ndim != 1 or not len(lengths) or not np.issubdtype(lengths.dtype, np.integer) or lengths.min() < 1:
+        raise FourfoldError(f"{where}: lengths must be whole numbers from 1, one an episode")
+    if not lengths.sum() == len(found.observations) == len(found.actions):
+        raise FourfoldError(f"{where}: lengths add up to {lengths.sum()} for {len(found.observations)} observations "
+                            f"and {len(found.actions)} actions")
+    if found.succeeded.shape != lengths.shape or found.succeeded.dtype != np.bool_:
+        raise FourfoldError(f"{where}: succeeded must be true or false for each of {len(lengths)} episodes")
+    return found

@@ -1,0 +1,121 @@
+"""Meta-World's table-top tasks (Yu et al. 1910.10897; McLean et al. 2505.11289) and their scripted experts, in MuJoCo.
+
+A Sawyer arm is moved by displacements of its hand and by the force of its gripper. Goal and object positions are drawn
+anew for every episode, and the goal is observed. Training and rollouts need no GL; only pictures do.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from apps.robotics.environments import Bools, Floats, Scene, Step
+from core.errors import FourfoldError
+
+PARALLEL = 16
+# Of Meta-World's 39 numbers: the present 18 and the goal; what lies between is the previous frame.
+SEEN = np.r_[0:18, 36:39]
+NAMES = (
+    "hand_x", "hand_y", "hand_z", "gripper",
+    *(f"object{i}_{part}" for i in (1, 2) for part in ("x", "y", "z", "qx", "qy", "qz", "qw")),
+    "goal_x", "goal_y", "goal_z",
+)
+
+
+class Manipulation:
+    """A Meta-World task as an environment of up to `parallel` simulators; see `Environment`.
+
+    An episode's limit is 200 steps, not Meta-World's 500: its experts need about 100.
+    """
+
+    limit = 200
+    parallel = PARALLEL
+    observation_names = NAMES
+    action_names = ("dx", "dy", "dz", "grip")
+    action_low, action_high = -1.0, 1.0
+
+    def __init__(self, task: str, render: bool = False) -> None:
+        """Args: task: e.g. "reach-v3"; render: whether `frame` will be asked for (needs a GL).
+
+        Raises:
+            FourfoldError: Meta-World or MuJoCo cannot be imported.
+        """
+        self.name, self.render = task, render
+        self.count = 0
+        _metaworld()
+
+    def reset(self, seeds: Sequence[int]) -> Floats:
+        """Begin one episode a seed, at most `parallel`; returns observations `[N, 21]`."""
+        self.count = len(seeds)
+        self.observations = np.stack([
+            _reset(_simulator(self.name, i, self.render), seed) for i, seed in enumerate(seeds)
+        ])
+        return self.observations[:, SEEN]
+
+    def step(self, actions: Floats, active: Bools) -> Step:
+        """Apply actions `[N, 4]` clipped to [-1, 1]; nothing fails before the limit."""
+        succeeded = np.zeros(self.count, dtype=bool)
+        for i in np.flatnonzero(active):
+            observation, _, _, _, info = _simulator(self.name, i, self.render).step(np.clip(actions[i], -1, 1))
+            self.observations[i], succeeded[i] = observation, info["success"] > 0
+        return Step(self.observations[:, SEEN], succeeded, np.zeros_like(succeeded))
+
+    def choose(self, rng: np.random.Generator) -> None:
+        """Meta-World's experts choose nothing."""
+
+    def expert(self, active: Bools) -> Floats:
+        """Meta-World's scripted policy, clipped to [-1, 1], `[N, 4]`."""
+        actions = np.zeros((self.count, len(self.action_names)))
+        policy = _metaworld().policies.ENV_POLICY_MAP[self.name]()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # "Constant(s) may be too high": clipping is meant
+            for i in np.flatnonzero(active):
+                actions[i] = np.clip(policy.get_action(self.observations[i]), -1, 1)
+        return actions
+
+    def scenes(self) -> list[Scene]:
+        """The goal of each episode."""
+        return [Scene(tuple(row[-3:].tolist()), 0.05) for row in self.observations]
+
+    def places(self) -> Floats:
+        """The hand's position, `[N, 3]`."""
+        return self.observations[:, :3].copy()
+
+    def frame(self, index: int = 0) -> np.ndarray:
+        """A picture of an episode's scene now, uint8 `[height, width, 3]`; only with `render`."""
+        return np.ascontiguousarray(_simulator(self.name, index, self.render).render())
+
+
+def _metaworld() -> Any:
+    """Meta-World's package with its policies."""
+    try:
+        import metaworld
+        import metaworld.policies
+    except (ImportError, OSError) as error:
+        raise FourfoldError(
+            f"Meta-World cannot be loaded ({str(error).splitlines()[0]}): pip install metaworld==3.1.1 mujoco==3.3.0, "
+            "or use the task 'planar'"
+        ) from error
+    return metaworld
+
+
+@functools.lru_cache(maxsize=64)
+def _simulator(task: str, index: int, render: bool) -> Any:
+    """The `index`-th simulator of a task; building one takes 0.2 s, so a process keeps them."""
+    from metaworld.env_dict import ALL_V3_ENVIRONMENTS_GOAL_OBSERVABLE
+
+    _metaworld()
+    kind = ALL_V3_ENVIRONMENTS_GOAL_OBSERVABLE[f"{task}-goal-observable"]
+    simulator = kind(seed=0, render_mode="rgb_array") if render else kind(seed=0)
+    # Goals and objects are drawn at every reset, from the seed.
+    simulator._freeze_rand_vec, simulator.seeded_rand_vec = False, True
+    return simulator
+
+
+def _reset(simulator: Any, seed: int) -> np.ndarray:
+    simulator.seed(int(seed))
+    return simulator.reset()[0]

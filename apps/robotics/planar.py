@@ -1,0 +1,141 @@
+"""A planar task with two right answers: reach a goal behind a round obstacle, passing it on the left or on the right.
+
+All of it is numpy over many episodes at once. Lengths are in metres of a plane without walls, actions are displacements
+per step, capped at `SPEED`. The demonstrator chooses its side by a fair coin, so that the mean of the demonstrated
+actions points at the obstacle: a policy that regresses the mean collides, one that samples a side does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from apps.robotics.environments import Bools, Floats, Scene, Step
+
+SPEED = 0.06  # longest displacement per step
+GOAL_RADIUS = 0.06  # the goal is reached within this distance
+CLEARANCE = 0.07  # distance the demonstrator keeps from the obstacle
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What an episode is about, `[N, ...]`: obstacle between start and goal, a little off their line."""
+
+    start: Floats
+    goal: Floats
+    obstacle: Floats
+    radius: Floats
+
+    @staticmethod
+    def draw(seeds: Sequence[int]) -> Layout:
+        """One layout a seed, each a function of its own seed alone."""
+        uniform = np.stack([np.random.default_rng([seed, 7]).uniform(-1, 1, 7) for seed in seeds])
+        angle, distance = np.pi * uniform[:, 0], 1.4 + 0.2 * uniform[:, 1]
+        along = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+        across = np.stack([-along[:, 1], along[:, 0]], axis=1)
+        centre = 0.1 * uniform[:, 2:4]
+        half = along * distance[:, None] / 2
+        obstacle = centre + 0.12 * uniform[:, 4:5] * along + 0.04 * uniform[:, 5:6] * across
+        return Layout(centre - half, centre + half, obstacle, 0.25 + 0.05 * uniform[:, 6])
+
+
+class PlanarReach:
+    """The task as a batched environment; see `apps.robotics.environments.Environment`."""
+
+    name = "planar"
+    limit = 48
+    parallel = 4096
+    observation_names = ("goal_dx", "goal_dy", "obstacle_dx", "obstacle_dy", "obstacle_radius")
+    action_names = ("dx", "dy")
+    action_low, action_high = -SPEED, SPEED
+
+    layout: Layout
+    position: Floats
+    side: Floats
+
+    def reset(self, seeds: Sequence[int]) -> Floats:
+        """Begin one episode a seed; returns observations `[N, 5]`."""
+        self.layout = Layout.draw(seeds)
+        self.position = self.layout.start.copy()
+        self.side = np.ones(len(self.position))
+        return self.observe()
+
+    def observe(self) -> Floats:
+        """Goal and obstacle as seen from the point, and the obstacle's radius, `[N, 5]`."""
+        layout = self.layout
+        return np.concatenate(
+            [layout.goal - self.position, layout.obstacle - self.position, layout.radius[:, None]], axis=1
+        )
+
+    def step(self, actions: Floats, active: Bools) -> Step:
+        """Move by `actions` `[N, 2]`, shortened to `SPEED` where longer; the whole segment must miss the obstacle."""
+        length = np.linalg.norm(actions, axis=1, keepdims=True)
+        end = self.position + active[:, None] * actions * np.minimum(1.0, SPEED / np.maximum(length, 1e-12))
+        failed = segment_distance(self.layout.obstacle, self.position, end) < self.layout.radius
+        self.position = end
+        reached = np.linalg.norm(self.layout.goal - end, axis=1) < GOAL_RADIUS
+        return Step(self.observe(), reached & ~failed, failed)
+
+    def choose(self, rng: np.random.Generator) -> None:
+        """Toss the demonstrator's coin for every episode: +1 passes the obstacle on its left, -1 on its right."""
+        self.side = rng.choice([-1.0, 1.0], size=len(self.position))
+
+    def expert(self, active: Bools) -> Floats:
+        """The planner's actions `[N, 2]`."""
+        return plan(self.observe(), self.side) * active[:, None]
+
+    def scenes(self) -> list[Scene]:
+        """Goal and obstacle of each episode."""
+        layout = self.layout
+        return [
+            Scene(tuple(goal.tolist()), GOAL_RADIUS, tuple(centre.tolist()), float(radius))
+            for goal, centre, radius in zip(layout.goal, layout.obstacle, layout.radius, strict=True)
+        ]
+
+    def places(self) -> Floats:
+        """Where the point is, `[N, 2]`."""
+        return self.position.copy()
+
+
+def segment_distance(point: Floats, start: Floats, end: Floats) -> Floats:
+    """Distance `[N]` of `point` from the segments `start` to `end`, all `[N, 2]`."""
+    step = end - start
+    share = np.sum((point - start) * step, axis=1) / np.maximum(np.sum(step * step, axis=1), 1e-12)
+    nearest = start + np.clip(share, 0.0, 1.0)[:, None] * step
+    return np.linalg.norm(point - nearest, axis=1)
+
+
+def plan(observations: Floats, side: Floats) -> Floats:
+    """A planner's actions `[N, 2]`: straight to the goal where the way is clear, else along the obstacle's tangent.
+
+    Args:
+        observations: `[N, 5]` as of `PlanarReach.observe`.
+        side: `[N]`, +1 leaves the obstacle on the right hand (passes it on the left), -1 the other way.
+    """
+    goal, obstacle = observations[:, :2], observations[:, 2:4]
+    margin = observations[:, 4] + CLEARANCE
+    blocked = segment_distance(obstacle, np.zeros_like(goal), goal) < margin - 1e-3
+    distance = np.linalg.norm(obstacle, axis=1)
+    # Inside the margin the tangent does not exist: go around it at a right angle, and a little outwards.
+    angle = np.where(distance > margin, np.arcsin(np.minimum(1.0, margin / np.maximum(distance, 1e-9))), 0.6 * np.pi)
+    cos, sin = np.cos(side * angle), np.sin(side * angle)
+    tangent = np.stack([cos * obstacle[:, 0] - sin * obstacle[:, 1], sin * obstacle[:, 0] + cos * obstacle[:, 1]], axis=1)
+    direction = np.where(blocked[:, None], tangent, goal)
+    length = np.maximum(np.linalg.norm(direction, axis=1), 1e-9)
+    speed = np.where(blocked, SPEED, np.minimum(SPEED, np.linalg.norm(goal, axis=1)))
+    return direction * (speed / length)[:, None]
+
+
+def passed_side(places: Floats, scene: Scene) -> int:
+    """+1 when a trail `[T, 2]` left the obstacle on its right hand (passed it on the left), -1 on its left, 0 neither.
+
+    The angle swept around the obstacle's centre is about -pi one way and +pi the other.
+    """
+    if scene.obstacle is None or len(places) < 2:
+        return 0
+    offset = places - np.asarray(scene.obstacle)
+    swept = np.unwrap(np.arctan2(offset[:, 1], offset[:, 0]))
+    turn = swept[-1] - swept[0]
+    return 0 if abs(turn) < 0.5 * np.pi else (-1 if turn > 0 else 1)
