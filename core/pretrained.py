@@ -109,6 +109,8 @@ class Model:
         **settings: Any,
     ) -> list[Any]:
         """`n` samples as the domain's items; see `batches`. No `condition` draws unconditionally."""
+        if condition is None and self.domain.draw is not None:
+            return self.domain.draw(self, n, seed, settings)
         parts = self.batches(n, seed=seed, condition=condition, batch_size=batch_size, **settings)
         return [item for part in parts for item in self.codec.decode(part)]
 
@@ -158,12 +160,12 @@ def load(path: str | Path, domain: Domain, device: str = "auto") -> Model:
     config = read_json(folder / CONFIG)
     found = config.get("domain")
     if found != domain.name:
-        raise FourfoldError(f"{path} holds a model of the domain {found!r}, not {domain.name!r}: use `fourfold {found}`")
+        raise FourfoldError(f"{path} holds a model of the domain {found!r}, not {domain.name!r}")
     recipe = recipe_from_dict(config.get("recipe"), domain.data_type)
     try:
         codec = domain.load_codec(folder)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise FourfoldError(f"{folder}: the codec cannot be read ({one_line(error)}); train again with --fresh") from error
+        raise FourfoldError(f"{folder}: its codec is damaged ({one_line(error)}); train again with --fresh") from error
     model = build(domain, recipe, codec, resolve_device(device))
     load_weights(folder, model.family)
     _refuse_nan(model.family, folder / WEIGHTS)

@@ -157,6 +157,7 @@ def train(
     device: str = "auto",
     fresh: bool = False,
     log: Listener | None = None,
+    prepared: Prepared | None = None,
 ) -> TrainResult:
     """Train the recipe in a run folder, or go on with it, and keep a few samples.
 
@@ -165,7 +166,7 @@ def train(
     """
     claim(run, recipe, domain, fresh=fresh)
     place = resolve_device(device)
-    prepared = domain.prepare(recipe.data)
+    prepared = prepared or domain.prepare(recipe.data)
     model = build(domain, recipe, prepared.codec, place)
     model.settings()  # refuses sample settings the family does not take before an hour of training, not after
     world, place = connect(place)
@@ -189,7 +190,8 @@ def test_conditions(data: ArrayData, n: int) -> dict[str, Tensor] | None:
 
 def preview_items(model: Model, prepared: Prepared, n: int = PREVIEW, seed: int = 0) -> list[Any]:
     """A few samples; a conditional model's are drawn for the first conditions of the test split."""
-    return model.sample(n, seed=seed, condition=test_conditions(prepared.test, n))
+    condition = test_conditions(prepared.test, n) if model.domain.draw is None else None
+    return model.sample(n, seed=seed, condition=condition)
 
 
 def keep_samples(model: Model, prepared: Prepared, run: Run) -> list[Media]:
@@ -262,9 +264,13 @@ def load_measures(run: Run) -> list[Measure]:
         return []
     known = {f.name for f in dataclasses.fields(Measure)}
     rows = read_json(run.metrics_file).get("measures", [])
-    return [
-        Measure(**{k: tuple(v) if k == "interval" and v else v for k, v in row.items() if k in known}) for row in rows
-    ]
+    return [_measure({name: value for name, value in row.items() if name in known}) for row in rows]
+
+
+def _measure(row: dict[str, Any]) -> Measure:
+    row["value"] = math.nan if row["value"] is None else row["value"]
+    row["interval"] = tuple(row["interval"]) if row["interval"] else None
+    return Measure(**row)
 
 
 def markdown_table(measures: Sequence[Measure]) -> str:
