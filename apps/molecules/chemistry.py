@@ -1,0 +1,142 @@
+"""RDKit behind a few functions on lists of SMILES: validity, properties, fingerprints; its log is silenced.
+
+RDKit is imported when first used (0.1 s), and only here.
+"""
+
+from __future__ import annotations
+
+import gzip
+import pickle
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.errors import FourfoldError, did_you_mean
+
+# Name -> (unit, what it is); in the order they are listed to the user.
+PROPERTIES = {
+    "logp": ("log10 of the octanol/water partition", "Crippen's logP"),
+    "qed": ("0 to 1", "quantitative estimate of drug-likeness"),
+    "weight": ("g/mol", "average molecular weight"),
+    "tpsa": ("square angstrom", "topological polar surface area"),
+    "sa": ("1 easy to 10 hard", "synthetic accessibility"),
+}
+
+
+@cache
+def rdkit() -> Any:
+    """RDKit's Chem module.
+
+    Raises:
+        FourfoldError: RDKit is missing or cannot be loaded, with what to install.
+    """
+    try:
+        from rdkit import Chem
+    except ImportError as error:
+        raise FourfoldError(f"RDKit does not load ({error}): pip install rdkit") from None
+    return Chem
+
+
+def molecules(smiles: Sequence[str]) -> list[Any]:
+    """RDKit molecules, None where a string is not a valid molecule (or has no atoms)."""
+    chem = rdkit()
+    from rdkit import rdBase
+
+    with rdBase.BlockLogs():
+        parsed = [chem.MolFromSmiles(text) for text in smiles]
+    return [mol if mol is not None and mol.GetNumAtoms() else None for mol in parsed]
+
+
+def canonical(smiles: Sequence[str]) -> list[str | None]:
+    """Canonical SMILES, None for what is not a valid molecule."""
+    chem = rdkit()
+    return [None if mol is None else chem.MolToSmiles(mol) for mol in molecules(smiles)]
+
+
+def check_properties(names: Sequence[str]) -> None:
+    """Refuse property names that are not known.
+
+    Raises:
+        FourfoldError: a name is unknown or given twice.
+    """
+    for name in names:
+        if name not in PROPERTIES:
+            raise FourfoldError(f"no property {name!r}: {did_you_mean(name, PROPERTIES)}")
+    if len(set(names)) < len(names):
+        raise FourfoldError(f"properties are {list(names)}: name each once")
+
+
+@cache
+def _property(name: str) -> Callable[[Any], float]:
+    from rdkit.Chem import QED, Crippen, Descriptors, rdMolDescriptors
+
+    functions = {
+        "logp": Crippen.MolLogP,
+        "qed": QED.qed,
+        "weight": Descriptors.MolWt,
+        "tpsa": rdMolDescriptors.CalcTPSA,
+        "sa": synthetic_accessibility,
+    }
+    return functions[name]
+
+
+def properties(mols: Sequence[Any], names: Sequence[str]) -> np.ndarray:
+    """Float64 `[N, len(names)]` in the units of `PROPERTIES`."""
+    check_properties(names)
+    functions = [_property(name) for name in names]
+    return np.array([[function(mol) for function in functions] for mol in mols], float).reshape(len(mols), len(names))
+
+
+class _NumbersOnly(pickle.Unpickler):
+    """Reads lists of numbers; anything that would import or call code is refused."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        raise FourfoldError(f"the table of fragment scores asks for {module}.{name}: it is not the one RDKit ships")
+
+
+def synthetic_accessibility(mol: Any) -> float:
+    """SA score, 1 (easy) to 10 (hard), of Ertl & Schuffenhauer 2009, by RDKit's own contributed code."""
+    return float(_sascorer().calculateScore(mol))
+
+
+@cache
+def _sascorer() -> Any:
+    try:
+        from rdkit.Contrib.SA_Score import sascorer
+    except ImportError as error:
+        raise FourfoldError(f"RDKit's SA_Score does not load ({error}): pip install --upgrade rdkit") from None
+    # RDKit would unpickle its table; numbers are all it holds, so numbers are all that is read.
+    with gzip.open(Path(sascorer.__file__).with_name("fpscores.pkl.gz")) as stream:
+        table = _NumbersOnly(stream).load()
+    sascorer._fscores = {fragment: float(row[0]) for row in table for fragment in row[1:]}
+    return sascorer
+
+
+def fingerprints(mols: Sequence[Any], bits: int = 1024, radius: int = 2) -> np.ndarray:
+    """Morgan fingerprints, float32 0/1 `[N, bits]`."""
+    from rdkit.Chem import rdFingerprintGenerator
+
+    generator = rdFingerprintGenerator.GetMorganGenerator(radius=radius, fpSize=bits)
+    return np.array([generator.GetFingerprintAsNumPy(mol) for mol in mols], np.float32).reshape(len(mols), bits)
+
+
+def fragments(mols: Sequence[Any]) -> Counter[str]:
+    """How often each BRICS fragment occurs."""
+    chem = rdkit()
+    counts: Counter[str] = Counter()
+    for mol in mols:
+        counts.update(chem.MolToSmiles(chem.FragmentOnBRICSBonds(mol)).split("."))
+    return counts
+
+
+def scaffolds(mols: Sequence[Any], min_rings: int = 2) -> Counter[str]:
+    """How often each Bemis-Murcko scaffold of at least `min_rings` rings occurs."""
+    from rdkit.Chem.Scaffolds import MurckoScaffold
+
+    chem = rdkit()
+    frames = (MurckoScaffold.GetScaffoldForMol(mol) for mol in mols)
+    return Counter(chem.MolToSmiles(frame) for frame in frames if frame.GetRingInfo().NumRings() >= min_rings)

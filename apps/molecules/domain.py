@@ -1,0 +1,204 @@
+"""The molecules domain as a value, and how its models are judged, written and shown."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from apps.molecules import chemistry, chemnet, drawing, metrics
+from apps.molecules.codec import load_codec
+from apps.molecules.data import MoleculeData, prepare
+from apps.molecules.recipes import RECIPES
+from core import pretrained
+from core.data.arrays import ArrayData, cached
+from core.domain import Domain, Measure, Media, Prepared
+from core.metrics.intervals import bootstrap, wilson
+from core.metrics.ngrams import NGramModel
+from core.pretrained import Model
+from core.training.checkpoint import write_atomically
+
+SAMPLES = 1_000  # behind every sample measure, for all families alike: the FCD depends on the count
+LIKELIHOOD_EXAMPLES = 256
+VERSION = 1  # of what `describe` computes
+UNITS = {"logp": "log10", "sa": "1-10", "qed": "0-1", "weight": "g_per_mol"}
+
+
+def load(path: str | Path, device: str = "auto") -> Model:
+    """The trained model in a run or model folder."""
+    return pretrained.load(path, DOMAIN, device)
+
+
+def describe(smiles: Sequence[str]) -> dict[str, np.ndarray]:
+    """What measures need of a set of SMILES: `canonical` (bytes `[V]`, V valid ones), ChemNet `features` `[V, 512]`,
+    `values` `[V, 4]` of `metrics.COMPARED`, `diversity` `[1]`."""
+    valid = [text for text in chemistry.canonical(smiles) if text is not None]
+    mols = chemistry.molecules(valid)
+    return {
+        "canonical": np.array(valid, dtype=bytes),
+        "features": chemnet.features(valid),
+        "values": chemistry.properties(mols, metrics.COMPARED),
+        "diversity": np.array([metrics.internal_diversity(chemistry.fingerprints(mols))]),
+    }
+
+
+def _described(smiles: Sequence[str]) -> dict[str, np.ndarray]:
+    """The same from the cache: for molecules that are measured again and again."""
+    return cached((VERSION, "describe", tuple(smiles)), lambda: describe(smiles))
+
+
+def evaluate(model: Model, prepared: Prepared, n: int, seed: int) -> list[Measure]:
+    """FCD (the headline), likelihood where there is one, and MOSES' measures, of `n` samples.
+
+    Half the test split is the reference; `n` of the other half, measured as if they were samples, give the floor, and
+    a trigram model of the training tokens gives the baseline. A conditional model is asked for the properties of that
+    other half, so that its samples should be distributed as they are.
+    """
+    codec: Any = prepared.codec
+    half = len(prepared.test) // 2
+    reference, other = prepared.test.subset(slice(0, half)), prepared.test.subset(slice(half, None))
+    train = set(codec.strings(prepared.train.x))
+    rows = np.arange(n) % len(other)
+    condition = dict(other.batch(rows).condition) or None
+    trigram = _trigram(prepared.train)
+    drawn = model.sample(n, seed=seed, condition=condition)
+    sets = {
+        "samples": (n, describe(drawn)),
+        "trigram": (n, _described(codec.strings(_drawn_by(trigram, n, seed)))),
+        "real": (min(n, len(other)), _described(codec.strings(other.x[:n]))),
+    }
+    target = _described(codec.strings(reference.x))
+    measures = _distances(sets, target)
+    if model.family.likelihood != "none":
+        measures += _likelihoods(model, other.subset(slice(0, LIKELIHOOD_EXAMPLES)), trigram, seed)
+    measures += _shares(sets, train)
+    if condition is not None:
+        measures += _correlations(model, drawn, condition["property"].numpy())
+    return measures
+
+
+def _distances(sets: Mapping[str, tuple[int, dict[str, np.ndarray]]], target: Mapping[str, np.ndarray]) -> list[Measure]:
+    found = {
+        name: {"fcd": metrics.fcd(made["features"], target["features"])}
+        | {f"wasserstein_{key}": value for key, value in metrics.property_distances(made["values"], target["values"]).items()}
+        for name, (_, made) in sets.items()
+    }
+    return [
+        Measure(name=name, value=value, better="lower", count=sets["samples"][0], baseline=found["trigram"][name],
+                baseline_name="trigram", floor=found["real"][name])
+        for name, value in found["samples"].items()
+    ]
+
+
+def _shares(sets: Mapping[str, tuple[int, dict[str, np.ndarray]]], train: set[str]) -> list[Measure]:
+    def shares(drawn: int, made: Mapping[str, np.ndarray]) -> dict[str, tuple[float, int]]:
+        valid = [text.decode() for text in made["canonical"]]
+        return {
+            "valid": (len(valid) / drawn, drawn),
+            "unique": (metrics.unique(valid), len(valid)),
+            "novel": (metrics.novel(valid, train), len(set(valid))),
+            "internal_diversity": (float(made["diversity"][0]), len(valid)),
+        }
+
+    found = {name: shares(drawn, made) for name, (drawn, made) in sets.items()}
+    return [
+        Measure(name=name, value=value, better="higher", count=count,
+                interval=wilson(round(value * count), count) if count and name != "internal_diversity" else None,
+                baseline=found["trigram"][name][0], baseline_name="trigram", floor=found["real"][name][0])
+        for name, (value, count) in found["samples"].items()
+    ]
+
+
+def _likelihoods(model: Model, data: ArrayData, trigram: NGramModel, seed: int) -> list[Measure]:
+    """Nats a molecule and bits a token, eos included; without conditions, as the trigram has none."""
+    data = replace(data, condition={})
+    nats = model.bound(data, seed=seed).numpy()
+    simple = trigram.nll(_sequences(data))
+    tokens = float(np.asarray(data.lengths).mean())
+    kind: Any = model.family.likelihood
+    low, high = bootstrap(np.mean, nats, seed=seed)
+    scale = np.log(2) * tokens
+    return [
+        Measure(name="nats_per_molecule", value=float(nats.mean()), better="lower", kind=kind, count=len(nats),
+                interval=(low, high), baseline=float(np.mean(simple)), baseline_name="trigram"),
+        Measure(name="bits_per_token", value=float(nats.mean()) / scale, better="lower", kind=kind, count=len(nats),
+                interval=(low / scale, high / scale), baseline=float(np.mean(simple)) / scale, baseline_name="trigram"),
+    ]
+
+
+def _correlations(model: Model, drawn: Sequence[str], asked: np.ndarray) -> list[Measure]:
+    """Pearson's correlation of each property of the valid samples with what was asked for; 0 without any control."""
+    spec: Any = model.codec.conditions["property"]
+    mols = chemistry.molecules(drawn)
+    kept = [i for i, mol in enumerate(mols) if mol is not None]
+    values = chemistry.properties([mols[i] for i in kept], spec.names)
+    measures = []
+    for column, name in enumerate(spec.names):
+        pairs = np.stack([values[:, column], asked[kept, column]])
+        usable = len(kept) > 2 and bool((pairs.std(1) > 0).all())
+        measures.append(Measure(
+            name=f"correlation_{name}", value=float(np.corrcoef(pairs)[0, 1]) if usable else 0.0, better="higher",
+            count=len(kept), baseline=0.0, baseline_name="ignoring the request", floor=1.0,
+        ))
+    return measures
+
+
+def _sequences(data: ArrayData) -> list[np.ndarray]:
+    """Token ids of each molecule, eos included."""
+    return [row[:length] for row, length in zip(np.asarray(data.x), np.asarray(data.lengths), strict=True)]
+
+
+def _trigram(train: ArrayData) -> NGramModel:
+    return NGramModel.fit(_sequences(train), vocab=train.space.vocab, order=3)  # type: ignore[union-attr]
+
+
+def write(items: Sequence[str], folder: Path) -> list[Path]:
+    """samples.csv (every sample; properties of the valid ones) and samples.png (the first 48 valid ones)."""
+    names = list(chemistry.PROPERTIES)
+    stream = io.StringIO(newline="")
+    table = csv.writer(stream, lineterminator="\n")
+    table.writerow(["smiles", "valid", "canonical", *names])
+    canonical = chemistry.canonical(items)
+    for item, text in zip(items, canonical, strict=True):
+        values = [] if text is None else chemistry.properties(chemistry.molecules([text]), names)[0]
+        table.writerow([item, int(text is not None), text or "", *(f"{value:.4g}" for value in values)])
+    valid = [text for text in canonical if text is not None][:48]
+    paths = [folder / "samples.csv", folder / "samples.png"]
+    write_atomically(paths[0], stream.getvalue().encode())
+    write_atomically(paths[1], drawing.grid(valid, _captions(valid)))
+    return paths
+
+
+def preview(items: Sequence[str]) -> list[Media]:
+    """The first valid molecules as a drawn grid, and the first few as text."""
+    valid = [text for text in chemistry.canonical(items) if text is not None]
+    caption = f"{len(valid)} of {len(items)} samples are valid molecules"
+    shown = valid[:12]
+    return [
+        Media(kind="png", content=drawing.grid(shown, _captions(shown), columns=4), caption=caption),
+        Media(kind="text", content="\n".join(items[:8]), caption="as sampled"),
+    ]
+
+
+def _captions(valid: Sequence[str]) -> list[str]:
+    values = chemistry.properties(chemistry.molecules(valid), ["logp", "qed"])
+    return [f"logP {logp:.1f}  QED {qed:.2f}" for logp, qed in values]
+
+
+DOMAIN = Domain(
+    name="molecules",
+    recipes=RECIPES,
+    data_type=MoleculeData,
+    prepare=prepare,
+    load_codec=load_codec,
+    evaluate=evaluate,
+    write=write,
+    preview=preview,
+    condition_options={"property": "property"},
+    default_samples=SAMPLES,
+)

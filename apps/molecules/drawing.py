@@ -1,0 +1,83 @@
+"""Pictures of molecules: RDKit's drawing code, or a plain one on Pillow where RDKit's needs missing system libraries."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from apps.molecules.chemistry import molecules, rdkit
+
+COLORS = {"N": "#2b50d9", "O": "#d62f2f", "S": "#b38f00", "F": "#2e8b3d", "Cl": "#2e8b3d", "Br": "#8a4b20"}
+
+
+def grid(smiles: Sequence[str], captions: Sequence[str] | None = None, columns: int = 6, size: int = 200) -> bytes:
+    """A PNG of `smiles` in rows of `columns` cells of `size` pixels; what is not valid leaves its cell blank."""
+    mols = molecules(smiles)
+    legends = [""] * len(mols) if captions is None else list(captions)
+    rows = max(1, -(-len(mols) // columns))
+    draw = cairo()
+    if draw is None:
+        return _pillow_grid(mols, legends, columns, rows, size)
+    canvas = draw.MolDraw2DCairo(columns * size, rows * size, size, size)
+    canvas.drawOptions().legendFontSize = 14
+    if mols:
+        blank = rdkit().Mol()
+        canvas.DrawMolecules([blank if mol is None else mol for mol in mols], legends=legends)
+    canvas.FinishDrawing()
+    return bytes(canvas.GetDrawingText())
+
+
+@cache
+def cairo() -> Any | None:
+    """RDKit's drawing module; None where the X libraries it is linked against are missing (libxrender1, libxext6)."""
+    try:
+        from rdkit.Chem.Draw import rdMolDraw2D
+    except ImportError:
+        return None
+    return rdMolDraw2D
+
+
+def _pillow_grid(mols: Sequence[Any], legends: Sequence[str], columns: int, rows: int, size: int) -> bytes:
+    from PIL import Image, ImageDraw
+
+    image = Image.new("RGB", (columns * size, rows * size), "white")
+    pen = ImageDraw.Draw(image)
+    for index, (mol, legend) in enumerate(zip(mols, legends, strict=True)):
+        left, top = index % columns * size, index // columns * size
+        if mol is not None:
+            _pillow_molecule(pen, mol, left, top, size)
+        pen.text((left + size / 2, top + size - 12), legend, fill="black", anchor="mm")
+    stream = io.BytesIO()
+    image.save(stream, "PNG")
+    return stream.getvalue()
+
+
+def _pillow_molecule(pen: Any, mol: Any, left: int, top: int, size: int) -> None:
+    """Bonds as lines, their order as parallel lines (aromatic ones in Kekulé form), other atoms than carbon as letters."""
+    import numpy as np
+    from rdkit.Chem import rdDepictor
+
+    mol = rdkit().Mol(mol)
+    rdkit().Kekulize(mol)
+    rdDepictor.Compute2DCoords(mol)
+    at = mol.GetConformer().GetPositions()[:, :2] * [1, -1]
+    middle = (at.max(0) + at.min(0)) / 2
+    scale = min(size / 9, (size - 50) / max(1e-6, float(np.ptp(at, axis=0).max())))
+    at = (at - middle) * scale + [left + size / 2, top + size / 2 - 8]
+    for bond in mol.GetBonds():
+        a, b = at[bond.GetBeginAtomIdx()], at[bond.GetEndAtomIdx()]
+        along = (b - a) / max(1e-6, float(np.linalg.norm(b - a)))
+        side = np.array([-along[1], along[0]])
+        order = round(bond.GetBondTypeAsDouble())
+        for shift in (np.arange(order) - (order - 1) / 2) * 4:
+            pen.line([*(a + shift * side), *(b + shift * side)], fill="black", width=2)
+    for atom, (x, y) in zip(mol.GetAtoms(), at, strict=True):
+        symbol = atom.GetSymbol()
+        if symbol == "C" and not atom.GetFormalCharge():
+            continue
+        charge = atom.GetFormalCharge()
+        text = symbol + ("+" if charge > 0 else "-" if charge < 0 else "")
+        pen.rectangle([x - 7, y - 7, x + 7, y + 7], fill="white")
+        pen.text((x, y), text, fill=COLORS.get(symbol, "black"), anchor="mm", font_size=14)
