@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+import sys
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
-from core.cli import deferred
+from core.cli import Seed, deferred
 from core.cli import main as run_program
 
 DOMAINS = {
@@ -23,13 +25,44 @@ app = typer.Typer(name="fourfold", no_args_is_help=True, add_completion=False, p
                   help="Train, sample and judge generative models: four families times five domains.")
 
 
-def _group(domain: str) -> Any:
-    return typer.main.get_command(importlib.import_module(f"apps.{domain}.cli").app)
+def _deferred(domain: str) -> Any:
+    return deferred(lambda: typer.main.get_command(importlib.import_module(f"apps.{domain}.cli").app))
+
+
+def _nothing() -> None:
+    """Stands in a listing for a domain's own command, which reads the arguments."""
 
 
 for _name, _summary in DOMAINS.items():
-    # `deferred` reads the arguments with the domain's own command; the function only carries the summary.
-    app.command(_name, cls=deferred(lambda name=_name: _group(name)), help=_summary)(lambda: None)
+    app.command(_name, cls=_deferred(_name), help=_summary)(_nothing)
+
+
+@app.command()
+def tour(
+    domains: Annotated[str | None, typer.Option("--domains", help="Some of them, e.g. image,text.")] = None,
+    families: Annotated[str | None, typer.Option("--families", help="Some of them, e.g. vae,diffusion.")] = None,
+    seed: Seed = 0,
+    minutes: Annotated[float | None, typer.Option("--minutes", help="About how long to take in all.")] = None,
+    run: Annotated[Path, typer.Option("--run", help="Folder to write to.")] = Path("runs/tour"),
+    workers: Annotated[int | None, typer.Option("--workers", min=1, help="Cells at a time.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start again: remove finished cells.")] = False,
+) -> None:
+    """All twenty: every domain times every family, trained and judged from scratch, into one report."""
+    from core.tour import FAMILIES, choose
+    from core.tour import tour as run_tour
+
+    succeeded = run_tour(
+        choose(domains, list(DOMAINS), "--domains"), choose(families, FAMILIES, "--families"), run, worker,
+        seed=seed, minutes=minutes, workers=workers, fresh=fresh,
+    )
+    print(run / "report.html")
+    if not succeeded:
+        raise typer.Exit(1)
+
+
+def worker(domain: str, recipe: str) -> list[str]:
+    """The command line of one cell of the tour."""
+    return [sys.executable, "-m", f"apps.{domain}", "cell", recipe]
 
 
 def main() -> None:

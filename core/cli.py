@@ -5,7 +5,7 @@ Nothing here imports torch until a command runs, so that `--help` answers at onc
     app = build("image", lambda: importlib.import_module("apps.image.domain").DOMAIN)
 
     @app.command()
-    def upscale(run: Path, photo: Path, output: Output = Path("out"), seed: Seed = 0, device: Device = "auto") -> None: ...
+    def upscale(run: RunFolder, photo: Path, output: Output = Path("out"), seed: Seed = 0) -> None: ...
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import inspect
 import json
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -54,7 +55,8 @@ def main(app: typer.Typer | Any, arguments: Sequence[str] | None = None) -> None
         SystemExit: always, with the exit code.
     """
     command = app if isinstance(app, TyperCommand) or not isinstance(app, typer.Typer) else typer.main.get_command(app)
-    usage_errors = typer.BadParameter.__mro__[2]  # click's ClickException; typer may carry its own copy of click
+    # click's ClickException, the class above UsageError; typer may carry its own copy of click.
+    usage_errors: type[Exception] = typer.BadParameter.__mro__[2]
     try:
         code = command.main(args=arguments, standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
@@ -173,7 +175,8 @@ def _add_train(app: typer.Typer, load_domain: Callable[[], Domain]) -> None:
 
 
 def _resolve(
-    domain: Domain, name: str | None, file: Path | None, data: Path | None, assignments: list[str] | None, seed: int | None
+    domain: Domain, name: str | None, file: Path | None, data: Path | None, assignments: list[str] | None,
+    seed: int | None,
 ) -> Recipe:
     """The recipe that the options of `train` describe."""
     from dataclasses import fields, replace
@@ -312,10 +315,12 @@ def _add_cell(app: typer.Typer, load_domain: Callable[[], Domain]) -> None:
         scale: Annotated[float, typer.Option("--scale", help="Of train.steps.")] = 1.0,
     ) -> None:
         """One cell of the tour: train, sample, evaluate."""
+        started = time.perf_counter()
+        domain = load_domain()
         from core.run import Run
         from core.tour import run_cell
 
-        if not run_cell(load_domain(), recipe, Run(run), seed=seed, device=device, scale=scale):
+        if not run_cell(domain, recipe, Run(run), seed=seed, device=device, scale=scale, started=started):
             raise typer.Exit(130)
 
 

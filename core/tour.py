@@ -1,0 +1,419 @@
+"""The tour: every domain times every family, trained, sampled and judged from scratch, into one report.
+
+Each cell is a process of its own, so that one cell's failure is one cell's failure, and all cores are busy. This module
+runs in both: `run_cell` in the worker, `tour` in the process that starts workers and watches their logs; the latter
+needs no torch until the report is written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.errors import FourfoldError, did_you_mean
+from core.runtime import cpu_count, environment
+
+if TYPE_CHECKING:
+    from core.domain import Domain
+    from core.run import Run
+
+FAMILIES = ("vae", "gan", "diffusion", "autoregressive")
+TRAIN_SECONDS, OTHER_SECONDS = 38.0, 22.0
+"""What a cell spends on one core on training, and on all else, measured; `--minutes` scales the first."""
+
+
+# ---------------------------------------------------------------------------------------------------- one cell
+
+
+def run_cell(domain: Domain, recipe_name: str, run: Run, *, seed: int, device: str, scale: float,
+             started: float) -> bool:
+    """Train, sample and evaluate one cell into its run folder; cell.json is written last, and says it is complete.
+
+    Args:
+        scale: of the recipe's training steps.
+        started: `time.perf_counter()` when the worker began, before its imports.
+
+    Returns:
+        False when interrupted: state is saved, the same call continues.
+    """
+    from dataclasses import replace
+
+    from core import run as runs
+    from core.pretrained import load
+    from core.report import write_run_report
+    from core.training.log import console
+
+    recipe = domain.recipe(recipe_name)
+    steps = max(1, round(recipe.train.steps * scale))
+    checkpoints = min(recipe.train.checkpoint_every, max(1, steps // 3))
+    recipe = replace(recipe, seed=seed, train=replace(recipe.train, steps=steps, checkpoint_every=checkpoints))
+    runs.claim(run, recipe, domain)
+    prepared = domain.prepare(recipe.data)
+    prepared_at = time.perf_counter()
+    with console(f"{domain.name} {recipe.name}") as log:
+        result = runs.train(domain, recipe, run, device=device, log=log, prepared=prepared)
+    if not result.finished:
+        return False
+    trained_at = time.perf_counter()
+    model = load(run.folder, domain, device)
+    measures = runs.evaluate(domain, run, seed=seed, model=model, prepared=prepared)
+    write_run_report(domain, run)
+    ended = time.perf_counter()
+    # Training counts all its starts; the rest is of this process, which did all of it.
+    seconds = (prepared_at - started) + result.seconds + (ended - trained_at)
+    facts = {
+        "domain": domain.name, "recipe": recipe.name, "seed": seed, "scale": scale, "steps": result.step,
+        "seconds": round(seconds, 1), "train_seconds": round(result.seconds, 1),
+        "evaluate_seconds": round(ended - trained_at, 1),
+        "measures": [runs.measure_to_dict(measure) for measure in measures],
+    }
+    runs.write_atomically(run.cell_file, (json.dumps(facts, indent=2) + "\n").encode())
+    return True
+
+
+# -------------------------------------------------------------------------------------------------- all of them
+
+
+@dataclass
+class Job:
+    """One cell as the tour sees it: waiting, running (`process`), or done (`error` when it failed)."""
+
+    domain: str
+    family: str
+    folder: Path
+    process: subprocess.Popen[bytes] | None = None
+    error: str | None = None
+    began: float = 0.0
+    log: Any = field(default=None, repr=False)
+
+    @property
+    def name(self) -> str:
+        return f"{self.domain} {self.family}"
+
+    def result(self) -> dict[str, Any] | None:
+        """cell.json of a finished cell; None before that."""
+        try:
+            return json.loads((self.folder / "cell.json").read_text())
+        except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+            return None
+
+    def last_event(self) -> dict[str, Any]:
+        """The last complete event of its training log."""
+        try:
+            with open(self.folder / "log.jsonl", "rb") as stream:
+                stream.seek(max(0, os.fstat(stream.fileno()).st_size - 4096))
+                lines = stream.read().splitlines()
+        except OSError:
+            return {}
+        for line in reversed(lines):
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(event, dict) and "loss" in event:
+                return event
+        return {}
+
+    def last_words(self) -> str:
+        """The last line its process printed: why it failed."""
+        path = self.folder.with_suffix(".log")
+        lines = path.read_text(errors="replace").split("\n") if path.exists() else []
+        return next((line.strip() for line in reversed(lines) if line.strip()), "no output")
+
+
+def choose(given: str | None, known: Sequence[str], option: str) -> list[str]:
+    """A comma-separated option's names, in the order known; all when not given.
+
+    Raises:
+        FourfoldError: a name is unknown.
+    """
+    if given is None:
+        return list(known)
+    names = [name.strip() for name in given.split(",")]
+    for name in names:
+        if name not in known:
+            raise FourfoldError(f"{option} has {name!r}: {did_you_mean(name, known)}")
+    return [name for name in known if name in names]
+
+
+def tour(
+    domains: Sequence[str],
+    families: Sequence[str],
+    folder: Path,
+    command: Callable[[str, str], list[str]],
+    *,
+    seed: int = 0,
+    minutes: float | None = None,
+    workers: int | None = None,
+    fresh: bool = False,
+) -> bool:
+    """Run the cells, `workers` at a time, and write report.html and tour.json; whether every cell succeeded.
+
+    Finished cells are kept, interrupted ones continue.
+
+    Args:
+        command: (domain, recipe) -> the start of a worker's command line.
+        minutes: time to aim at; None trains as the recipes say.
+        workers: cells at a time; by default one for each core, at most four.
+
+    Raises:
+        FourfoldError: the folder cannot be written or holds a tour of another seed or length.
+    """
+    cores = cpu_count()
+    workers = workers or min(cores, 4)
+    # Families are the outer loop so that cells side by side do not prepare the same data.
+    jobs = [Job(domain, family, folder / domain / family) for family in families for domain in domains]
+    scale = 1.0 if minutes is None else _scale(minutes, workers, len(jobs))
+    spent = _claim(folder, seed, scale, fresh)
+    started = time.monotonic()
+
+    def save() -> None:
+        facts = {"seed": seed, "scale": scale, "minutes": round(spent + (time.monotonic() - started) / 60, 2)}
+        _write(folder / "tour.json", json.dumps({**facts, "cells": _cells(jobs)}, indent=2) + "\n")
+
+    def start(job: Job) -> None:
+        words = [*command(job.domain, f"tour-{job.family}"), "--run", str(job.folder), "--seed", str(seed),
+                 "--scale", str(scale)]
+        job.folder.parent.mkdir(parents=True, exist_ok=True)
+        job.log = open(job.folder.with_suffix(".log"), "wb")  # noqa: SIM115 (closed when the process has ended)
+        job.began = time.monotonic()
+        # A session of its own: Ctrl-C reaches this process only, which asks each worker once to save and stop.
+        job.process = subprocess.Popen(words, stdout=job.log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                                       env=_environment(max(1, cores // workers)), start_new_session=True)
+
+    save()
+    with _terminate_as_interrupt():
+        try:
+            _watch(jobs, workers, start, save)
+        finally:
+            _stop(jobs)
+            save()
+    _report(jobs, folder, seed)
+    return all(job.error is None for job in jobs)
+
+
+def _scale(minutes: float, workers: int, cells: int) -> float:
+    """The factor on training steps with which `cells` take about `minutes`."""
+    if not 0 < minutes < float("inf"):
+        raise FourfoldError(f"--minutes is {minutes}: must be above 0")
+    each = minutes * 60 * workers / cells
+    return round(max(0.02, (each - OTHER_SECONDS) / TRAIN_SECONDS), 3)
+
+
+def _claim(folder: Path, seed: int, scale: float, fresh: bool) -> float:
+    """Check that `folder` may hold this tour; returns the minutes it has already taken."""
+    record = folder / "tour.json"
+    if not record.exists():
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise FourfoldError(f"{folder} is not empty and not a tour: choose another folder with --run")
+        _write(record, json.dumps({"seed": seed, "scale": scale, "minutes": 0.0, "cells": {}}))
+        return 0.0
+    try:
+        old = json.loads(record.read_text())
+        before = {"seed": old["seed"], "scale": old["scale"]}
+        spent = float(old["minutes"])
+    except (ValueError, KeyError, TypeError):
+        if not fresh:
+            raise FourfoldError(f"{record} is damaged: start again with --fresh") from None
+        before, spent = {}, 0.0
+    if fresh:
+        _remove_cells(folder)
+        return 0.0
+    if before != {"seed": seed, "scale": scale}:
+        old_words = f"--seed {before['seed']}, {before['scale']:g} times the training"
+        raise FourfoldError(f"{folder} holds a tour of {old_words}, not --seed {seed}, {scale:g} times: "
+                            "start it again with --fresh, or choose another folder with --run")
+    return spent
+
+
+def _remove_cells(folder: Path) -> None:
+    """Remove the cells of a tour; each says that it is one by its recipe.json."""
+    import shutil
+
+    for path in folder.glob("*/*/recipe.json"):
+        shutil.rmtree(path.parent, ignore_errors=True)
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a small file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".tmp-{path.name}")
+    temporary.write_text(text)
+    os.replace(temporary, path)
+
+
+def _environment(threads: int) -> dict[str, str]:
+    """A worker's environment: its share of the cores, and this package first on its path."""
+    import core
+
+    root = str(Path(next(iter(core.__path__))).parent)
+    inherited = os.environ.get("PYTHONPATH")
+    count = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+    path = root if not inherited else f"{root}{os.pathsep}{inherited}"
+    # "1" is python's -P: a folder called core or apps where the user stands is not ours.
+    return {**os.environ, **count, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
+
+
+def _watch(jobs: Sequence[Job], workers: int, start: Callable[[Job], None], save: Callable[[], None]) -> None:
+    """Keep `workers` cells running until none waits, showing progress."""
+    waiting = [job for job in jobs if job.result() is None]
+    running: list[Job] = []
+    with _progress(len(jobs)) as progress:
+        for job in jobs:
+            if job not in waiting:
+                progress.finished(job)
+        while waiting or running:
+            while waiting and len(running) < workers:
+                job = waiting.pop(0)
+                start(job)
+                running.append(job)
+                progress.started(job)
+            time.sleep(0.2)
+            for job in list(running):
+                assert job.process is not None
+                if job.process.poll() is None:
+                    progress.update(job)
+                    continue
+                running.remove(job)
+                job.log.close()
+                if job.result() is None:
+                    job.error = f"exit code {job.process.returncode}: {job.last_words()}"
+                progress.finished(job)
+                save()
+
+
+def _stop(jobs: Sequence[Job]) -> None:
+    """Ask running workers to save and stop; end those that do not within half a minute."""
+    alive = [job.process for job in jobs if job.process is not None and job.process.poll() is None]
+    for process in alive:
+        process.terminate()
+    deadline = time.monotonic() + 30
+    for process in alive:
+        try:
+            process.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+class _terminate_as_interrupt:
+    """While entered, SIGTERM is a KeyboardInterrupt, so that workers are stopped either way."""
+
+    def __enter__(self) -> None:
+        def interrupt(number: int, frame: Any) -> None:
+            raise KeyboardInterrupt
+
+        self.stack = ExitStack()
+        try:
+            previous = signal.signal(signal.SIGTERM, interrupt)
+            self.stack.callback(signal.signal, signal.SIGTERM, previous)
+        except ValueError:  # not the main thread: there is no signal to take
+            pass
+
+    def __exit__(self, *error: object) -> None:
+        self.stack.close()
+
+
+class _progress:
+    """Cells on the terminal: a bar for each that runs; a line for each that ends, anywhere."""
+
+    def __init__(self, total: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        self.console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+        columns = (TextColumn("{task.description:24}", markup=False), BarColumn(), TimeElapsedColumn(),
+                   TextColumn("{task.fields[words]}", markup=False))
+        self.bars = Progress(*columns, console=self.console, disable=not self.console.is_terminal)
+        self.tasks: dict[str, Any] = {}
+        self.all = self.bars.add_task("all cells", total=total, words="")
+
+    def __enter__(self) -> _progress:
+        self.bars.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.bars.stop()
+
+    def started(self, job: Job) -> None:
+        """A cell's process has begun."""
+        self.tasks[job.name] = self.bars.add_task(job.name, total=None, words="preparing")
+
+    def update(self, job: Job) -> None:
+        """Show how far a cell is."""
+        event = job.last_event()
+        if event:
+            losses = ", ".join("nan" if v is None else f"{v:.4g}" for v in event["loss"].values())
+            words = "judging" if event["step"] >= event["steps"] else f"loss {losses}"
+            self.bars.update(self.tasks[job.name], completed=event["step"], total=event["steps"], words=words)
+
+    def finished(self, job: Job) -> None:
+        """Print a cell's result."""
+        if job.name in self.tasks:
+            self.bars.remove_task(self.tasks[job.name])
+        self.bars.advance(self.all)
+        self.console.print(_line(job))
+
+
+def _line(job: Job) -> str:
+    """A cell's result in a line."""
+    result = job.result()
+    if result is None:
+        return f"✗ {job.name:24} failed: {job.error}"
+    row = _row(result)
+    against = "" if row["baseline"] is None else f" · {row['baseline_name'] or 'baseline'} {row['baseline']:.4g}"
+    sign = {True: "✓", False: "·", None: "✓"}[row["beats_baseline"]]
+    value = "not finite" if row["value"] is None else f"{row['value']:.4g}"
+    return f"{sign} {job.name:24} {row['measure']} {value}{against} · {row['seconds']:.0f} s"
+
+
+def _row(result: dict[str, Any]) -> dict[str, Any]:
+    """A cell's headline: its first measure, flat."""
+    head = result["measures"][0] if result["measures"] else {}
+    keys = ("value", "baseline", "baseline_name", "floor", "interval", "kind", "count", "better", "beats_baseline")
+    return {"measure": head.get("name", "none"), **{key: head.get(key) for key in keys},
+            "seconds": result["seconds"], "train_seconds": result["train_seconds"]}
+
+
+def _cells(jobs: Sequence[Job]) -> dict[str, dict[str, Any]]:
+    """tour.json's cells: domain -> family -> headline, or {"error": why}; cells that have not run are left out."""
+    cells: dict[str, dict[str, Any]] = {}
+    for job in jobs:
+        result = job.result()
+        if result is not None:
+            cells.setdefault(job.domain, {})[job.family] = {**_row(result), "measures": result["measures"]}
+        elif job.error is not None:
+            cells.setdefault(job.domain, {})[job.family] = {"error": job.error}
+    return cells
+
+
+def _report(jobs: Sequence[Job], folder: Path, seed: int) -> None:
+    """Write the wall of results, and the environment into tour.json."""
+    from core import report
+    from core.run import Run, load_measures, load_media
+    from core.training.log import read_log
+
+    cells = []
+    for job in jobs:
+        result, run = job.result(), Run(job.folder)
+        if result is None:
+            cells.append(report.Cell(domain=job.domain, family=job.family, error=job.error or "did not run"))
+            continue
+        curves = report.loss_curves(read_log(run.folder))
+        cells.append(report.Cell(
+            domain=job.domain, family=job.family, seconds=result["seconds"], measures=load_measures(run),
+            media=load_media(run.samples / "preview"), curve=next(reversed(curves.values()), []) if curves else [],
+        ))
+    record = json.loads((folder / "tour.json").read_text())
+    facts = {**environment(), "seed": seed, "minutes": record["minutes"], "date": date.today().isoformat()}
+    _write(folder / "tour.json", json.dumps({**record, "environment": facts}, indent=2) + "\n")
+    _write(folder / "report.html", report.wall("Fourfold: the tour", cells, facts))
