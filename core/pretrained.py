@@ -110,7 +110,7 @@ class Model:
     ) -> list[Any]:
         """`n` samples as the domain's items; see `batches`. No `condition` draws unconditionally."""
         if condition is None and self.domain.draw is not None:
-            return self.domain.draw(self, n, seed, settings)
+            return self.domain.draw(self, n, seed, {k: v for k, v in settings.items() if v is not None})
         parts = self.batches(n, seed=seed, condition=condition, batch_size=batch_size, **settings)
         return [item for part in parts for item in self.codec.decode(part)]
 

@@ -87,7 +87,7 @@ def media_html(media: Media) -> str:
 
 
 def curve_svg(points: Points, label: str = "loss", width: int = 420, height: int = 130) -> str:
-    """A curve as inline SVG of at most 200 points; the y-axis ends at the 98th percentile: a first peak hides nothing."""
+    """A curve as inline SVG of at most 200 points; the y-axis ends at the 98th percentile, so a peak hides nothing."""
     finite = [(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y)]
     if len(finite) < 2:
         return ""
