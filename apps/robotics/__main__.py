@@ -3,4 +3,5 @@
 from apps.robotics.cli import app
 from core.cli import main
 
-main(app)
+if __name__ == "__main__":
+    main(app)

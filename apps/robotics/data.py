@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from apps.robotics.codec import CONDITION, ChunkCodec
 from apps.robotics.environments import TASKS, make
-from apps.robotics.rollouts import Demonstrator, rollout
+from apps.robotics.rollouts import Demonstrator, Episode, run_episodes
 from core.data.arrays import ArrayData, cached
 from core.domain import Prepared
 from core.errors import FourfoldError, did_you_mean
@@ -28,7 +28,7 @@ class RoboticsData:
 
     Attributes:
         task: "planar", or one of Meta-World's such as "reach-v3".
-        path: a file of demonstrations written by `collect`; None collects them now.
+        folder: a file of demonstrations written by `collect`, or a folder of them; None collects them now.
         demonstrations: episodes to collect.
         noise: of the executed actions, as a share of their limit: demonstrations then show how to recover (DART,
             Laskey et al. 1703.09327); the actions learned are those the expert meant.
@@ -38,7 +38,7 @@ class RoboticsData:
     """
 
     task: str = "planar"
-    path: str | None = None
+    folder: str | None = None
     demonstrations: int = 1000
     noise: float = 0.3
     seed: int = 0
@@ -70,6 +70,18 @@ class Demonstrations:
     actions: np.ndarray
     lengths: np.ndarray
     succeeded: np.ndarray
+
+    @staticmethod
+    def of(episodes: Sequence[Episode]) -> Demonstrations:
+        """The steps of episodes, and the actions as they were meant; an episode without a step counts as none."""
+        episodes = [episode for episode in episodes if episode.steps]
+        return Demonstrations(
+            episodes[0].task,
+            np.concatenate([episode.observations[:-1] for episode in episodes]).astype(np.float32),
+            np.concatenate([episode.actions for episode in episodes]).astype(np.float32),
+            np.array([episode.steps for episode in episodes]),
+            np.array([episode.succeeded for episode in episodes]),
+        )
 
     def save(self, path: Path) -> None:
         """Write an .npz, whole or not at all.
@@ -113,17 +125,17 @@ def collect(task: str, n: int, *, seed: int = 0, noise: float = 0.3) -> Demonstr
     Args:
         seed: in [0, 1000); episodes of different seeds, and those of evaluations, do not overlap.
         noise: standard deviation of what is added to executed actions, as a share of their limit.
+
+    Raises:
+        FourfoldError: an unknown task, or a number out of range.
     """
+    RoboticsData(task=task, demonstrations=max(n, 10), seed=seed, noise=noise)  # checks the ranges
+    if n < 1:
+        raise FourfoldError(f"the number of demonstrations is {n}: must be at least 1")
     environment = make(task)
     seeds = range(seed * 10**6, seed * 10**6 + n)
-    episodes = rollout(environment, Demonstrator(environment, seed), seeds, noise=noise)
-    return Demonstrations(
-        task,
-        np.concatenate([episode.observations[:-1] for episode in episodes]).astype(np.float32),
-        np.concatenate([episode.actions for episode in episodes]).astype(np.float32),
-        np.array([episode.steps for episode in episodes]),
-        np.array([episode.succeeded for episode in episodes]),
-    )
+    episodes = run_episodes(environment, Demonstrator(environment, seed), seeds, noise=noise)
+    return Demonstrations.of(episodes)
 
 
 def demonstrations_of(config: RoboticsData) -> Demonstrations:
@@ -132,15 +144,24 @@ def demonstrations_of(config: RoboticsData) -> Demonstrations:
     Raises:
         FourfoldError: the file cannot be used, or is of another task.
     """
-    if config.path is not None:
-        found = Demonstrations.load(Path(config.path).expanduser())
-        require(found.task == config.task, "data.task", config.task, f"{config.path} is of {found.task!r}")
-        return found
+    if config.folder is not None:
+        return _own(Path(config.folder).expanduser(), config.task)
     key = ("robotics", VERSION, config.task, config.demonstrations, config.noise, config.seed)
     arrays = cached(
         key, lambda: _arrays(collect(config.task, config.demonstrations, seed=config.seed, noise=config.noise))
     )
     return Demonstrations(config.task, **arrays)
+
+
+def _own(path: Path, task: str) -> Demonstrations:
+    """The user's own demonstrations: a file, or all .npz files of a folder in the order of their names."""
+    files = sorted(path.glob("*.npz")) if path.is_dir() else [path]
+    if not files:
+        raise FourfoldError(f"{path} holds no .npz of demonstrations; make one with `fourfold robotics collect`")
+    parts = [Demonstrations.load(file) for file in files]
+    for file, part in zip(files, parts, strict=True):
+        require(part.task == task, "data.task", task, f"{file} is of {part.task!r}: use --set data.task={part.task}")
+    return Demonstrations(task, **{name: np.concatenate([_arrays(p)[name] for p in parts]) for name in _arrays(parts[0])})
 
 
 def chunks(

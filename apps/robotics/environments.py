@@ -38,6 +38,18 @@ class Scene:
     obstacle: tuple[float, ...] | None = None
     radius: float = 0.0
 
+    def passed_side(self, places: np.ndarray) -> int:
+        """+1 where a trail `[T, 2]` passed the obstacle on its left, -1 on its right, 0 where it did not pass.
+
+        The angle swept around the obstacle's centre is about -pi the first way and +pi the other.
+        """
+        if self.obstacle is None or len(places) < 2:
+            return 0
+        offset = places[:, :2] - np.asarray(self.obstacle[:2])
+        swept = np.unwrap(np.arctan2(offset[:, 1], offset[:, 0]))
+        turn = swept[-1] - swept[0]
+        return 0 if abs(turn) < 0.5 * np.pi else (-1 if turn > 0 else 1)
+
 
 class Environment(Protocol):
     """A task over many episodes at once.

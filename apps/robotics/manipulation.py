@@ -17,6 +17,7 @@ from apps.robotics.environments import Bools, Floats, Scene, Step
 from core.errors import FourfoldError
 
 PARALLEL = 16
+PICTURE, CAMERA = 240, 2  # pixels a side; "corner2"
 # Of Meta-World's 39 numbers: the present 18 and the goal; what lies between is the previous frame.
 SEEN = np.r_[0:18, 36:39]
 NAMES = (
@@ -87,7 +88,8 @@ class Manipulation:
 
     def frame(self, index: int = 0) -> np.ndarray:
         """A picture of an episode's scene now, uint8 `[height, width, 3]`; only with `render`."""
-        return np.ascontiguousarray(_simulator(self.name, index, self.render).render())
+        # Meta-World's corner cameras hang upside down.
+        return np.ascontiguousarray(_simulator(self.name, index, self.render).render()[::-1, ::-1])
 
 
 def _metaworld() -> Any:
@@ -111,6 +113,12 @@ def _simulator(task: str, index: int, render: bool) -> Any:
     _metaworld()
     kind = ALL_V3_ENVIRONMENTS_GOAL_OBSERVABLE[f"{task}-goal-observable"]
     simulator = kind(seed=0, render_mode="rgb_array") if render else kind(seed=0)
+    if render:
+        # Shadows and multisampling are what software rendering spends its time on.
+        simulator.model.vis.quality.shadowsize = simulator.model.vis.quality.offsamples = 0
+        renderer = simulator.mujoco_renderer
+        renderer.width = renderer.height = PICTURE
+        renderer.camera_id = CAMERA
     # Goals and objects are drawn at every reset, from the seed.
     simulator._freeze_rand_vec, simulator.seeded_rand_vec = False, True
     return simulator

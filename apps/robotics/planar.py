@@ -126,16 +126,3 @@ def plan(observations: Floats, side: Floats) -> Floats:
     length = np.maximum(np.linalg.norm(direction, axis=1), 1e-9)
     speed = np.where(blocked, SPEED, np.minimum(SPEED, np.linalg.norm(goal, axis=1)))
     return direction * (speed / length)[:, None]
-
-
-def passed_side(places: Floats, scene: Scene) -> int:
-    """+1 when a trail `[T, 2]` left the obstacle on its right hand (passed it on the left), -1 on its left, 0 neither.
-
-    The angle swept around the obstacle's centre is about -pi one way and +pi the other.
-    """
-    if scene.obstacle is None or len(places) < 2:
-        return 0
-    offset = places - np.asarray(scene.obstacle)
-    swept = np.unwrap(np.arctan2(offset[:, 1], offset[:, 0]))
-    turn = swept[-1] - swept[0]
-    return 0 if abs(turn) < 0.5 * np.pi else (-1 if turn > 0 else 1)

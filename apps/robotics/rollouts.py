@@ -101,7 +101,7 @@ def decision_seed(seed: int, key: tuple[int, ...]) -> int:
     return int(np.random.SeedSequence([seed, *key]).generate_state(1, np.uint64)[0] >> 1)
 
 
-def rollout(
+def run_episodes(
     environment: Environment, actor: Actor, seeds: Sequence[int], *, history: int = 1, noise: float = 0.0
 ) -> list[Episode]:
     """One episode a seed: from its start to success, failure or the task's limit.

@@ -1,0 +1,45 @@
+"""Robotics: policies that act, learned from demonstrations.
+
+    from apps import robotics
+
+    demonstrations = robotics.collect("planar", 100, seed=0)
+    model = robotics.load("runs/tour-diffusion")
+    episodes = robotics.rollout(model, 100, seed=0)
+    print(robotics.success_rate(episodes))
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from core.lazy import lazy
+
+if TYPE_CHECKING:
+    from apps.robotics.codec import ActionChunk
+    from apps.robotics.data import Demonstrations, RoboticsData, collect
+    from apps.robotics.domain import DOMAIN, load
+    from apps.robotics.environments import TASKS, make
+    from apps.robotics.metrics import success_rate
+    from apps.robotics.rollouts import Episode, Policy, run_episodes
+    from apps.robotics.tasks import rollout
+
+__all__ = [
+    "DOMAIN", "TASKS", "ActionChunk", "Demonstrations", "Episode", "Policy", "RoboticsData", "collect", "load", "make",
+    "rollout", "run_episodes", "success_rate",
+]
+
+__getattr__ = lazy(__name__, {
+    "ActionChunk": "apps.robotics.codec",
+    "DOMAIN": "apps.robotics.domain",
+    "Demonstrations": "apps.robotics.data",
+    "Episode": "apps.robotics.rollouts",
+    "Policy": "apps.robotics.rollouts",
+    "RoboticsData": "apps.robotics.data",
+    "TASKS": "apps.robotics.environments",
+    "collect": "apps.robotics.data",
+    "load": "apps.robotics.domain",
+    "make": "apps.robotics.environments",
+    "rollout": "apps.robotics.tasks",
+    "run_episodes": "apps.robotics.rollouts",
+    "success_rate": "apps.robotics.metrics",
+})

@@ -1,0 +1,116 @@
+"""What a policy is judged by: success over episodes, and whether it goes both ways where the demonstrator does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from apps.robotics.baselines import Regressor, regression
+from apps.robotics.environments import Environment, make
+from apps.robotics.rollouts import Actor, Demonstrator, Episode, Policy, RandomPolicy, run_episodes
+from core.domain import Measure, Prepared
+from core.metrics.intervals import wilson
+
+if TYPE_CHECKING:
+    from core.pretrained import Model
+
+SCENES, VISITS = 20, 16
+"""Starts, and rollouts from each, behind the measure of sides."""
+
+
+def evaluation_seeds(seed: int, n: int) -> range:
+    """`n` episodes that no demonstrations share, whatever their seed."""
+    return range(10**9 + seed % 10**6 * 10**6, 10**9 + seed % 10**6 * 10**6 + n)
+
+
+def success_rate(episodes: Sequence[Episode]) -> float:
+    """Share of episodes that succeeded."""
+    return sum(episode.succeeded for episode in episodes) / len(episodes)
+
+
+def side_entropy(episodes: Sequence[Episode]) -> float:
+    """Bits between left and right of successful episodes with the same seed, averaged over seeds: 0 (one way) to 1.
+
+    Where fewer than two episodes of a seed succeed there is no choice to see: it counts as 0.
+    """
+    sides: dict[int, list[int]] = {}
+    for episode in episodes:
+        sides.setdefault(episode.seed, [])
+        if episode.succeeded and (side := episode.scene.passed_side(episode.places)):
+            sides[episode.seed].append(side)
+    return float(np.mean([_entropy(np.mean(np.array(found) > 0)) if len(found) > 1 else 0.0 for found in sides.values()]))
+
+
+def _entropy(share: float) -> float:
+    parts = np.array([share, 1 - share])
+    return float(-np.sum(parts * np.log2(np.where(parts > 0, parts, 1.0))))
+
+
+def evaluate(model: Model, prepared: Prepared, n: int, seed: int) -> list[Measure]:
+    """Success of the policy over `n` episodes, against regression with the same network, random actions and the expert."""
+    config = model.recipe.data
+    environment = make(config.task)
+    seeds = evaluation_seeds(seed, n)
+    policy = Policy(model=model, seed=seed)
+    regressor = Regressor(regression(model.recipe, prepared), model.codec, config.execute)
+    rates = {
+        name: run_episodes(environment, actor, seeds, history=config.history)
+        for name, actor in _actors(environment, policy, regressor, seed, config.execute).items()
+    }
+    won = sum(episode.succeeded for episode in rates["policy"])
+    success = {"value": won / n, "interval": wilson(won, n), "better": "higher", "count": n,
+               "floor": success_rate(rates["demonstrator"])}
+    measures = [
+        Measure(name="success", baseline=success_rate(rates["regression"]), baseline_name="same-network regression", **success),
+        Measure(name="success_over_random", baseline=success_rate(rates["random"]), baseline_name="random actions", **success),
+    ]
+    if environment.name == "planar":
+        measures.append(_side_measure(environment, policy, regressor, seed, config.history))
+    return [*measures, *_bound_measure(model, prepared), _latency(policy, environment, config.history)]
+
+
+def _actors(
+    environment: Environment, policy: Policy, regressor: Regressor, seed: int, execute: int
+) -> dict[str, Actor]:
+    return {
+        "policy": policy,
+        "regression": regressor,
+        "random": RandomPolicy(environment, seed, execute),
+        "demonstrator": Demonstrator(environment, seed),
+    }
+
+
+def _side_measure(environment: Environment, policy: Policy, regressor: Regressor, seed: int, history: int) -> Measure:
+    seeds = np.repeat(evaluation_seeds(seed, SCENES), VISITS)
+    entropy = {
+        name: side_entropy(run_episodes(environment, actor, seeds.tolist(), history=history))
+        for name, actor in (("policy", policy), ("regression", regressor), ("expert", Demonstrator(environment, seed)))
+    }
+    return Measure(
+        name="side_entropy_bits", value=entropy["policy"], better="higher", count=len(seeds),
+        baseline=entropy["regression"], baseline_name="same-network regression", floor=entropy["expert"],
+    )
+
+
+def _bound_measure(model: Model, prepared: Prepared) -> list[Measure]:
+    """Nats per action number of held-out demonstrations, where the family has a likelihood."""
+    kind = model.family.likelihood
+    if kind == "none":
+        return []
+    count = min(256, len(prepared.test))
+    nats = model.bound(prepared.test, count).mean().item() / model.codec.space.dims
+    return [Measure(name="nats_per_action_number", value=nats, better="lower", kind=kind, count=count)]
+
+
+def _latency(policy: Policy, environment: Environment, history: int, repeats: int = 10) -> Measure:
+    """Milliseconds of one decision for one robot, median."""
+    histories = np.repeat(environment.reset([0])[:, None], history, axis=1)
+    seconds = []
+    for index in range(repeats):
+        started = time.perf_counter()
+        policy(histories, np.ones(1, dtype=bool), (index,))
+        seconds.append(time.perf_counter() - started)
+    return Measure(name="decision_ms", value=1000 * float(np.median(seconds)), better="lower", count=repeats)
