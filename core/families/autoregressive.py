@@ -164,7 +164,7 @@ class BinAutoregressive(Family):
     def bound(self, batch: Batch, *, generator: torch.Generator | None = None) -> Tensor:
         nll = self.tokens.bound(self._quantized(batch))
         if self.space.levels is None:
-            nll = nll + self.space.dims * math.log((self.bins.high - self.bins.low) / self.bins.bins)
+            nll = nll + self.space.dims * math.log(self.bins.width)
         return nll
 
     def sample(

@@ -1,0 +1,133 @@
+"""p(x | parameters) of data: Bernoulli, Gaussian and discretised logistic mixtures of arrays, categorical tokens."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, logsigmoid, softplus
+
+from core.recipe import require
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bernoulli:
+    """Data of two levels, -1 and 1; the parameter is the logit of 1."""
+
+    def channels(self, c: int) -> int:
+        """Parameters for data of `c` channels."""
+        return c
+
+    def nll(self, parameters: Tensor, x: Tensor) -> Tensor:
+        """Nats `[B]`."""
+        return softplus(-parameters * x).flatten(1).sum(1)
+
+    def mean(self, parameters: Tensor) -> Tensor:
+        """The expectation, in [-1, 1]."""
+        return torch.tanh(parameters / 2)
+
+    def draw(self, parameters: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """A sample."""
+        uniform = torch.rand(parameters.shape, generator=generator, device=parameters.device)
+        return torch.where(uniform < parameters.sigmoid(), 1.0, -1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gaussian:
+    """Real-valued data; mean and log standard deviation are learned for every number. A density.
+
+    `min_std` keeps the density bounded where data repeat exactly.
+    """
+
+    min_std: float = 0.01
+
+    def __post_init__(self) -> None:
+        require(self.min_std > 0, "likelihood.min_std", self.min_std, "must be positive")
+
+    def channels(self, c: int) -> int:
+        """Parameters for data of `c` channels."""
+        return 2 * c
+
+    def _split(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        mean, raw = parameters.chunk(2, dim=1)
+        return mean, self.min_std + softplus(raw)
+
+    def nll(self, parameters: Tensor, x: Tensor) -> Tensor:
+        """Nats `[B]`."""
+        mean, std = self._split(parameters)
+        return (0.5 * ((x - mean) / std).square() + std.log() + 0.5 * math.log(2 * math.pi)).flatten(1).sum(1)
+
+    def mean(self, parameters: Tensor) -> Tensor:
+        """The expectation."""
+        return self._split(parameters)[0]
+
+    def draw(self, parameters: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """A sample."""
+        mean, std = self._split(parameters)
+        return mean + std * torch.randn(mean.shape, generator=generator, device=mean.device)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogisticMixture:
+    """Data on `levels` evenly spaced values from -1 to 1: mixtures of discretised logistics (PixelCNN++, 1701.05517).
+
+    Each value owns the interval half a step to either side; the first and last own all beyond, so that the
+    probabilities of the levels sum to one.
+    """
+
+    levels: int
+    components: int = 5
+
+    def __post_init__(self) -> None:
+        require(self.levels >= 2, "likelihood.levels", self.levels, "must be at least 2")
+        require(self.components >= 1, "likelihood.components", self.components, "must be at least 1")
+
+    def channels(self, c: int) -> int:
+        """Parameters for data of `c` channels."""
+        return 3 * self.components * c
+
+    def _split(self, parameters: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Log weights, means and log scales, `[B, C, K, *S]` each."""
+        shape = (len(parameters), -1, 3 * self.components, *parameters.shape[2:])
+        logits, means, log_scales = parameters.reshape(shape).chunk(3, dim=2)
+        # Means start spread over the range, so that components specialise.
+        spread = torch.linspace(-1, 1, self.components + 2, device=parameters.device)[1:-1]
+        means = means + spread.view(-1, *[1] * (means.ndim - 3))
+        return logits.log_softmax(2), means, (log_scales - 1.5).clamp(min=-7.0)
+
+    def nll(self, parameters: Tensor, x: Tensor) -> Tensor:
+        """Nats `[B]`."""
+        log_weights, means, log_scales = self._split(parameters)
+        x = x[:, :, None]
+        half = 1 / (self.levels - 1)
+        inverse = (-log_scales).exp()
+        high, low = inverse * (x - means + half), inverse * (x - means - half)
+        # log(sigmoid(high) - sigmoid(low)) without cancellation: both factors are well-scaled.
+        inside = high - softplus(high) - softplus(low) + torch.log(-torch.expm1(low - high))
+        log_prob = torch.where(x < -1 + half, logsigmoid(high), torch.where(x > 1 - half, logsigmoid(-low), inside))
+        return -(log_weights + log_prob).logsumexp(2).flatten(1).sum(1)
+
+    def mean(self, parameters: Tensor) -> Tensor:
+        """The expectation of the continuous mixture, clipped to [-1, 1]."""
+        log_weights, means, _ = self._split(parameters)
+        return (log_weights.exp() * means.clamp(-1, 1)).sum(2)
+
+    def draw(self, parameters: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """A sample, on a level."""
+        log_weights, means, log_scales = self._split(parameters)
+        device = parameters.device
+        uniform = torch.rand(log_weights.shape, generator=generator, device=device).clamp(1e-6, 1 - 1e-6)
+        chosen = (log_weights - torch.log(-torch.log(uniform))).argmax(2, keepdim=True)
+        mean, log_scale = means.gather(2, chosen).squeeze(2), log_scales.gather(2, chosen).squeeze(2)
+        uniform = torch.rand(mean.shape, generator=generator, device=device).clamp(1e-6, 1 - 1e-6)
+        x = mean + log_scale.exp() * uniform.logit()
+        step = 2 / (self.levels - 1)
+        return ((x.clamp(-1, 1) + 1) / step).round() * step - 1
+
+
+def categorical_nll(logits: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Nats `[B]` of tokens x `[B, T]` under logits `[B, T, V]`, over positions where `mask` is True."""
+    nll = cross_entropy(logits.float().transpose(1, 2), x, reduction="none")
+    return (nll if mask is None else nll * mask).sum(1)

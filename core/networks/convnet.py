@@ -1,0 +1,193 @@
+"""Residual convolutions in one and two dimensions: encoder (posterior, critic), decoder, and their spatial halves."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, pad, silu
+
+from core.conditioning import Conditioning
+from core.recipe import require
+from core.space import Continuous
+
+CONV = {1: nn.Conv1d, 2: nn.Conv2d}
+POOL = {1: nn.AvgPool1d, 2: nn.AvgPool2d}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvConfig:
+    """Channels are `width` times each of `multipliers`; the resolution halves between stages.
+
+    There is no normalisation, so that a critic's gradient penalty is of one example alone; residual branches start
+    at zero instead (Fixup, Zhang et al. 1901.09321; R3GAN, 2501.05441).
+    """
+
+    width: int = 32
+    multipliers: tuple[int, ...] = (1, 2)
+    blocks: int = 1
+
+    def __post_init__(self) -> None:
+        require(self.width >= 1, "conv.width", self.width, "must be at least 1")
+        require(self.blocks >= 1, "conv.blocks", self.blocks, "must be at least 1")
+        require(len(self.multipliers) >= 1 and min(self.multipliers) >= 1, "conv.multipliers", self.multipliers,
+                "must be whole numbers of at least 1")
+
+    @property
+    def factor(self) -> int:
+        """How much smaller the last stage is than the data, along each axis."""
+        return 2 ** (len(self.multipliers) - 1)
+
+    def encoder(self, space: Continuous, out: int, cond_width: int = 0) -> nn.Module:
+        """`[B, C, *S]` -> `[B, out]`."""
+        return Encoder(self, space, out, cond_width)
+
+    def decoder(self, latent: int, space: Continuous, out: int | None = None, cond_width: int = 0) -> nn.Module:
+        """`[B, latent]` -> `[B, out or C, *S]`."""
+        return Decoder(self, latent, space, out or space.shape[0], cond_width)
+
+    def downsample(self, space: Continuous, channels: int) -> nn.Module:
+        """`[B, C, *S]` -> `[B, channels, *ceil(S / factor)]`."""
+        return Down(self, space, channels)
+
+    def upsample(self, channels: int, space: Continuous) -> nn.Module:
+        """`[B, channels, *ceil(S / factor)]` -> `[B, C, *S]`."""
+        return Up(self, channels, space, space.shape[0])
+
+
+def modulated(x: Tensor, layer: nn.Linear | None, vector: Tensor | None) -> Tensor:
+    """x `[B, C, *S]` with each channel scaled and shifted by a function of the condition."""
+    if layer is None or vector is None:
+        return x
+    scale, shift = layer(silu(vector)).view(len(x), 2 * x.shape[1], *[1] * (x.ndim - 2)).chunk(2, dim=1)
+    return x * (1 + scale) + shift
+
+
+def modulation(cond_width: int, channels: int) -> nn.Linear | None:
+    """The layer behind `modulated`, which at first changes nothing."""
+    if not cond_width:
+        return None
+    layer = nn.Linear(cond_width, 2 * channels)
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions added to the identity, scaled so that a deep stack keeps its variance."""
+
+    def __init__(self, axes: int, channels: int, cond_width: int) -> None:
+        super().__init__()
+        self.first = CONV[axes](channels, channels, 3, padding=1)
+        self.second = CONV[axes](channels, channels, 3, padding=1)
+        self.modulation = modulation(cond_width, channels)
+        nn.init.zeros_(self.second.weight)
+        nn.init.zeros_(self.second.bias)
+
+    def forward(self, x: Tensor, vector: Tensor | None) -> Tensor:
+        h = modulated(self.first(silu(x)), self.modulation, vector)
+        return x + self.second(silu(h))
+
+
+class Stages(nn.Module):
+    """Stages of residual blocks; `steps` holds the change of resolution before each stage but the first."""
+
+    def __init__(self, axes: int, widths: list[int], blocks: int, cond_width: int, *, up: bool) -> None:
+        super().__init__()
+        self.up, self.axes = up, axes
+        self.stages = nn.ModuleList(
+            nn.ModuleList(ResidualBlock(axes, width, cond_width) for _ in range(blocks)) for width in widths
+        )
+        self.steps = nn.ModuleList(CONV[axes](a, b, 1) for a, b in zip(widths, widths[1:], strict=False))
+        self.pool = POOL[axes](2)
+
+    def forward(self, x: Tensor, vector: Tensor | None) -> Tensor:
+        for index, blocks in enumerate(self.stages):
+            if index:
+                x = self.steps[index - 1](x)
+                x = interpolate(x, scale_factor=2, mode="nearest") if self.up else self.pool(x)
+            for block in blocks:
+                x = block(x, vector)
+        return x
+
+
+def padded(x: Tensor, factor: int) -> Tensor:
+    """x `[B, C, *S]` with zeros at the far ends up to multiples of `factor`."""
+    pads = [p for size in reversed(x.shape[2:]) for p in (0, -size % factor)]
+    return pad(x, pads) if any(pads) else x
+
+
+def cropped(x: Tensor, sizes: tuple[int, ...]) -> Tensor:
+    """The first `sizes` of each axis of x `[B, C, *S]`."""
+    return x[(slice(None), slice(None), *(slice(size) for size in sizes))]
+
+
+def _axes(space: Continuous) -> int:
+    require(len(space.shape) in (2, 3), "space.shape", space.shape, "convolutions take arrays of one or two axes")
+    return len(space.shape) - 1
+
+
+class Down(nn.Module):
+    """The spatial half of an encoder."""
+
+    def __init__(self, config: ConvConfig, space: Continuous, channels: int, cond_width: int = 0) -> None:
+        super().__init__()
+        axes, widths = _axes(space), [config.width * m for m in config.multipliers]
+        self.factor = config.factor
+        self.enter = CONV[axes](space.shape[0], widths[0], 3, padding=1)
+        self.stages = Stages(axes, widths, config.blocks, cond_width, up=False)
+        self.leave = CONV[axes](widths[-1], channels, 1)
+
+    def forward(self, x: Tensor, vector: Tensor | None = None) -> Tensor:
+        return self.leave(silu(self.stages(self.enter(padded(x, self.factor)), vector)))
+
+
+class Up(nn.Module):
+    """The spatial half of a decoder."""
+
+    def __init__(self, config: ConvConfig, channels: int, space: Continuous, out: int, cond_width: int = 0) -> None:
+        super().__init__()
+        axes, widths = _axes(space), [config.width * m for m in reversed(config.multipliers)]
+        self.sizes = space.shape[1:]
+        self.enter = CONV[axes](channels, widths[0], 3, padding=1)
+        self.stages = Stages(axes, widths, config.blocks, cond_width, up=True)
+        self.leave = CONV[axes](widths[-1], out, 3, padding=1)
+
+    def forward(self, x: Tensor, vector: Tensor | None = None) -> Tensor:
+        return cropped(self.leave(silu(self.stages(self.enter(x), vector))), self.sizes)
+
+
+class Encoder(nn.Module):
+    """Arrays -> a vector."""
+
+    def __init__(self, config: ConvConfig, space: Continuous, out: int, cond_width: int) -> None:
+        super().__init__()
+        last = config.width * config.multipliers[-1]
+        self.down = Down(config, space, last, cond_width)
+        grid = math.prod(math.ceil(size / config.factor) for size in space.shape[1:])
+        self.head = nn.Sequential(nn.Linear(last * grid + cond_width, 4 * last), nn.SiLU(), nn.Linear(4 * last, out))
+
+    def forward(self, x: Tensor, cond: Conditioning | None = None, mask: Tensor | None = None) -> Tensor:
+        vector = None if cond is None else cond.vector
+        h = silu(self.down(x, vector)).flatten(1)
+        return self.head(h if vector is None else torch.cat([h, vector], dim=1))
+
+
+class Decoder(nn.Module):
+    """A vector -> arrays; the vector and the condition also modulate every block."""
+
+    def __init__(self, config: ConvConfig, latent: int, space: Continuous, out: int, cond_width: int) -> None:
+        super().__init__()
+        first, vector_width = config.width * config.multipliers[-1], 4 * config.width
+        self.grid = (first, *(math.ceil(size / config.factor) for size in space.shape[1:]))
+        self.vector = nn.Sequential(nn.Linear(latent + cond_width, vector_width), nn.SiLU(),
+                                    nn.Linear(vector_width, vector_width))
+        self.start = nn.Linear(latent + cond_width, math.prod(self.grid))
+        self.up = Up(config, first, space, out, vector_width)
+
+    def forward(self, z: Tensor, cond: Conditioning | None = None, mask: Tensor | None = None) -> Tensor:
+        if cond is not None and cond.vector is not None:
+            z = torch.cat([z, cond.vector], dim=1)
+        return self.up(self.start(z).view(-1, *self.grid), self.vector(z))

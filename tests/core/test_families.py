@@ -1,0 +1,208 @@
+"""Exactness of the families: probabilities that sum to one, bounds that bound, the 25-Gaussian grid."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from core.data.arrays import ArrayData
+from core.errors import FourfoldError, Unsupported
+from core.families import AutoregressiveConfig, DiffusionConfig, GANConfig, Masking, SampleSettings, VAEConfig
+from core.likelihood import Gaussian, LogisticMixture
+from core.networks import ConvConfig, MLPConfig, TransformerConfig
+from core.quantizers import UniformBins
+from core.recipe import TrainConfig
+from core.space import Batch, ClassCondition, Continuous, Discrete
+from core.training.loop import train
+
+TINY = TransformerConfig(width=32, depth=2, heads=2)
+TOKENS = Discrete(length=4, vocab=3)
+CLASSES = {"class": ClassCondition(names=("a", "b"))}
+
+
+def shaken(family: torch.nn.Module) -> torch.nn.Module:
+    """The family with random weights everywhere: zero-initialised outputs would hide mistakes."""
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in family.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
+    return family.eval()
+
+
+def fit(family, data: ArrayData, folder, **settings):
+    train(family, data, TrainConfig(**settings), folder, seed=0, device="cpu")
+    return family.eval()
+
+
+def every(vocab: int, length: int) -> torch.Tensor:
+    return torch.tensor(list(itertools.product(range(vocab), repeat=length)))
+
+
+def test_autoregressive_probabilities_sum_to_one_over_all_sequences():
+    family = shaken(AutoregressiveConfig(model=TINY).build(TOKENS, CLASSES))
+    x = every(3, 4)
+    for condition in ({}, {"class": torch.ones(len(x), dtype=torch.long)}):
+        log_prob = -family.bound(Batch(x, condition)).double()
+        assert log_prob.std() > 0.1  # not the uniform distribution, which would prove nothing
+        assert abs(log_prob.exp().sum().item() - 1) < 1e-5
+
+
+def test_autoregressive_probabilities_of_ended_sequences_sum_to_one():
+    space = Discrete(length=3, vocab=3, eos=0)
+    family = shaken(AutoregressiveConfig(model=TINY).build(space, {}))
+    ended = [s[: s.index(0) + 1] if 0 in s else s for s in itertools.product(range(3), repeat=3)]
+    unique = sorted(set(ended))
+    x = torch.tensor([[*s, *[0] * (3 - len(s))] for s in unique])
+    mask = torch.tensor([[i < len(s) for i in range(3)] for s in unique])
+    assert abs((-family.bound(Batch(x, {}, mask)).double()).exp().sum().item() - 1) < 1e-5
+
+
+def test_autoregressive_samples_follow_its_probabilities():
+    family = shaken(AutoregressiveConfig(model=TINY).build(Discrete(length=2, vocab=3), {}))
+    x = every(3, 2)
+    probability = (-family.bound(Batch(x))).exp()
+    drawn = family.sample(20_000, generator=torch.Generator().manual_seed(0)).x
+    share = torch.bincount(drawn[:, 0] * 3 + drawn[:, 1], minlength=9) / 20_000
+    torch.testing.assert_close(share, probability, rtol=0, atol=0.015)
+
+
+def test_guidance_of_an_autoregressive_model_sharpens_towards_the_condition():
+    family = shaken(AutoregressiveConfig(model=TINY).build(TOKENS, CLASSES))
+    condition = {"class": torch.zeros(2000, dtype=torch.long)}
+
+    def advantage(scale: float) -> float:
+        x = family.sample(2000, condition, settings=SampleSettings(guidance_scale=scale),
+                          generator=torch.Generator().manual_seed(0)).x
+        return (family.bound(Batch(x)) - family.bound(Batch(x, condition))).mean().item()
+
+    assert advantage(3.0) > advantage(1.0) > advantage(0.0)
+
+
+def test_a_prefix_is_kept():
+    family = shaken(AutoregressiveConfig(model=TINY).build(TOKENS, {}))
+    prefix = torch.tensor([[2, 1]] * 5)
+    assert family.sample(5, prefix=prefix).x[:, :2].eq(prefix).all()
+    with pytest.raises(Unsupported, match="no room"):
+        family.sample(1, prefix=torch.zeros(1, 5, dtype=torch.long))
+
+
+def test_bins_are_exact_on_data_of_as_many_levels():
+    space = Continuous(shape=(1, 3), levels=3)
+    family = shaken(AutoregressiveConfig(model=TINY, quantizer=UniformBins(bins=3)).build(space, {}))
+    x = every(3, 3).float()[:, None] - 1
+    assert abs((-family.bound(Batch(x)).double()).exp().sum().item() - 1) < 1e-5
+    assert set(family.sample(50).x.unique().tolist()) <= {-1.0, 0.0, 1.0}
+
+
+@pytest.fixture(scope="module")
+def markov() -> tuple[torch.Tensor, torch.Tensor]:
+    """All sequences of a small known distribution and their probabilities."""
+    x = every(3, 4)
+    start, move = torch.tensor([0.6, 0.3, 0.1]), torch.tensor([[0.1, 0.8, 0.1], [0.1, 0.1, 0.8], [0.7, 0.1, 0.2]])
+    probability = start[x[:, 0]]
+    for t in range(3):
+        probability = probability * move[x[:, t], x[:, t + 1]]
+    return x, probability
+
+
+def expected_bound(family, x: torch.Tensor, probability: torch.Tensor, repeats: int = 4) -> float:
+    """E over data of the family's bound, weighting every sequence by its true probability."""
+    generator = torch.Generator().manual_seed(0)
+    total = sum(family.bound(Batch(x), generator=generator) for _ in range(repeats)) / repeats
+    return (probability * total).sum().item()
+
+
+def test_masked_diffusion_bounds_the_entropy_and_comes_near_it_when_trained(markov, tmp_path):
+    x, probability = markov
+    entropy = -(probability * probability.log()).sum().item()
+    config = DiffusionConfig(denoiser=TINY, process=Masking())
+    untrained = shaken(config.build(TOKENS, {}))
+    assert expected_bound(untrained, x, probability) > entropy + 0.3
+    drawn = torch.multinomial(probability, 20_000, replacement=True, generator=torch.Generator().manual_seed(0))
+    torch.manual_seed(0)
+    family = fit(config.build(TOKENS, {}), ArrayData(TOKENS, x[drawn].numpy()), tmp_path, steps=500,
+                 batch_size=128, learning_rate=3e-3)
+    measured = expected_bound(family, x, probability, repeats=16)
+    assert entropy - 0.01 < measured < entropy + 0.08
+    samples = family.sample(20_000, generator=torch.Generator().manual_seed(0)).x
+    index = (samples * torch.tensor([27, 9, 3, 1])).sum(1)
+    share = torch.bincount(index, minlength=81) / 20_000
+    assert 0.5 * (share - probability).abs().sum() < 0.08  # total variation
+
+
+def test_importance_weighted_bounds_tighten_with_k(tmp_path):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2000, 2, generator=generator) @ torch.tensor([[1.0, 0.8], [0.0, 0.3]])
+    space = Continuous(shape=(2,))
+    config = VAEConfig(encoder=MLPConfig(width=32, depth=1), decoder=MLPConfig(width=32, depth=1), latent=2,
+                       likelihood=Gaussian())
+    torch.manual_seed(0)
+    family = fit(config.build(space, {}), ArrayData(space, x.numpy()), tmp_path, steps=300, batch_size=128,
+                 learning_rate=3e-3)
+    batch = Batch(x[:1000])
+    bounds = [family.importance_bound(batch, k, torch.Generator().manual_seed(0)).mean().item() for k in (1, 5, 50)]
+    covariance = torch.cov(x.T)
+    exact = -torch.distributions.MultivariateNormal(x.mean(0), covariance).log_prob(batch.x).mean().item()
+    assert bounds[0] > bounds[1] > bounds[2]
+    assert exact - 0.02 < bounds[2] < exact + 0.1
+
+
+def test_a_bound_on_levels_is_above_the_exact_nll():
+    """A discretised likelihood with one latent: IWAE with many samples approaches the sum over levels, which is 1."""
+    space = Continuous(shape=(1, 2), levels=3)
+    config = VAEConfig(encoder=MLPConfig(width=16, depth=1), decoder=MLPConfig(width=16, depth=1), latent=1,
+                       likelihood=LogisticMixture(levels=3, components=2))
+    torch.manual_seed(0)
+    family = config.build(space, {}).eval()
+    x = every(3, 2).float()[:, None] - 1
+    total = (-family.importance_bound(Batch(x), 2000, torch.Generator().manual_seed(0))).exp().sum().item()
+    assert abs(total - 1) < 0.05
+
+
+def test_unfit_settings_and_spaces_are_refused():
+    gan = GANConfig(generator=MLPConfig(width=16, depth=1), critic=MLPConfig(width=16, depth=1))
+    with pytest.raises(Unsupported, match="no likelihood"):
+        gan.build(Continuous(shape=(2,)), {}).bound(Batch(torch.zeros(1, 2)))
+    with pytest.raises(FourfoldError, match="top_k does not apply"):
+        gan.build(Continuous(shape=(2,)), {}).sample(1, settings=SampleSettings(top_k=3))
+    with pytest.raises(FourfoldError, match="autoencoder"):
+        gan.build(TOKENS, {})
+    with pytest.raises(FourfoldError, match="packing"):
+        GANConfig(generator=gan.generator, critic=gan.critic, packing=2).build(Continuous(shape=(2,)), CLASSES)
+    with pytest.raises(FourfoldError, match="Masking"):
+        DiffusionConfig(denoiser=TINY).build(TOKENS, {})
+    with pytest.raises(FourfoldError, match="quantizer"):
+        AutoregressiveConfig(model=TINY).build(Continuous(shape=(1, 4)), {})
+    with pytest.raises(FourfoldError, match="levels"):
+        VAEConfig(encoder=ConvConfig(width=8), decoder=ConvConfig(width=8), latent=2,
+                  likelihood=LogisticMixture(levels=4, components=1)).build(Continuous(shape=(1, 8, 8), levels=3), {})
+
+
+def grid_quality(points: np.ndarray) -> tuple[int, float]:
+    """Modes of the 5x5 grid hit, and the share of points within three standard deviations of one (VEEGAN)."""
+    centers = np.array(list(itertools.product(range(-4, 5, 2), repeat=2)), float)
+    distance = np.linalg.norm(points[:, None] - centers, axis=2)
+    good = distance.min(1) < 3 * 0.05
+    return len(np.unique(distance.argmin(1)[good])), good.mean()
+
+
+def test_gan_covers_the_grid_of_25_gaussians(tmp_path):
+    rng = np.random.default_rng(0)
+    centers = np.array(list(itertools.product(range(-4, 5, 2), repeat=2)), float)
+    scale = math.sqrt(8.0)  # the grid's standard deviation: the codec's part here
+    points = centers[rng.integers(0, 25, 100_000)] + 0.05 * rng.standard_normal((100_000, 2))
+    space = Continuous(shape=(2,))
+    network = MLPConfig(width=128, depth=3)
+    config = GANConfig(generator=network, critic=network, latent=2, gamma=0.1)
+    torch.manual_seed(0)
+    family = config.build(space, {})
+    before = grid_quality(family.sample(2500).x.numpy() * scale)
+    fit(family, ArrayData(space, (points / scale).astype(np.float32)), tmp_path, steps=1500, batch_size=256,
+        learning_rate=1e-3, betas=(0.0, 0.99), weight_decay=0.0, schedule="cosine", clip=0.0)
+    modes, quality = grid_quality(family.sample(2500, generator=torch.Generator().manual_seed(0)).x.numpy() * scale)
+    assert before[1] < 0.2
+    assert modes >= 24 and quality >= 0.9, (modes, quality)
