@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 import os
 import shutil
 import tempfile
@@ -50,20 +51,29 @@ class ArrayData:
         shape = self.space.shape if isinstance(self.space, Continuous) else (self.space.length,)
         if self.x.ndim < 1 or tuple(self.x.shape[1:]) != tuple(shape):
             raise FourfoldError(f"data x has shape {self.x.shape}: its space needs [N, {', '.join(map(str, shape))}]")
-        integer = np.issubdtype(self.x.dtype, np.integer)
-        if isinstance(self.space, Discrete) and not integer:
-            raise FourfoldError(f"data x is {self.x.dtype}: tokens must be integers")
+        integer = self.x.dtype.kind in "iub"
+        if not integer and (isinstance(self.space, Discrete) or self.x.dtype.kind != "f"):
+            needs = "integers" if isinstance(self.space, Discrete) else "numbers"
+            raise FourfoldError(f"data x is of type {self.x.dtype}: its space needs {needs}")
         if isinstance(self.space, Continuous) and integer and self.space.levels is None:
-            raise FourfoldError(f"data x is {self.x.dtype}: whole numbers need a space with levels")
-        for name, values in self.condition.items():
+            raise FourfoldError(f"data x is of type {self.x.dtype}: whole numbers need a space with levels")
+        for name, values in self._beside().items():
             if len(values) != len(self.x):
-                raise FourfoldError(f"condition {name!r} has {len(values)} entries for {len(self.x)} examples")
-        if self.lengths is not None:
-            if len(self.lengths) != len(self.x):
-                raise FourfoldError(f"lengths has {len(self.lengths)} entries for {len(self.x)} examples")
-            if len(self.lengths) and not 1 <= self.lengths.min() <= self.lengths.max() <= self.x.shape[1]:
-                raise FourfoldError(f"lengths go from {self.lengths.min()} to {self.lengths.max()}: "
-                                    f"must be in [1, {self.x.shape[1]}]")
+                raise FourfoldError(f"data {name!r} has {len(values)} entries for {len(self.x)} examples")
+            if values.dtype.kind not in "iubf":
+                raise FourfoldError(f"data {name!r} is of type {values.dtype}: must be numbers")
+        if self.lengths is not None and len(self.lengths):
+            low, high = int(self.lengths.min()), int(self.lengths.max())
+            if low < 1 or high > self.x.shape[1]:
+                raise FourfoldError(f"data 'lengths' go from {low} to {high}: must be in [1, {self.x.shape[1]}]")
+        self._check_all()
+
+    def _beside(self) -> dict[str, np.ndarray]:
+        """The arrays beside x."""
+        return dict(self.condition) | ({} if self.lengths is None else {"lengths": self.lengths})
+
+    def _check_all(self) -> None:
+        """Check what is cheap to check at once, in chunks that fit the processor's cache."""
         if self.x.size <= CHECKED_AT_ONCE:
             rows = max(1, 2**22 // max(1, self.x[:1].size))
             for start in range(0, len(self.x), rows):
@@ -78,10 +88,9 @@ class ArrayData:
         """Refuse numbers that training cannot use; `first`: index of the first example, or of each."""
         if not values.size:
             return
-        if np.issubdtype(values.dtype, np.floating):
-            # A sum is finite unless a member is not (or it overflows): one cheap pass, the exact look only on suspicion.
+        if values.dtype.kind == "f":
             with np.errstate(over="ignore", invalid="ignore"):
-                if np.isfinite(values.sum(dtype=np.float64)):
+                if np.isfinite(values.sum(dtype=np.float64)):  # one cheap pass; the exact look only on suspicion
                     return
             bad = ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
             reason = "not a number or infinite"
@@ -107,7 +116,7 @@ class ArrayData:
         indices = np.asarray(indices, dtype=np.int64)
         lengths = None if self.lengths is None else np.asarray(self.lengths)[indices].astype(np.int64)
         rows = self.x if lengths is None or not len(lengths) else self.x[:, : lengths.max()]
-        values = np.ascontiguousarray(rows[indices])
+        values = rows[indices]
         if self.x.size > CHECKED_AT_ONCE:
             self._check("x", values, indices)
         condition = {name: _tensor(np.asarray(array)[indices]) for name, array in self.condition.items()}
@@ -137,8 +146,8 @@ class ArrayData:
 
 def _tensor(values: np.ndarray) -> Tensor:
     """float32 for floats, int64 for integers and booleans."""
-    kind = np.float32 if np.issubdtype(values.dtype, np.floating) else np.int64
-    return torch.from_numpy(values.astype(kind))
+    kind = np.float32 if values.dtype.kind == "f" else np.int64
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=kind))
 
 
 def windows(tokens: np.ndarray, length: int, stride: int | None = None) -> np.ndarray:
@@ -154,7 +163,7 @@ def windows(tokens: np.ndarray, length: int, stride: int | None = None) -> np.nd
 
 @functools.lru_cache(maxsize=4)
 def order(seed: int, epoch: int, n: int) -> np.ndarray:
-    """The order `[n]` (int64, read-only) in which epoch `epoch` visits `n` examples: a pure function of its arguments."""
+    """The order `[n]` (int64, read-only) of `n` examples in an epoch: a pure function of its arguments."""
     # Philox is keyed, so (seed, epoch) name a stream directly; the seed may be any 64-bit number.
     key = np.array([seed % 2**64, epoch], dtype=np.uint64)
     permutation = np.random.Generator(np.random.Philox(key=key)).permutation(n)
@@ -189,43 +198,43 @@ def cached(key_parts: Sequence[Any], make: Callable[[], Mapping[str, np.ndarray]
     """
     from core.data.sources import cache_folder
 
-    key = content_hash(*key_parts)
-    home = cache_folder() / "arrays" / key
+    home = cache_folder() / "arrays" / content_hash(*key_parts)
     try:
-        if home.is_dir():
-            try:
-                return _mapped(home)
-            except (ValueError, EOFError):  # truncated, say by a full disk: make it again
-                shutil.rmtree(home)
-        home.parent.mkdir(parents=True, exist_ok=True)
-        made = make()
-        with tempfile.TemporaryDirectory(prefix=".tmp-", dir=home.parent) as scratch:
-            for name, array in made.items():
-                np.save(Path(scratch) / f"{name}.npy", array, allow_pickle=False)
-            # Renaming onto a folder that another process finished meanwhile fails, and theirs is as good.
-            if not home.is_dir():
-                os.mkdir(Path(scratch) / "done")
-                for name in made:
-                    os.rename(Path(scratch) / f"{name}.npy", Path(scratch) / "done" / f"{name}.npy")
-                try:
-                    os.rename(Path(scratch) / "done", home)
-                except OSError:
-                    if not home.is_dir():
-                        raise
+        return _mapped(home)
+    except (OSError, ValueError, EOFError):  # not there, or cut short, say by a full disk
+        pass
+    arrays = make()
+    try:
+        _store(home, arrays)
         return _mapped(home)
     except OSError as error:
-        raise FourfoldError(f"cannot use the cache {home.parent}: {error.strerror}; "
+        raise FourfoldError(f"cannot write the cache {home.parent}: {error.strerror}; "
                             "point $FOURFOLD_CACHE at a writable folder") from error
 
 
-def _mapped(folder: Path) -> dict[str, np.ndarray]:
-    """The folder's arrays; those without numbers cannot be mapped and are read."""
+def _store(home: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write `arrays` as the folder `home`, which appears in full or not at all."""
+    shutil.rmtree(home, ignore_errors=True)
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".tmp-", dir=home.parent) as scratch:
+        ready = Path(scratch) / home.name
+        ready.mkdir()
+        for name, array in arrays.items():
+            np.save(ready / f"{name}.npy", array, allow_pickle=False)
+        (ready / "names.json").write_text(json.dumps(list(arrays)))
+        try:
+            os.rename(ready, home)
+        except OSError:
+            if not home.is_dir():  # else another process was faster, and its arrays are as good
+                raise
+
+
+def _mapped(home: Path) -> dict[str, np.ndarray]:
+    """The arrays in `home`, mapped; small ones are read (empty ones cannot be mapped)."""
     arrays = {}
-    for path in sorted(folder.glob("*.npy")):
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-        arrays[path.stem] = array
-    if not arrays:
-        raise ValueError(f"{folder} holds no arrays")
+    for name in json.loads((home / "names.json").read_text()):
+        path = home / f"{name}.npy"
+        arrays[name] = np.load(path, mmap_mode="r" if path.stat().st_size > 4096 else None, allow_pickle=False)
     return arrays
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ def connect(device: torch.device) -> tuple[World, torch.device]:
             dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
         except (RuntimeError, ValueError) as error:
             raise FourfoldError(f"the {size} processes cannot connect: {str(error).splitlines()[0]}") from error
+        atexit.register(dist.destroy_process_group)
     return World(dist.get_rank(), size), device
 
 

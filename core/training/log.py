@@ -30,7 +30,7 @@ LOG = "log.jsonl"
 def read_log(folder: Path) -> list[dict[str, Any]]:
     """The events of `folder/log.jsonl`, oldest first; a last line cut short by a crash is left out."""
     try:
-        text = (folder / LOG).read_text(encoding="utf-8")
+        text = (folder / LOG).read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return []
     events = []
@@ -60,9 +60,9 @@ class RunLog:
         self.path = folder / LOG
         if not writes:
             return
-        kept = [event for event in read_log(folder) if 0 < event["step"] <= step]
-        write_atomically(self.path, "".join(json.dumps(event) + "\n" for event in kept).encode())
         with writing(self.path):
+            kept = [event for event in read_log(folder) if 0 < event["step"] <= step]
+            write_atomically(self.path, "".join(json.dumps(event) + "\n" for event in kept).encode())
             self.stream = open(self.path, "a", encoding="utf-8")  # noqa: SIM115
         self.board = _board(folder, step)
 
@@ -154,7 +154,14 @@ def console(title: str = "training", seconds_between_lines: float = 5.0) -> Iter
 
 @contextmanager
 def _bar(title: str, terminal: Any) -> Iterator[Listener]:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
         TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),

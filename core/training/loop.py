@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from core.data.arrays import ArrayData, indices_of_step
@@ -113,10 +113,10 @@ def train(
     if run.step >= config.steps:
         if world.writes and not (folder / "model" / checkpoint.WEIGHTS).exists():
             checkpoint.save_weights(folder / "model", run.averages.merged(family.state_dict()))
-        return _end(run)
+        return _end(run, run.seconds)
     if config.compile:
-        for child in family.children():
-            child.compile()
+        for network in _networks(family):
+            network.compile()
     run_log = RunLog(folder, run.step, log, world.writes)
     cuda = [device] if device.type == "cuda" else []
     try:
@@ -134,7 +134,9 @@ def train(
                     break
     finally:
         run_log.close()
-    return _end(run)
+        for network in _networks(family):
+            network._compiled_call_impl = None  # sampling calls with many shapes: not worth compiling for
+    return _end(run, run.elapsed())
 
 
 def _begin(family: Family, config: TrainConfig, seed: int, device: torch.device, world: World) -> _Run:
@@ -152,10 +154,23 @@ def _begin(family: Family, config: TrainConfig, seed: int, device: torch.device,
     )
 
 
-def _end(run: _Run) -> TrainResult:
+def _networks(family: Family) -> Iterator[nn.Module]:
+    """What is worth compiling: the networks of a family and its parts.
+
+    Not a critic: compiled code has no second derivatives, which its penalties need.
+    """
+    for name, child in family.named_children():
+        if isinstance(child, Family):
+            yield from _networks(child)
+        elif name != "critic":
+            yield child
+
+
+def _end(run: _Run, seconds: float) -> TrainResult:
+    """Leave the family ready to sample."""
     checkpoint.fill(run.family, run.averages.merged(run.family.state_dict()), "the moving average")
     run.family.eval()
-    return TrainResult(run.step >= run.config.steps, run.step, run.elapsed(), run.skipped())
+    return TrainResult(run.step >= run.config.steps, run.step, seconds, run.skipped())
 
 
 # ---------------------------------------------------------------------------------------------------- one step
@@ -300,19 +315,18 @@ def _resume(run: _Run, folder: Path, identity: Mapping[str, Any], warnings: list
         return
     for key in ("seed", "examples", "train"):
         if saved.facts[key] != identity[key]:
-            raise FourfoldError(f"{folder} was trained with another {key} ({_difference(saved.facts[key], identity[key])})"
-                                ": use --fresh or another folder")
-    fill_parts: dict[str, dict[str, Tensor]] = {}
+            change = _difference(saved.facts[key], identity[key])
+            raise FourfoldError(f"{folder} was trained with another {key} ({change}): use --fresh or another folder")
+    parts: dict[str, dict[str, Tensor]] = {}
     for name, value in saved.tensors.items():
         kind, _, rest = name.partition("/")
-        fill_parts.setdefault(kind, {})[rest] = value
-    checkpoint.fill(run.family, fill_parts["family"], f"checkpoint {state}")
-    run.averages.load(fill_parts.get("average", {}))
+        parts.setdefault(kind, {})[rest] = value
+    checkpoint.fill(run.family, parts["family"], f"checkpoint {state}")
+    run.averages.load(parts.get("average", {}))
     for player, optimizer in run.optimizers.items():
-        prefix = f"{player}/"
-        memory = fill_parts.get("optimizer", {})
+        memory, prefix = parts.get("optimizer", {}), f"{player}/"
         optimizer.load({k.removeprefix(prefix): v for k, v in memory.items() if k.startswith(prefix)})
-        run.failures[player].copy_(fill_parts["failures"][player])
+        run.failures[player].copy_(parts["failures"][player])
     run.step, run.seconds = saved.facts["step"], saved.facts["seconds"]
     run.measured = (run.step, run.seconds)
     barrier(run.world)

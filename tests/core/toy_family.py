@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from core.data.arrays import ArrayData
-from core.families.family import Family, SampleSettings
+from core.families.family import Family
 from core.recipe import TrainConfig
 from core.space import Batch, Continuous, Loss
 
@@ -46,7 +46,7 @@ class Toy(Family):
             return Loss(nn.functional.softplus(-margin).mean(), {"margin": margin.mean().detach()})
         return Loss(nn.functional.softplus(margin).mean())
 
-    def sample(self, n, condition=None, *, settings=SampleSettings(), generator=None) -> Batch:
+    def sample(self, n, condition=None, *, settings=None, generator=None) -> Batch:
         return Batch(self.generator(torch.randn(n, 4, generator=generator)))
 
 
