@@ -81,14 +81,20 @@ def tokens_of(pitches: np.ndarray, struck: np.ndarray, low: int, high: int) -> n
     return np.where(hold, HOLD, tokens)
 
 
-def score_of(tokens: np.ndarray, low: int, steps_per_beat: int) -> Score:
-    """The score of tokens `[T, V]`; a hold after a rest, or at the beginning, is silence."""
+def pitches_of(tokens: np.ndarray, low: int) -> np.ndarray:
+    """Pitches `[..., T, V]` of tokens; a hold after a rest, or at the beginning, is silence (0)."""
     pitches = np.zeros(tokens.shape, dtype=np.int16)
-    now = np.zeros(tokens.shape[1], dtype=np.int16)
-    for step, row in enumerate(tokens):
+    now = np.zeros_like(pitches[..., 0, :])
+    for step in range(tokens.shape[-2]):
+        row = tokens[..., step, :]
         now = np.where(row == HOLD, now, np.where(row == REST, 0, row - FIRST_PITCH + low))
-        pitches[step] = now
-    return Score(pitches, tokens >= FIRST_PITCH, steps_per_beat)
+        pitches[..., step, :] = now
+    return pitches
+
+
+def score_of(tokens: np.ndarray, low: int, steps_per_beat: int) -> Score:
+    """The score of tokens `[T, V]`."""
+    return Score(pitches_of(tokens, low), tokens >= FIRST_PITCH, steps_per_beat)
 
 
 @dataclass(kw_only=True)
