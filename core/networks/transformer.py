@@ -206,6 +206,8 @@ class TokenField(nn.Module):
         self.config = config
         self.embedding = nn.Embedding(space.vocab + 1, config.width)
         nn.init.normal_(self.embedding.weight, std=config.width**-0.5)
+        # Rotary positions are relative: hidden tokens alone could not tell where they stand.
+        self.positions = nn.Parameter(0.02 * torch.randn(space.length, config.width))
         self.trunk = Trunk(config, space.length, cond_width, causal, cross)
         self.head = nn.Linear(config.width, out)
         nn.init.zeros_(self.head.weight)
@@ -222,7 +224,9 @@ class TokenField(nn.Module):
         """Logits `[B, T, out]`; with a cache x holds only the positions that it has not seen."""
         if cache is not None and cache.length and x.shape[1] > 1:
             raise ValueError("after its first call a cache takes one position at a time")
-        return self.head(self.trunk(self.embedding(x), cond, mask, cache))
+        start = 0 if cache is None else cache.length
+        h = self.embedding(x) + self.positions[start : start + x.shape[1]]
+        return self.head(self.trunk(h, cond, mask, cache))
 
 
 class Patches(nn.Module):
@@ -296,7 +300,7 @@ class Encoder(nn.Module):
         if isinstance(space, Discrete):
             self.patches, length = None, space.length
             self.enter: nn.Module = nn.Embedding(space.vocab + 1, config.width)
-            self.positions = None
+            self.positions = nn.Parameter(0.02 * torch.randn(space.length, config.width))
         else:
             self.patches = Patches(space, config.patch)
             length = self.patches.length
@@ -306,7 +310,8 @@ class Encoder(nn.Module):
         self.head = nn.Linear(2 * config.width, out)
 
     def forward(self, x: Tensor, cond: Conditioning | None = None, mask: Tensor | None = None) -> Tensor:
-        h = self.enter(x) if self.patches is None else self.enter(self.patches.split(x)) + self.positions
+        h = self.enter(x if self.patches is None else self.patches.split(x))
+        h = h + self.positions[: h.shape[1]]
         h = self.trunk(h, cond, mask)
         if mask is None:
             return self.head(torch.cat([h.mean(1), h.amax(1)], dim=1))

@@ -124,31 +124,40 @@ def test_masked_diffusion_bounds_the_entropy_and_comes_near_it_when_trained(mark
     assert expected_bound(untrained, x, probability) > entropy + 0.3
     drawn = torch.multinomial(probability, 20_000, replacement=True, generator=torch.Generator().manual_seed(0))
     torch.manual_seed(0)
-    family = fit(config.build(TOKENS, {}), ArrayData(TOKENS, x[drawn].numpy()), tmp_path, steps=500,
+    family = fit(config.build(TOKENS, {}), ArrayData(TOKENS, x[drawn].numpy()), tmp_path, steps=900,
                  batch_size=128, learning_rate=3e-3)
     measured = expected_bound(family, x, probability, repeats=16)
-    assert entropy - 0.01 < measured < entropy + 0.08
+    assert entropy - 0.01 < measured < entropy + 0.09
     samples = family.sample(20_000, generator=torch.Generator().manual_seed(0)).x
     index = (samples * torch.tensor([27, 9, 3, 1])).sum(1)
     share = torch.bincount(index, minlength=81) / 20_000
     assert 0.5 * (share - probability).abs().sum() < 0.08  # total variation
 
 
-def test_importance_weighted_bounds_tighten_with_k(tmp_path):
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(2000, 2, generator=generator) @ torch.tensor([[1.0, 0.8], [0.0, 0.3]])
+def small_vae(x: torch.Tensor, folder, latent: int):
     space = Continuous(shape=(2,))
-    config = VAEConfig(encoder=MLPConfig(width=32, depth=1), decoder=MLPConfig(width=32, depth=1), latent=2,
+    config = VAEConfig(encoder=MLPConfig(width=32, depth=1), decoder=MLPConfig(width=32, depth=1), latent=latent,
                        likelihood=Gaussian())
     torch.manual_seed(0)
-    family = fit(config.build(space, {}), ArrayData(space, x.numpy()), tmp_path, steps=300, batch_size=128,
-                 learning_rate=3e-3)
-    batch = Batch(x[:1000])
-    bounds = [family.importance_bound(batch, k, torch.Generator().manual_seed(0)).mean().item() for k in (1, 5, 50)]
-    covariance = torch.cov(x.T)
-    exact = -torch.distributions.MultivariateNormal(x.mean(0), covariance).log_prob(batch.x).mean().item()
-    assert bounds[0] > bounds[1] > bounds[2]
-    assert exact - 0.02 < bounds[2] < exact + 0.1
+    return fit(config.build(space, {}), ArrayData(space, x.numpy()), folder, steps=300, batch_size=128,
+               learning_rate=3e-3)
+
+
+def test_importance_weighted_bounds_tighten_with_k(tmp_path):
+    angle = 2 * math.pi * torch.rand(2000, 1, generator=torch.Generator().manual_seed(0))
+    x = torch.cat([angle.cos(), angle.sin()], dim=1)  # a ring: no Gaussian posterior fits
+    family = small_vae(x, tmp_path, 2)
+    bounds = [
+        family.importance_bound(Batch(x), k, torch.Generator().manual_seed(0)).mean().item() for k in (1, 5, 50)
+    ]
+    assert bounds[0] > bounds[1] + 0.02 > bounds[2] + 0.04
+
+
+def test_importance_weighted_bound_of_gaussian_data_nears_the_entropy(tmp_path):
+    x = torch.randn(2000, 2, generator=torch.Generator().manual_seed(0)) @ torch.tensor([[1.0, 0.8], [0.0, 0.3]])
+    measured = small_vae(x, tmp_path, 2).importance_bound(Batch(x), 50, torch.Generator().manual_seed(0)).mean().item()
+    exact = -torch.distributions.MultivariateNormal(x.mean(0), torch.cov(x.T)).log_prob(x).mean().item()
+    assert exact - 0.02 < measured < exact + 0.1
 
 
 def test_a_bound_on_levels_is_above_the_exact_nll():
