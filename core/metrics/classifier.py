@@ -1,0 +1,203 @@
+"""A small classifier trained on a domain's own labels: its features are a space for distances between sets.
+
+Its network is defined here and not borrowed from `core.networks`: an instrument must not change with what it measures.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from core.errors import FourfoldError
+
+VERSION = 1
+"""Of network and training: in the cache's key."""
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A trained classifier of arrays.
+
+    Attributes:
+        network: standardised arrays `[B, *shape]` -> features `[B, D]`; `head`: features -> logits `[B, classes]`.
+        shape: of one example. classes: how many. test_accuracy: share of the test set it gets right.
+    """
+
+    network: nn.Module
+    head: nn.Module
+    mean: float
+    std: float
+    shape: tuple[int, ...]
+    classes: int
+    test_accuracy: float
+
+    def features(self, x: np.ndarray | Tensor) -> np.ndarray:
+        """Features float32 `[N, D]` (the last hidden layer, before its activation) of `x` `[N, *shape]`.
+
+        Raises:
+            FourfoldError: x is of another shape.
+        """
+        return self._run(x, self.network)
+
+    def probabilities(self, x: np.ndarray | Tensor) -> np.ndarray:
+        """Class probabilities float32 `[N, classes]` of `x` `[N, *shape]`."""
+        return self._run(x, nn.Sequential(self.network, self.head, nn.Softmax(dim=1)))
+
+    def predict(self, x: np.ndarray | Tensor) -> np.ndarray:
+        """Most probable classes int64 `[N]` of `x` `[N, *shape]`."""
+        return self.probabilities(x).argmax(axis=1)
+
+    def accuracy(self, x: np.ndarray | Tensor, y: np.ndarray | Tensor) -> float:
+        """Share of `x` `[N, *shape]` whose predicted class is `y` `[N]`."""
+        return float((self.predict(x) == np.asarray(y)).mean())
+
+    def _run(self, x: np.ndarray | Tensor, module: nn.Module) -> np.ndarray:
+        if tuple(x.shape[1:]) != self.shape:
+            raise FourfoldError(f"this classifier takes arrays of shape {self.shape}: got {tuple(x.shape[1:])}")
+        outputs = []
+        with torch.inference_mode():
+            for start in range(0, len(x), 512):
+                block = torch.as_tensor(np.asarray(x[start : start + 512], dtype=np.float32))
+                outputs.append(module((block - self.mean) / self.std).numpy())
+        return np.concatenate(outputs) if outputs else np.zeros((0, 0), np.float32)
+
+
+def train_classifier(
+    x: np.ndarray, y: np.ndarray, test_x: np.ndarray, test_y: np.ndarray, *,
+    features: int = 64, steps: int = 400, batch_size: int = 128, seed: int = 0,
+) -> Classifier:
+    """Train (some seconds on one core), or read from the cache, a classifier of `x` `[N, *shape]` into `y` `[N]`.
+
+    Args:
+        x, test_x: floats; `[C]`: an MLP, `[C, L]`: 1-D and `[C, H, W]`: 2-D convolutions.
+        y, test_y: classes from 0.
+        features: width of the feature space.
+
+    The cache is keyed by the data's contents and the settings; `classifier.json` there states the test accuracy.
+
+    Raises:
+        FourfoldError: shapes that do not fit, fewer than two classes, values that are not finite.
+    """
+    from core.data.arrays import content_hash
+    from core.data.sources import cache_folder
+
+    x, test_x = np.asarray(x), np.asarray(test_x)
+    y, test_y = np.asarray(y, dtype=np.int64), np.asarray(test_y, dtype=np.int64)
+    _check(x, y, test_x, test_y)
+    classes = int(max(y.max(), test_y.max())) + 1
+    settings = {"features": features, "steps": steps, "batch_size": batch_size, "seed": seed, "version": VERSION}
+    folder = cache_folder() / "classifiers" / content_hash(x, y, test_x, test_y, settings)
+    shape = tuple(x.shape[1:])
+    found = _load(folder, shape, features)
+    if found is not None:
+        return found
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network, head = _network(shape, features), _head(features, classes)
+        scale = (float(x.mean(dtype=np.float64)), float(x.std(dtype=np.float64)) or 1.0)
+        _train(nn.Sequential(network, head), x, y, scale, steps, batch_size, seed)
+    trained = Classifier(network.eval(), head.eval(), *scale, shape, classes, 0.0)
+    accuracy = trained.accuracy(test_x, test_y)
+    final = Classifier(network, head, *scale, shape, classes, accuracy)
+    _save(final, folder, settings)
+    return final
+
+
+def _check(x: np.ndarray, y: np.ndarray, test_x: np.ndarray, test_y: np.ndarray) -> None:
+    if not 2 <= x.ndim <= 4 or x.dtype.kind != "f":
+        raise FourfoldError(f"a classifier takes floats [N, C], [N, C, L] or [N, C, H, W]: got {x.dtype} {x.shape}")
+    if test_x.shape[1:] != x.shape[1:]:
+        raise FourfoldError(f"test examples have shape {test_x.shape[1:]}, those for training {x.shape[1:]}")
+    if len(x) != len(y) or len(test_x) != len(test_y) or not len(x) or not len(test_x):
+        raise FourfoldError(f"{len(x)} examples with {len(y)} classes and {len(test_x)} test examples with "
+                            f"{len(test_y)}: need as many classes as examples, and some of both")
+    if y.min() < 0 or test_y.min() < 0 or y.min() == y.max():
+        raise FourfoldError(f"classes go from {y.min()} to {y.max()}: need at least two, numbered from 0")
+    if not (np.isfinite(x.sum(dtype=np.float64)) and np.isfinite(test_x.sum(dtype=np.float64))):
+        raise FourfoldError("a classifier's examples hold values that are not finite")
+
+
+def _network(shape: tuple[int, ...], features: int) -> nn.Module:
+    """Strided convolutions down to at most 4 places a side (or two wide layers, for vectors), then features."""
+    if len(shape) == 1:
+        return nn.Sequential(nn.Linear(shape[0], 256), nn.GELU(), nn.Linear(256, 256), nn.GELU(),
+                             nn.Linear(256, features))
+    convolution: type[nn.Module] = nn.Conv1d if len(shape) == 2 else nn.Conv2d
+    channels, width, sides = shape[0], 16, list(shape[1:])
+    layers: list[nn.Module] = []
+    if max(sides) <= 12:
+        layers += [convolution(channels, width, 3, padding=1), nn.GELU()]
+        channels, width = width, 2 * width
+    while max(sides) > 4:
+        # A short side is kept while a long one shrinks.
+        stride = tuple(2 if side > 4 else 1 for side in sides)
+        layers += [convolution(channels, width, 3, stride=stride, padding=1), nn.GroupNorm(4, width), nn.GELU()]
+        sides = [-(-side // step) for side, step in zip(sides, stride, strict=True)]
+        channels, width = width, min(2 * width, 128)
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * int(np.prod(sides)), features))
+
+
+def _head(features: int, classes: int) -> nn.Module:
+    return nn.Sequential(nn.GELU(), nn.Linear(features, classes))
+
+
+def _train(
+    model: nn.Module, x: np.ndarray, y: np.ndarray, scale: tuple[float, float], steps: int, batch_size: int, seed: int
+) -> None:
+    from core.data.arrays import indices_of_step
+
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.05)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps, pct_start=0.1)
+    size = min(batch_size, len(x))
+    for step in range(steps):
+        rows = indices_of_step(seed, step, size, len(x))
+        block = (torch.as_tensor(x[rows], dtype=torch.float32) - scale[0]) / scale[1]
+        loss = nn.functional.cross_entropy(model(block), torch.as_tensor(y[rows]), label_smoothing=0.05)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+
+
+def _save(classifier: Classifier, folder: Path, settings: dict[str, int]) -> None:
+    """Write weights and facts as `folder`, which appears in full or not at all."""
+    from safetensors.torch import save_file
+
+    facts = {"shape": classifier.shape, "classes": classifier.classes, "mean": classifier.mean, "std": classifier.std,
+             "test_accuracy": classifier.test_accuracy, "settings": settings}
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".tmp-", dir=folder.parent) as scratch:
+            ready = Path(scratch) / folder.name
+            ready.mkdir()
+            save_file(nn.Sequential(classifier.network, classifier.head).state_dict(), ready / "model.safetensors")
+            (ready / "classifier.json").write_text(json.dumps(facts, indent=2))
+            os.rename(ready, folder)
+    except OSError as error:
+        if not folder.is_dir():  # else another process was faster, and its classifier is the same
+            raise FourfoldError(f"cannot write the cache {folder.parent}: {error.strerror}; "
+                                "point $FOURFOLD_CACHE at a writable folder") from error
+
+
+def _load(folder: Path, shape: tuple[int, ...], features: int) -> Classifier | None:
+    """The classifier saved in `folder`; None where there is none, or a damaged one."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        facts = json.loads((folder / "classifier.json").read_text())
+        weights = load_file(folder / "model.safetensors")
+        with torch.random.fork_rng(devices=[]):
+            network, head = _network(shape, features), _head(features, facts["classes"])
+        nn.Sequential(network, head).load_state_dict(weights)
+        return Classifier(network.eval(), head.eval(), facts["mean"], facts["std"], shape, facts["classes"],
+                          facts["test_accuracy"])
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError):
+        return None

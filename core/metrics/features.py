@@ -1,0 +1,72 @@
+"""What every distance takes: features (or flattened pixels) as float64 `[N, D]`; and nearest neighbours in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from core.errors import FourfoldError
+
+CHUNK_NUMBERS = 2**23
+"""Distances held in memory at once (64 MB)."""
+
+
+def as_features(x: np.ndarray, name: str, at_least: int = 1) -> np.ndarray:
+    """`x` `[N, ...]`, an array or a tensor, as float64 `[N, D]`.
+
+    Raises:
+        FourfoldError: fewer than `at_least` rows, or values that are not finite; `name` says whose.
+    """
+    array = np.asarray(x, dtype=np.float64)
+    if array.ndim < 2:
+        raise FourfoldError(f"{name} has shape {array.shape}: needs [N, D]")
+    if len(array) < at_least:
+        raise FourfoldError(f"{name} has {len(array)} rows: needs at least {at_least}")
+    array = array.reshape(len(array), -1)
+    if not np.isfinite(array).all():
+        row = int((~np.isfinite(array).all(axis=1)).argmax())
+        raise FourfoldError(f"{name} has values that are not finite, first in row {row}")
+    return array
+
+
+def check_widths(a: np.ndarray, b: np.ndarray, names: tuple[str, str]) -> None:
+    """Refuse features of different widths."""
+    if a.shape[1] != b.shape[1]:
+        raise FourfoldError(f"{names[0]} has {a.shape[1]} features and {names[1]} {b.shape[1]}: must be the same space")
+
+
+def distance_blocks(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    """Euclidean distances `[rows, M]` from a few rows of `a` `[N, D]` at a time to all of `b` `[M, D]`."""
+    # |a - b|^2 = |a|^2 + |b|^2 - 2ab is fast, and accurate once a common offset is removed.
+    centre = b.mean(axis=0)
+    a, b = a - centre, b - centre
+    squares = np.einsum("md,md->m", b, b)
+    rows = max(1, CHUNK_NUMBERS // len(b))
+    for start in range(0, len(a), rows):
+        block = a[start : start + rows]
+        distances = block @ b.T
+        distances *= -2
+        distances += squares
+        distances += np.einsum("nd,nd->n", block, block)[:, None]
+        np.maximum(distances, 0, out=distances)
+        yield slice(start, start + len(block)), np.sqrt(distances, out=distances)
+
+
+def nearest(queries: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distance `[N]` to, and index `[N]` of, the nearest of `points` `[M, ...]` for each of `queries` `[N, ...]`."""
+    queries, points = as_features(queries, "queries"), as_features(points, "points")
+    check_widths(queries, points, ("queries", "points"))
+    indices = np.empty(len(queries), np.int64)
+    for rows, block in distance_blocks(queries, points):
+        indices[rows] = block.argmin(axis=1)
+    return np.linalg.norm(queries - points[indices], axis=1), indices
+
+
+def neighbour_radii(x: np.ndarray, k: int) -> np.ndarray:
+    """Distance `[N]` from each row of `x` `[N, D]` to its k-th nearest other row."""
+    radii = np.empty(len(x))
+    for rows, block in distance_blocks(x, x):
+        block[np.arange(len(block)), np.arange(rows.start, rows.stop)] = 0  # itself, exactly
+        radii[rows] = np.partition(block, k, axis=1)[:, k]
+    return radii
