@@ -32,7 +32,7 @@ class DiffusionConfig:
         process: FlowMatching or EDM for arrays, Masking for tokens.
         condition_dropout: share of training examples whose condition is hidden, for guidance.
         bound_samples: draws behind each example's bound (masking).
-        likelihood_steps: steps of the flow's ODE behind each example's log-probability (arrays).
+        likelihood_steps: steps, of four evaluations each, of the flow's ODE behind a log-probability (arrays).
     """
 
     denoiser: TransformerConfig | UNetConfig | MLPConfig
@@ -40,7 +40,7 @@ class DiffusionConfig:
     cond_width: int = 128
     condition_dropout: float = 0.1
     bound_samples: int = 16
-    likelihood_steps: int = 64
+    likelihood_steps: int = 32
 
     def __post_init__(self) -> None:
         require(0 <= self.condition_dropout <= 1, "condition_dropout", self.condition_dropout, "must be in [0, 1]")
