@@ -155,11 +155,10 @@ def _read(path: Path) -> Checkpoint:
 
 
 def discard_damaged(folder: Path, step: int) -> None:
-    """Remove checkpoints newer than the one of `step`, which was the newest readable."""
+    """Remove what was never finished, and checkpoints newer than the one of `step`, the newest readable."""
     with writing(folder):
-        for path in found(folder):
-            if path.name > f"step-{step:08d}":
-                shutil.rmtree(path)
+        for path in [*folder.glob(".tmp-*"), *(p for p in found(folder) if p.name > f"step-{step:08d}")]:
+            shutil.rmtree(path)
 
 
 def save_weights(folder: Path, state: Mapping[str, Tensor]) -> Path:

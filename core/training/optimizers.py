@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from core.recipe import TrainConfig
 
-EDGES = ("embedding", "embed", "null", "head", "stem")
+EDGES = ("embedding", "null", "position", "enter", "leave", "head", "start")
 """Parts of parameter names that mark a network's first and last layers, which Muon leaves to AdamW."""
 
 
