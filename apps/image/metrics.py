@@ -1,0 +1,128 @@
+"""How good generated images are: distances on a small classifier's features, coverage, copies, likelihood."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from apps.image.data import labels
+from core.domain import Measure, Prepared
+from core.metrics import (
+    FittedGaussian,
+    Histogram,
+    bootstrap,
+    frechet_distance,
+    kernel_distance,
+    memorization_test,
+    prdc,
+    train_classifier,
+)
+
+if TYPE_CHECKING:
+    from core.pretrained import Model
+
+LARGEST = 10_000  # real images that distances are measured against, at most
+
+
+def evaluate(model: Model, prepared: Prepared, n: int, seed: int) -> list[Measure]:
+    """Measures of `n` samples, conditioned on the test images' classes where the model is: Fréchet distance first."""
+    condition = None
+    if model.codec.conditions:
+        picks = np.random.default_rng(seed).integers(len(prepared.test), size=n)
+        condition = {"class": torch.from_numpy(np.asarray(prepared.test.condition["class"])[picks])}
+    fake = model.sample_batch(n, seed=seed, condition=condition).x
+    levels = model.codec.levels
+    # What is judged is what a person is given: 8-bit images.
+    fake = ((fake.clamp(-1, 1) + 1) / 2 * (levels - 1)).round() / (levels - 1) * 2 - 1
+    name, features = feature_space(model, prepared)
+    measures = _distances(name, features, fake.numpy(), prepared, n, seed)
+    if condition is not None:
+        measures.append(_class_accuracy(model, prepared, fake.numpy(), condition["class"].numpy()))
+    if model.family.likelihood != "none":
+        measures.append(_nats(model, prepared, seed))
+    return measures
+
+
+def feature_space(model: Model, prepared: Prepared) -> tuple[str, Callable[[np.ndarray], np.ndarray]]:
+    """The space that distances live in: its name, and images `[N, C, H, W]` in [-1, 1] -> features `[N, D]`.
+
+    A classifier of the data's classes, trained here once and cached; without classes, the 64 first principal
+    components of pixels.
+    """
+    data = model.recipe.data
+    y = labels(data)
+    train, test = _real(prepared.train), _real(prepared.test)
+    if y:
+        classifier = train_classifier(train, y["train"][: len(train)], test, y["test"][: len(test)], features=32)
+        return f"{data.source}_cnn", classifier.features
+    mean = train.reshape(len(train), -1).mean(0)
+    _, _, axes = np.linalg.svd(train.reshape(len(train), -1)[:2000] - mean, full_matrices=False)
+    return "pixels_pca", lambda x: (x.reshape(len(x), -1) - mean) @ axes[:64].T
+
+
+def _distances(
+    name: str, features: Callable[[np.ndarray], np.ndarray], fake: np.ndarray, prepared: Prepared, n: int, seed: int
+) -> list[Measure]:
+    train_x, test_x = _real(prepared.train), _real(prepared.test)
+    gaussian_x = FittedGaussian.fit(train_x, levels=prepared.codec.space.levels).sample(n, seed)
+    train, test, drawn, gaussian = (features(x) for x in (train_x, test_x, fake, gaussian_x))
+    floor = train[np.random.default_rng(seed).permutation(len(train))[:n]]
+    interval = bootstrap(frechet_distance, test, drawn, n=100, seed=seed, paired=False)
+    measures = [
+        Measure(
+            name=f"fd_{name}", value=frechet_distance(test, drawn), better="lower", count=n, interval=interval,
+            baseline=frechet_distance(test, gaussian), baseline_name="fitted Gaussian",
+            floor=frechet_distance(test, floor),
+        ),
+        Measure(
+            name=f"kd_{name}", value=kernel_distance(test, drawn), better="lower", count=n,
+            baseline=kernel_distance(test, gaussian), baseline_name="fitted Gaussian",
+            floor=kernel_distance(test, floor),
+        ),
+    ]
+    ours, theirs, real = prdc(test, drawn), prdc(test, gaussian), prdc(test, floor)
+    measures += [
+        Measure(name=key, value=ours[key], better="higher", count=n, baseline=theirs[key],
+                baseline_name="fitted Gaussian", floor=real[key])
+        for key in ("precision", "recall", "density", "coverage")
+    ]
+    copies = memorization_test(fake, train_x, test_x)
+    measures.append(Measure(name="near_copies_of_training", value=copies["share"], better="lower", count=n,
+                            floor=copies["control_share"]))
+    return measures
+
+
+def _class_accuracy(model: Model, prepared: Prepared, fake: np.ndarray, wanted: np.ndarray) -> Measure:
+    """How often the data's classifier sees the class that was asked for."""
+    y = labels(model.recipe.data)
+    train, test = _real(prepared.train), _real(prepared.test)
+    classifier = train_classifier(train, y["train"][: len(train)], test, y["test"][: len(test)], features=32)
+    return Measure(
+        name="class_accuracy", value=classifier.accuracy(fake, wanted), better="higher", count=len(fake),
+        baseline=float(np.bincount(y["test"]).max() / len(y["test"])), baseline_name="most frequent class",
+        floor=classifier.test_accuracy,
+    )
+
+
+def _nats(model: Model, prepared: Prepared, seed: int) -> Measure:
+    """Negative log-likelihood of held-out images, in bits for each number; its baseline knows each pixel's histogram."""
+    count = min(len(prepared.test), 256)
+    bits = 1 / (math.log(2) * prepared.codec.space.dims)
+    nats = model.bound(prepared.test, count, seed=seed).numpy() * bits
+    levels = prepared.codec.space.levels
+    assert levels is not None  # images always have levels
+    histogram = Histogram.fit(_real(prepared.train), levels)
+    return Measure(
+        name="bits_per_dim", value=float(nats.mean()), better="lower", kind=model.family.likelihood, count=count,
+        interval=bootstrap(np.mean, nats, seed=seed),
+        baseline=float(histogram.nll(_real(prepared.test)[:count]).mean() * bits), baseline_name="pixel histograms",
+    )
+
+
+def _real(data) -> np.ndarray:
+    """Up to `LARGEST` images as floats in [-1, 1]."""
+    return data.batch(np.arange(min(len(data), LARGEST))).x.numpy()

@@ -1,0 +1,169 @@
+"""Named image recipes. Each docstring's first line says what it is; times are of one core of a laptop-class CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from apps.image.data import ImageData
+from core.families import EDM, AutoregressiveConfig, DiffusionConfig, GANConfig, VAEConfig
+from core.likelihood import LogisticMixture
+from core.networks import ConvConfig, TransformerConfig, UNetConfig
+from core.quantizers import UniformBins
+from core.recipe import Recipe, SampleSettings, TrainConfig
+
+DIGITS = ImageData(source="digits", by_class=True)
+
+
+def digits_vae() -> Recipe:
+    """8x8 digits by class: convolutional VAE, discretised logistic mixture."""
+    network = ConvConfig(width=32, multipliers=(1, 2), blocks=1)
+    return Recipe(
+        name="digits-vae", domain="image", data=DIGITS,
+        family=VAEConfig(
+            encoder=network, decoder=network, latent=16, output="draw", importance_samples=64,
+            likelihood=LogisticMixture(levels=17, components=3),
+        ),
+        train=TrainConfig(steps=1500, batch_size=128, learning_rate=2e-3, ema_decay=0.995),
+    )
+
+
+def digits_gan() -> Recipe:
+    """8x8 digits by class: relativistic convolutional GAN."""
+    return Recipe(
+        name="digits-gan", domain="image", data=DIGITS,
+        family=GANConfig(
+            generator=ConvConfig(width=48, multipliers=(1, 2), blocks=1),
+            critic=ConvConfig(width=48, multipliers=(1, 2), blocks=1),
+            latent=32, gamma=1.0,
+        ),
+        train=TrainConfig(
+            steps=1500, batch_size=64, learning_rate=5e-4, betas=(0.0, 0.99), weight_decay=0.0, clip=0.0,
+            schedule="cosine", ema_decay=0.995,
+        ),
+    )
+
+
+def digits_diffusion() -> Recipe:
+    """8x8 digits by class: EDM-preconditioned U-Net."""
+    return Recipe(
+        name="digits-diffusion", domain="image", data=DIGITS,
+        family=DiffusionConfig(
+            denoiser=UNetConfig(width=48, multipliers=(1, 2), blocks=1), process=EDM(sigma_data=0.75, log_mean=-0.6)
+        ),
+        train=TrainConfig(steps=1500, batch_size=128, learning_rate=2e-3, ema_decay=0.995),
+        sample=SampleSettings(num_steps=12, solver="heun"),
+    )
+
+
+def digits_autoregressive() -> Recipe:
+    """8x8 digits by class: transformer over pixels, exact likelihood."""
+    return Recipe(
+        name="digits-autoregressive", domain="image", data=DIGITS,
+        family=AutoregressiveConfig(
+            model=TransformerConfig(width=96, depth=3, heads=4), quantizer=UniformBins(bins=17)
+        ),
+        train=TrainConfig(steps=700, batch_size=64, learning_rate=2e-3, ema_decay=0.995),
+    )
+
+
+MNIST = ImageData(source="mnist", size=28, by_class=True)
+
+
+def mnist_vae() -> Recipe:
+    """MNIST by class: convolutional VAE, discretised logistic mixture."""
+    network = ConvConfig(width=32, multipliers=(1, 2, 2), blocks=1)
+    return Recipe(
+        name="mnist-vae", domain="image", data=MNIST,
+        family=VAEConfig(
+            encoder=network, decoder=network, latent=32, output="mean",
+            likelihood=LogisticMixture(levels=256, components=3),
+        ),
+        train=TrainConfig(steps=3000, batch_size=128, learning_rate=1e-3),
+    )
+
+
+def mnist_gan() -> Recipe:
+    """MNIST by class: relativistic convolutional GAN."""
+    network = ConvConfig(width=32, multipliers=(1, 2, 4), blocks=1)
+    return Recipe(
+        name="mnist-gan", domain="image", data=MNIST,
+        family=GANConfig(generator=network, critic=network, latent=64, gamma=1.0),
+        train=replace(digits_gan().train, steps=3000, learning_rate=2e-4, ema_decay=0.999),
+    )
+
+
+def mnist_diffusion() -> Recipe:
+    """MNIST by class: EDM-preconditioned U-Net."""
+    return Recipe(
+        name="mnist-diffusion", domain="image", data=MNIST,
+        family=DiffusionConfig(
+            denoiser=UNetConfig(width=32, multipliers=(1, 2, 2), blocks=1),
+            process=EDM(sigma_data=0.6, log_mean=-0.6),
+        ),
+        train=TrainConfig(steps=3000, batch_size=128, learning_rate=1e-3),
+        sample=SampleSettings(num_steps=18, solver="heun"),
+    )
+
+
+def mnist_autoregressive() -> Recipe:
+    """MNIST at 14x14 by class: transformer over pixels, exact likelihood."""
+    return Recipe(
+        name="mnist-autoregressive", domain="image", data=replace(MNIST, size=14),
+        family=AutoregressiveConfig(
+            model=TransformerConfig(width=128, depth=4, heads=4), quantizer=UniformBins(bins=256)
+        ),
+        train=TrainConfig(steps=3000, batch_size=64, learning_rate=1e-3),
+    )
+
+
+def _on_folder(make: Callable[[], Recipe], name: str, size: int) -> Recipe:
+    """A recipe for a user's own folder, given by `--data`."""
+    recipe = make()
+    data = ImageData(source="folder", folder="images", size=size, color=True)
+    return replace(recipe, name=name, data=data)
+
+
+def folder_diffusion() -> Recipe:
+    """Your own folder of images (--data FOLDER), 32x32 colour: EDM-preconditioned U-Net."""
+    return _on_folder(mnist_diffusion, "folder-diffusion", 32)
+
+
+def folder_gan() -> Recipe:
+    """Your own folder of images (--data FOLDER), 32x32 colour: relativistic GAN."""
+    return _on_folder(mnist_gan, "folder-gan", 32)
+
+
+def folder_vae() -> Recipe:
+    """Your own folder of images (--data FOLDER), 32x32 colour: VAE."""
+    return _on_folder(mnist_vae, "folder-vae", 32)
+
+
+def folder_autoregressive() -> Recipe:
+    """Your own folder of images (--data FOLDER), 8x8 colour: transformer over pixels."""
+    return _on_folder(mnist_autoregressive, "folder-autoregressive", 8)
+
+
+def _tour(make: Callable[[], Recipe]) -> Callable[[], Recipe]:
+    def recipe() -> Recipe:
+        found = make()
+        return replace(found, name=found.name.replace("digits", "tour"))
+
+    recipe.__doc__ = make.__doc__
+    return recipe
+
+
+RECIPES: dict[str, Callable[[], Recipe]] = {
+    "tour-vae": _tour(digits_vae),
+    "tour-gan": _tour(digits_gan),
+    "tour-diffusion": _tour(digits_diffusion),
+    "tour-autoregressive": _tour(digits_autoregressive),
+    "mnist-vae": mnist_vae,
+    "mnist-gan": mnist_gan,
+    "mnist-diffusion": mnist_diffusion,
+    "mnist-autoregressive": mnist_autoregressive,
+    "folder-vae": folder_vae,
+    "folder-gan": folder_gan,
+    "folder-diffusion": folder_diffusion,
+    "folder-autoregressive": folder_autoregressive,
+}
