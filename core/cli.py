@@ -188,7 +188,7 @@ def _resolve(
         raise FourfoldError("give a recipe's name or --recipe FILE (one of them); see the command `recipes`")
     recipe = read_recipe(file, domain) if file is not None else domain.recipe(name or "")
     if data is not None:
-        if "folder" not in {f.name for f in fields(domain.data_type)}:
+        if "folder" not in {f.name for f in fields(recipe.data)}:
             raise FourfoldError(f"--data is {str(data)!r}: {domain.name} recipes take no folder of your own")
         if not data.exists():
             raise FourfoldError(f"--data is {str(data)!r}: no such folder")
@@ -259,7 +259,7 @@ def _sampler(domain: Domain) -> Callable[..., None]:
         print_paths(domain.write(items, output))
 
     names = {f"condition_{option.replace('-', '_')}": name for option, name in domain.condition_options.items()}
-    signature = inspect.signature(sample)
+    signature = inspect.signature(sample, eval_str=True)
     fixed = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
     extra = [
         inspect.Parameter(
@@ -325,7 +325,7 @@ def _add_cell(app: typer.Typer, load_domain: Callable[[], Domain]) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table on stdout; on a narrow or no terminal the cells wrap, nothing is cut."""
+    """A table on stdout; on a narrow terminal its cells wrap, nothing is cut."""
     from rich.console import Console
     from rich.table import Table
 
@@ -334,7 +334,10 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*row)
-    Console(soft_wrap=False, markup=False, highlight=False, emoji=False).print(table)
+    console = Console(markup=False, highlight=False, emoji=False)
+    if not console.is_terminal:
+        console.width = 200
+    console.print(table)
 
 
 def print_measures(title: str, measures: Sequence[Measure]) -> None:

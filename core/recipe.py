@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -160,6 +161,7 @@ def from_dict(kind: Any, value: Any, key: str = "recipe") -> Any:
         return tuple(from_dict(a, item, f"{key}[{i}]") for i, (a, item) in enumerate(zip(arguments, value, strict=True)))
     if kind is float:
         require(isinstance(value, (int, float)) and not isinstance(value, bool), key, value, "must be a number")
+        require(math.isfinite(value), key, value, "must be a finite number")
         return float(value)
     if kind is int:
         require(isinstance(value, int) and not isinstance(value, bool), key, value, "must be a whole number")
@@ -201,7 +203,11 @@ def _from_fields(kind: type, value: Any, key: str) -> Any:
         missing = spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING
         if missing and name not in value:
             raise FourfoldError(f"{key}.{name} is missing: {kind.__name__} needs it")
-    return kind(**{n: from_dict(hints[n], v, f"{key}.{n}") for n, v in value.items() if n != "kind"})
+    values = {n: from_dict(hints[n], v, f"{key}.{n}") for n, v in value.items() if n != "kind"}
+    try:
+        return kind(**values)
+    except FourfoldError as error:  # the class knows its own keys, not where it stands
+        raise FourfoldError(f"{key}: {error}") from None
 
 
 def recipe_to_json(recipe: Recipe) -> str:
@@ -253,5 +259,6 @@ def override(recipe: Recipe, assignments: list[str], data_type: type) -> Recipe:
                 raise FourfoldError(f"--set {path}: no key {part!r} in {here}; {did_you_mean(part, set(node) - {'kind'})}")
             if depth < len(parents):
                 node = node[part]
-        node[last] = value
+        # Where text stands, a name such as 12 or true is text.
+        node[last] = text if isinstance(node[last], str) and isinstance(value, (int, float)) else value
     return recipe_from_dict(tree, data_type)

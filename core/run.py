@@ -167,6 +167,9 @@ def train(
     claim(run, recipe, domain, fresh=fresh)
     place = resolve_device(device)
     prepared = prepared or domain.prepare(recipe.data)
+    for name, split in (("training", prepared.train), ("test", prepared.test)):
+        if len(split) == 0:
+            raise FourfoldError(f"the data leave no {name} examples: give more of them")
     model = build(domain, recipe, prepared.codec, place)
     model.settings()  # refuses sample settings the family does not take before an hour of training, not after
     world, place = connect(place)

@@ -72,8 +72,8 @@ def run_cell(domain: Domain, recipe_name: str, run: Run, *, seed: int, device: s
     seconds = (prepared_at - started) + result.seconds + (ended - trained_at)
     facts = {
         "domain": domain.name, "recipe": recipe.name, "seed": seed, "scale": scale, "steps": result.step,
-        "seconds": round(seconds, 1), "train_seconds": round(result.seconds, 1),
-        "evaluate_seconds": round(ended - trained_at, 1),
+        "seconds": round(seconds, 2), "train_seconds": round(result.seconds, 2),
+        "evaluate_seconds": round(ended - trained_at, 2),
         "measures": [runs.measure_to_dict(measure) for measure in measures],
     }
     runs.write_atomically(run.cell_file, (json.dumps(facts, indent=2) + "\n").encode())

@@ -1,0 +1,1 @@
+"""The commands behind every published figure: `python -m benchmarks.NAME` writes `benchmarks/results/NAME.json`."""

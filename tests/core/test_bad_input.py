@@ -1,0 +1,232 @@
+"""Bad input to the core, through the real command line: one line on stderr, exit code 2, nothing else is touched."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tiny_domain import app
+
+from core.cli import main
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "ring"
+    with pytest.raises(SystemExit) as caught:
+        main(app, ["train", "ring-diffusion", "--run", str(folder), "--set", "train.steps=12"])
+    assert caught.value.code == 0
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., str]:
+    """Run a command line that must be refused; returns its one line."""
+
+    def run(*words: object) -> str:
+        before = contents(tmp_path)
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as caught:
+            main(app, [str(word) for word in words])
+        out, err = capsys.readouterr()
+        assert caught.value.code == 2, err
+        assert err.startswith("error: ") and err.count("\n") == 1 and "Traceback" not in err, err
+        assert out == ""
+        assert contents(tmp_path) == before, "files were touched"
+        return err
+
+    return run
+
+
+Refused = Callable[..., str]
+
+
+@pytest.mark.parametrize(("words", "expected"), [
+    (["train", "ring-difusion"], ["ring-difusion", "did you mean 'ring-diffusion'"]),
+    (["train"], ["--recipe"]),
+    (["train", "ring-vae", "--recipe", "x.json"], ["one of them"]),
+    (["train", "--recipe", "/nowhere/x.json"], ["/nowhere/x.json", "no such file"]),
+    (["train", "ring-diffusion", "--set", "train.stepz=3"], ["stepz", "did you mean 'steps'"]),
+    (["train", "ring-diffusion", "--set", "train.steps=many"], ["train.steps", "'many'", "whole number"]),
+    (["train", "ring-diffusion", "--set", "train.steps=-1"], ["train.steps", "-1", "at least 1"]),
+    (["train", "ring-diffusion", "--set", "train.learning_rate=NaN"], ["learning_rate", "nan"]),
+    (["train", "ring-diffusion", "--set", "train.steps"], ["train.steps=500"]),
+    (["train", "ring-diffusion", "--set", "data.examples=3"], ["data.examples", "3", "at least 10"]),
+    (["train", "ring-diffusion", "--set", "sample.temperature=2"], ["temperature", "Diffusion"]),
+    (["train", "ring-diffusion", "--device", "tpu"], ["--device", "'tpu'", "cpu"]),
+    (["train", "ring-diffusion", "--device", "cuda:99"], ["cuda:99", "CUDA devices"]),
+    (["train", "ring-diffusion", "--data", "/nowhere"], ["/nowhere", "no such folder"]),
+    (["train", "ring-diffusion", "--run", "/dev/null"], ["/dev/null", "file"]),
+    (["train", "ring-diffusion", "--run", "/dev/null/run"], ["/dev/null/run"]),
+    (["train", "ring-diffusion", "--run", "/proc/run"], ["/proc/run"]),
+    (["train", "ring-diffusion", "--seed", "-1"], ["--seed", "greater"]),
+    (["train", "ring-diffusion", "--seed", "one"], ["--seed", "integer"]),
+    (["train", "ring-diffusion", "--sed", "1"], ["--sed"]),
+    (["trian", "ring-diffusion"], ["trian", "train"]),
+    (["show", "ring-gann"], ["did you mean 'ring-gan'"]),
+    (["sample", "/nowhere/run"], ["/nowhere/run", "no such run"]),
+    (["evaluate", "/nowhere/run"], ["/nowhere/run"]),
+    (["report", "/nowhere/run"], ["/nowhere/run"]),
+])
+def test_command_lines(refused: Refused, tmp_path: Path, words: list[str], expected: list[str]) -> None:
+    if words[0] == "train" and "--run" not in words:
+        words = [*words, "--run", str(tmp_path / "run")]
+    message = refused(*words)
+    assert all(word in message for word in expected), message
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("content", "expected"), [
+    (None, ["points.csv", "no such file"]),
+    ("", ["points.csv", "empty"]),
+    ("1,2,0\n1,two,0\n", ["points.csv", "line 2", "x,y,class"]),
+    ("1,2\n", ["line 1"]),
+    ("1,2,0\n" * 9 + "1,nan,0\n", ["not a number"]),
+    ("1,2,0\n", ["no training examples"]),
+    ("\x00\x01\x02", ["line 1"]),
+])
+def test_own_data(refused: Refused, tmp_path: Path, content: str | None, expected: list[str]) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    if content is not None:
+        (data / "points.csv").write_text(content)
+    message = refused("train", "ring-diffusion", "--data", data, "--run", tmp_path / "run")
+    assert all(word in message for word in expected), message
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def damage_codec(run: Path) -> None:
+    (run / "model" / "codec.json").write_text('{"scal": 1}')
+
+
+def put_nan_into_weights(run: Path) -> None:
+    path = run / "model" / "model.safetensors"
+    weights = load_file(path)
+    name = sorted(weights)[0]
+    weights[name] = torch.full_like(weights[name], torch.nan)
+    save_file(weights, path)
+
+
+def swap_recipe(run: Path) -> None:
+    path = run / "model" / "config.json"
+    config = json.loads(path.read_text())
+    config["recipe"]["family"]["denoiser"]["width"] = 48
+    path.write_text(json.dumps(config))
+
+
+def rename_domain(run: Path) -> None:
+    path = run / "model" / "config.json"
+    path.write_text(path.read_text().replace('"domain": "tiny"', '"domain": "image"'))
+
+
+@pytest.mark.parametrize(("harm", "expected"), [
+    (lambda run: (run / "model" / "model.safetensors").unlink(), ["model.safetensors"]),
+    (lambda run: truncate(run / "model" / "model.safetensors"), ["model.safetensors", "damaged"]),
+    (lambda run: (run / "model" / "model.safetensors").write_bytes(b""), ["model.safetensors", "damaged"]),
+    (put_nan_into_weights, ["model.safetensors", "not finite"]),
+    (swap_recipe, ["model.safetensors", "shape"]),
+    (rename_domain, ["'image'", "'tiny'"]),
+    (lambda run: (run / "model" / "config.json").unlink(), ["config.json"]),
+    (lambda run: truncate(run / "model" / "config.json"), ["config.json", "not valid JSON"]),
+    (lambda run: (run / "model" / "config.json").write_text("[]"), ["config.json", "object"]),
+    (lambda run: (run / "model" / "config.json").write_bytes(b"\xff\xfe\x00"), ["config.json", "not valid JSON"]),
+    (lambda run: (run / "model" / "codec.json").unlink(), ["codec"]),
+    (damage_codec, ["codec", "damaged"]),
+    (lambda run: shutil.rmtree(run / "model"), ["model"]),
+])
+def test_damaged_models(
+    refused: Refused, tmp_path: Path, trained: Path, harm: Callable[[Path], None], expected: list[str]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    harm(run)
+    message = refused("sample", run, "-n", 2, "-o", tmp_path / "out")
+    assert all(word in message for word in expected), message
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("words", "expected"), [
+    (["-n", "0"], ["-n", "greater"]),
+    (["--class", "lefft"], ["lefft", "did you mean 'left'"]),
+    (["--class", "7"], ["7"]),
+    (["--colour", "red"], ["--colour"]),
+    (["--temperature", "1"], ["temperature", "Diffusion"]),
+    (["--solver", "huen"], ["huen", "did you mean 'heun'"]),
+    (["--steps", "0"], ["--steps", "greater"]),
+    (["--guidance", "nan"], ["guidance", "nan"]),
+    (["--top-p", "0.5"], ["top_p"]),
+    (["--output", "/dev/null/out"], ["/dev/null/out"]),
+    (["--output", "/proc/out"], ["/proc/out"]),
+])
+def test_sampling(refused: Refused, tmp_path: Path, trained: Path, words: list[str], expected: list[str]) -> None:
+    message = refused("sample", trained, "-o", tmp_path / "out", *words)
+    assert all(word in message for word in expected), message
+
+
+def test_folders_that_are_no_runs(refused: Refused, tmp_path: Path, trained: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "me.txt").write_text("mine")
+    for words in (["train", "ring-diffusion", "--run"], ["train", "ring-diffusion", "--fresh", "--run"]):
+        assert "not a run" in refused(*words, tmp_path / "photos") or "not empty" in refused(*words, tmp_path / "photos")
+    for verb in ("sample", "evaluate", "report"):
+        assert "photos" in refused(verb, tmp_path / "photos")
+
+
+def test_damaged_recipes(refused: Refused, tmp_path: Path, trained: Path) -> None:
+    run, file = tmp_path / "run", tmp_path / "mine.json"
+    shutil.copytree(trained, run)
+    truncate(run / "recipe.json")
+    assert "not valid JSON" in refused("train", "ring-diffusion", "--run", run)
+    recipe = json.loads((trained / "recipe.json").read_text())
+    for change, word in (({"domain": "image"}, "'image'"), ({"trian": 1}, "did you mean 'train'"), ({"data": 3}, "data")):
+        file.write_text(json.dumps({**recipe, **change}))
+        assert word in refused("train", "--recipe", file, "--run", tmp_path / "other")
+
+
+def test_checkpoints_of_another_kind(refused: Refused, tmp_path: Path, trained: Path) -> None:
+    """Every checkpoint is damaged: it says so, and leaves them for the user to judge."""
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    for path in run.glob("state/*/tensors.safetensors"):
+        truncate(path)
+    words = ("train", "ring-diffusion", "--set", "train.steps=12", "--run", run)
+    assert "--fresh" in refused(*words)
+
+
+def test_full_disk(tmp_path: Path, trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A write that fails half-way is one line; what the file held before is still there."""
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    report = (run / "report.html").read_bytes()
+    (run / ".tmp-report.html").symlink_to("/dev/full")
+    with pytest.raises(SystemExit) as caught:
+        main(app, ["report", str(run)])
+    err = capsys.readouterr().err
+    assert caught.value.code == 2 and err.count("\n") == 1 and "No space left" in err
+    assert (run / "report.html").read_bytes() == report
+
+
+@pytest.mark.parametrize("words", [
+    ["image", "trian"], ["imag"], ["tour", "--families", "vaes"], ["tour", "--domains", "image,txt"],
+    ["tour", "--minutes", "0"], ["tour", "--minutes", "nan"], ["tour", "--workers", "0"], ["tour", "--run", "/dev/null"],
+    ["image", "sample"], ["tour", "--run", "tests"],
+])
+def test_in_a_process_of_its_own(words: list[str]) -> None:
+    done = subprocess.run([sys.executable, "-m", "apps.cli", *words], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1, done.stderr
