@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -194,6 +195,9 @@ def tour(
     with _terminate_as_interrupt():
         try:
             _watch(jobs, workers, start, save)
+        except KeyboardInterrupt:
+            print("stopping; the same command continues", file=sys.stderr)
+            raise
         finally:
             _stop(jobs)
             save()

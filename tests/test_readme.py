@@ -1,0 +1,88 @@
+"""README's commands and code keep up with the program: every command line parses, every import exists."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(*languages: str) -> list[str]:
+    found = re.findall(r"^```(\w*)\n(.*?)^```", README, flags=re.M | re.S)
+    return [body for language, body in found if language in languages]
+
+
+def command_lines() -> list[str]:
+    """Lines of shell blocks that start one of our programs."""
+    joined = "\n".join(blocks("sh", "bash", "console", "shell")).replace("\\\n", " ")
+    parts = [part.strip().removeprefix("$ ") for line in joined.splitlines() for part in line.split("&&")]
+    return [part for part in parts if re.match(r"(fourfold|python -m (apps|benchmarks))\b", part)]
+
+
+def parse(line: str) -> None:
+    """Parse a command line down to its last command, without running it."""
+    words = shlex.split(line, comments=True)
+    if words[0] == "python":
+        words = words[2:]
+        if words[0].startswith("benchmarks."):
+            assert importlib.util.find_spec(words[0]), f"{line}: no such benchmark"
+            return
+        words = ["fourfold", *([words[0].split(".")[1]] if words[0] != "apps.cli" else []), *words[1:]]
+    from apps.cli import app
+
+    command: Any = typer.main.get_command(app)
+    context: Any = None
+    arguments = words[1:]
+    while True:
+        context = command.make_context(words[0], arguments, parent=context)
+        command = context.command
+        if not hasattr(command, "commands"):
+            break
+        _, command, arguments = command.resolve_command(context, [*context._protected_args, *context.args])
+    if context.info_name == "train" and context.params.get("recipe"):
+        domain = importlib.import_module(f"apps.{words[1]}.domain").DOMAIN
+        assert context.params["recipe"] in domain.recipes, f"{line}: no such recipe"
+
+
+def test_there_are_commands() -> None:
+    lines = command_lines()
+    assert any("tour" in line for line in lines) and len(lines) >= 5
+
+
+@pytest.mark.parametrize("line", command_lines())
+def test_commands_parse(line: str) -> None:
+    parse(line)
+
+
+def test_wrong_commands_do_not_parse() -> None:
+    for line in ("fourfold image trian x", "fourfold image train no-such-recipe", "fourfold tour --minute 3"):
+        with pytest.raises(Exception, match=r"No such|no such"):
+            parse(line)
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_code_imports_what_exists(code: str) -> None:
+    tree = ast.parse(code)
+    modules: dict[str, Any] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in ("apps", "core"):
+            for alias in node.names:
+                module = importlib.import_module(node.module or "")
+                modules[alias.asname or alias.name] = (
+                    getattr(module, alias.name) if hasattr(module, alias.name)
+                    else importlib.import_module(f"{node.module}.{alias.name}")
+                )
+    assert modules, "a Python block that imports nothing of ours"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules:
+            assert hasattr(modules[node.value.id], node.attr), f"{node.value.id} has no {node.attr}"
