@@ -218,7 +218,7 @@ def _update(
     """One optimiser step of `player`: returns its loss, its named terms and the gradient's norm before clipping."""
     family, config, optimizer = run.family, run.config, run.optimizers[player]
     optimizer.zero_grad()
-    seed_step(run.seed, run.step, family.players.index(player), run.world.rank)
+    seed_step(run.seed, run.step, family.players.index(player), run.world.rank, run.device)
     loss = torch.zeros((), device=run.device)
     terms: dict[str, Tensor] = {}
     with _only(run, player):

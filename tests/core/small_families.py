@@ -33,7 +33,10 @@ FAMILIES: dict[str, Any] = {
         model=TRANSFORMER, quantizer=LearnedCodes(network=CONV, fsq=FSQ(levels=(4, 4))), cond_width=16),
 }
 SETTINGS: dict[str, dict[str, Any]] = {
-    "vae": {"optimizer": "muon"}, "gan": {}, "diffusion": {"precision": "bfloat16"}, "autoregressive": {"accumulation": 2},
+    "vae": {"optimizer": "muon"},
+    "gan": {},
+    "diffusion": {"precision": "bfloat16"},
+    "autoregressive": {"accumulation": 2},
 }
 
 
@@ -56,4 +59,5 @@ def small_data(name: str, n: int = 100) -> ArrayData:
 
 def small_config(name: str, **changes: Any) -> TrainConfig:
     """Enough steps to be killed in."""
-    return TrainConfig(**{"steps": 40, "batch_size": 16, "checkpoint_every": 4, "log_every": 3} | SETTINGS[name] | changes)
+    usual: dict[str, Any] = {"steps": 40, "batch_size": 16, "checkpoint_every": 4, "log_every": 3}
+    return TrainConfig(**usual | SETTINGS[name] | changes)
