@@ -42,14 +42,14 @@ def parse(line: str) -> None:
 
     command: Any = typer.main.get_command(app)
     context: Any = None
-    arguments = words[1:]
+    name, arguments = words[0], words[1:]
     while True:
-        context = command.make_context(words[0], arguments, parent=context)
+        context = command.make_context(name, arguments, parent=context)
         command = context.command
         if not hasattr(command, "commands"):
             break
-        _, command, arguments = command.resolve_command(context, [*context._protected_args, *context.args])
-    if context.info_name == "train" and context.params.get("recipe"):
+        name, command, arguments = command.resolve_command(context, [*context._protected_args, *context.args])
+    if name == "train" and context.params.get("recipe"):
         domain = importlib.import_module(f"apps.{words[1]}.domain").DOMAIN
         assert context.params["recipe"] in domain.recipes, f"{line}: no such recipe"
 
