@@ -19,7 +19,7 @@ from core.domain import Prepared
 from core.errors import FourfoldError, did_you_mean
 from core.recipe import require
 
-VERSION = 1  # of what collecting and cutting do; part of the cache's key
+VERSION = 2  # of what collecting and cutting do; part of the cache's key
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,9 +14,10 @@ import numpy as np
 
 from apps.robotics.environments import Bools, Floats, Scene, Step
 
-SPEED = 0.06  # longest displacement per step
-GOAL_RADIUS = 0.06  # the goal is reached within this distance
-CLEARANCE = 0.07  # distance the demonstrator keeps from the obstacle
+SPEED = 0.1  # longest displacement per step
+GOAL_RADIUS = 0.08  # the goal is reached within this distance
+CLEARANCE = 0.1  # distance the demonstrator keeps from the obstacle
+SWERVE = 1.7  # it heads straight on until this many times radius + CLEARANCE from the obstacle's centre
 
 
 @dataclass(frozen=True)
@@ -32,20 +33,20 @@ class Layout:
     def draw(seeds: Sequence[int]) -> Layout:
         """One layout a seed, each a function of its own seed alone."""
         uniform = np.stack([np.random.default_rng([seed, 7]).uniform(-1, 1, 7) for seed in seeds])
-        angle, distance = np.pi * uniform[:, 0], 1.4 + 0.2 * uniform[:, 1]
+        angle, distance = np.pi / 6 * uniform[:, 0], 1.9 + 0.2 * uniform[:, 1]
         along = np.stack([np.cos(angle), np.sin(angle)], axis=1)
         across = np.stack([-along[:, 1], along[:, 0]], axis=1)
         centre = 0.1 * uniform[:, 2:4]
         half = along * distance[:, None] / 2
-        obstacle = centre + 0.12 * uniform[:, 4:5] * along + 0.04 * uniform[:, 5:6] * across
-        return Layout(centre - half, centre + half, obstacle, 0.25 + 0.05 * uniform[:, 6])
+        obstacle = centre + 0.1 * uniform[:, 4:5] * along + 0.02 * uniform[:, 5:6] * across
+        return Layout(centre - half, centre + half, obstacle, 0.3 + 0.05 * uniform[:, 6])
 
 
 class PlanarReach:
     """The task as a batched environment; see `apps.robotics.environments.Environment`."""
 
     name = "planar"
-    limit = 48
+    limit = 40
     parallel = 4096
     observation_names = ("goal_dx", "goal_dy", "obstacle_dx", "obstacle_dy", "obstacle_radius")
     action_names = ("dx", "dy")
@@ -108,7 +109,7 @@ def segment_distance(point: Floats, start: Floats, end: Floats) -> Floats:
 
 
 def plan(observations: Floats, side: Floats) -> Floats:
-    """A planner's actions `[N, 2]`: straight to the goal where the way is clear, else along the obstacle's tangent.
+    """A planner's actions `[N, 2]`: straight to the goal, but along the obstacle's tangent where it is near and in the way.
 
     Args:
         observations: `[N, 5]` as of `PlanarReach.observe`.
@@ -116,13 +117,13 @@ def plan(observations: Floats, side: Floats) -> Floats:
     """
     goal, obstacle = observations[:, :2], observations[:, 2:4]
     margin = observations[:, 4] + CLEARANCE
-    blocked = segment_distance(obstacle, np.zeros_like(goal), goal) < margin - 1e-3
     distance = np.linalg.norm(obstacle, axis=1)
+    blocked = segment_distance(obstacle, np.zeros_like(goal), goal) < margin - 1e-3
+    around = blocked & (distance < SWERVE * margin)
     # Inside the margin the tangent does not exist: go around it at a right angle, and a little outwards.
     angle = np.where(distance > margin, np.arcsin(np.minimum(1.0, margin / np.maximum(distance, 1e-9))), 0.6 * np.pi)
     cos, sin = np.cos(side * angle), np.sin(side * angle)
     tangent = np.stack([cos * obstacle[:, 0] - sin * obstacle[:, 1], sin * obstacle[:, 0] + cos * obstacle[:, 1]], axis=1)
-    direction = np.where(blocked[:, None], tangent, goal)
+    direction = np.where(around[:, None], tangent, goal)
     length = np.maximum(np.linalg.norm(direction, axis=1), 1e-9)
-    speed = np.where(blocked, SPEED, np.minimum(SPEED, np.linalg.norm(goal, axis=1)))
-    return direction * (speed / length)[:, None]
+    return direction * (np.minimum(SPEED, np.linalg.norm(goal, axis=1)) / length)[:, None]

@@ -1,0 +1,62 @@
+"""Named recipes. Times are of one CPU core."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from apps.robotics.data import RoboticsData
+from core.families import AutoregressiveConfig, DiffusionConfig, GANConfig, VAEConfig
+from core.families.family import SampleSettings
+from core.likelihood import Gaussian
+from core.networks import MLPConfig, TransformerConfig
+from core.quantizers import UniformBins
+from core.recipe import Recipe, TrainConfig
+
+PLANAR = RoboticsData(task="planar", demonstrations=2000, noise=0.2, horizon=8, execute=6)
+NETWORK = MLPConfig(width=128, depth=2)
+
+
+def tour_vae() -> Recipe:
+    """Planar reaching by a conditional VAE."""
+    return Recipe(
+        name="tour-vae", domain="robotics", data=PLANAR,
+        family=VAEConfig(encoder=NETWORK, decoder=NETWORK, latent=8, likelihood=Gaussian(), condition_dropout=0.0),
+        train=TrainConfig(steps=5000, batch_size=256),
+    )
+
+
+def tour_gan() -> Recipe:
+    """Planar reaching by a conditional GAN."""
+    return Recipe(
+        name="tour-gan", domain="robotics", data=PLANAR,
+        family=GANConfig(generator=NETWORK, critic=NETWORK, latent=16, gamma=0.1, condition_dropout=0.0),
+        train=TrainConfig(steps=2500, batch_size=256, learning_rate=3e-4, betas=(0.0, 0.99)),
+    )
+
+
+def tour_diffusion() -> Recipe:
+    """Planar reaching by flow matching, five Heun steps a decision."""
+    return Recipe(
+        name="tour-diffusion", domain="robotics", data=PLANAR,
+        family=DiffusionConfig(denoiser=NETWORK, condition_dropout=0.0),
+        train=TrainConfig(steps=5000, batch_size=256), sample=SampleSettings(num_steps=6, solver="heun"),
+    )
+
+
+def tour_autoregressive() -> Recipe:
+    """Planar reaching by a transformer over binned actions."""
+    return Recipe(
+        name="tour-autoregressive", domain="robotics", data=PLANAR,
+        family=AutoregressiveConfig(
+            model=TransformerConfig(width=64, depth=2, heads=2), quantizer=UniformBins(bins=32), condition_dropout=0.0
+        ),
+        train=TrainConfig(steps=1500, batch_size=256, learning_rate=2e-3), sample=SampleSettings(top_p=0.95),
+    )
+
+
+RECIPES: dict[str, Callable[[], Recipe]] = {
+    "tour-vae": tour_vae,
+    "tour-gan": tour_gan,
+    "tour-diffusion": tour_diffusion,
+    "tour-autoregressive": tour_autoregressive,
+}
