@@ -51,17 +51,19 @@ class TransformerConfig:
 
 
 def rotary_table(length: int, head_width: int, base: float = 10_000.0) -> Tensor:
-    """Cosines and sines of positions `[length, 2, head_width / 2]` (RoFormer, Su et al. 2104.09864)."""
+    """Cosines and sines of positions `[length, head_width / 2, 2]` (RoFormer, Su et al. 2104.09864)."""
     frequencies = base ** (-torch.arange(0, head_width, 2) / head_width)
     angles = torch.arange(length)[:, None] * frequencies
-    return torch.stack([angles.cos(), angles.sin()], dim=1)
+    return torch.stack([angles.cos(), angles.sin()], dim=-1)
 
 
 def rotate(x: Tensor, table: Tensor) -> Tensor:
-    """Turn queries or keys `[B, H, T, D]` by their positions' angles `[T, 2, D / 2]`."""
-    cos, sin = table[:, 0].to(x.dtype), table[:, 1].to(x.dtype)
-    a, b = x.chunk(2, dim=-1)
-    return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
+    """Turn float32 queries or keys `[B, H, T, D]` by their positions' angles `[T, D / 2, 2]`.
+
+    Neighbouring pairs are complex numbers: one multiplication instead of seven passes over memory.
+    """
+    pairs = torch.view_as_complex(x.unflatten(-1, (-1, 2)))
+    return torch.view_as_real(pairs * torch.view_as_complex(table)).flatten(-2)
 
 
 class KVCache:
@@ -99,19 +101,23 @@ class Attention(nn.Module):
         else:
             q = self.query(x).view(b, t, self.heads, -1).transpose(1, 2)
             k, v = parts.unbind(0)
-        q, k = self.query_norm(q), self.key_norm(k)
-        if rotary is not None:
-            q, k = rotate(q, rotary), rotate(k, rotary)
-        q, k = q.to(v.dtype), k.to(v.dtype)
-        if cache is not None:
-            keys, values, start = cache
-            keys[:, :, start : start + t] = k
-            values[:, :, start : start + t] = v
-            k, v = keys[:, :, : start + t].to(v.dtype), values[:, :, : start + t].to(v.dtype)
-            causal = causal and start == 0  # one new position sees all that came before it
-        out = scaled_dot_product_attention(
-            q, k, v, attn_mask=attend, is_causal=causal and t > 1, dropout_p=self.dropout if self.training else 0.0
-        )
+        # On a CPU bfloat16 attention is three times slower backward than float32, and norms want float32 anywhere.
+        kind = torch.float32 if x.device.type == "cpu" else v.dtype
+        with torch.autocast(x.device.type, enabled=False):
+            q, k, v = self.query_norm(q.float()), self.key_norm(k.float()), v.to(kind)
+            if rotary is not None:
+                q, k = rotate(q, rotary), rotate(k, rotary)
+            q, k = q.to(kind), k.to(kind)
+            if cache is not None:
+                keys, values, start = cache
+                keys[:, :, start : start + t] = k
+                values[:, :, start : start + t] = v
+                k, v = keys[:, :, : start + t].to(kind), values[:, :, : start + t].to(kind)
+                causal = causal and start == 0  # one new position sees all that came before it
+            out = scaled_dot_product_attention(
+                q, k, v, attn_mask=attend, is_causal=causal and t > 1,
+                dropout_p=self.dropout if self.training else 0.0,
+            )
         return self.out(out.transpose(1, 2).reshape(b, t, w))
 
 
