@@ -84,6 +84,20 @@ def test_training_leaves_the_callers_random_numbers_alone(tmp_path):
     assert torch.equal(torch.rand(3), expected)
 
 
+def test_every_step_and_player_draws_anew(tmp_path):
+    class Recorder(Toy):
+        def forward(self, batch, player="model", progress=1.0):
+            drawn.append(torch.rand(()).item())
+            return super().forward(batch, player, progress)
+
+    runs = []
+    for seed in (0, 0, 1):
+        drawn: list[float] = []
+        train(Recorder(), toy_data(), toy_config(steps=5), tmp_path / str(len(runs)), seed=seed)
+        runs.append(drawn)
+    assert runs[0] == runs[1] and len(set(runs[0] + runs[2])) == 20
+
+
 def test_small_data_wrap_around(tmp_path):
     assert train(Toy(), toy_data(5), toy_config(steps=4), tmp_path).finished
 
