@@ -202,8 +202,8 @@ class CodeAutoregressive(Family):
         self.grid = tuple(math.ceil(size / network.factor) for size in space.shape[1:])
         self.tokens = Autoregressive(config, Discrete(length=math.prod(self.grid), vocab=fsq.codes), conditions)
 
-    def active(self, progress: float) -> tuple[str, ...]:
-        return ("autoencoder",) if progress < self.codes.share else ("model",)
+    def span(self, player: str) -> tuple[float, float]:
+        return (0.0, self.codes.share) if player == "autoencoder" else (self.codes.share, 1.0)
 
     def owned(self, player: str) -> Iterator[nn.Parameter]:
         if player == "model":

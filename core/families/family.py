@@ -25,9 +25,9 @@ class Family(nn.Module, ABC):
     options: frozenset[str] = frozenset()  # the SampleSettings this family honours
     likelihood: str = "none"  # what `bound` returns: "exact", "bound", "estimate" or "none"
 
-    def active(self, progress: float) -> tuple[str, ...]:
-        """Who steps, in order, when `progress` in [0, 1) of training is done."""
-        return self.players
+    def span(self, player: str) -> tuple[float, float]:
+        """The part of training, in shares of it, in which `player` steps; its learning-rate schedule spans it."""
+        return 0.0, 1.0
 
     def owned(self, player: str) -> Iterator[nn.Parameter]:
         """The parameters that `player`'s optimiser updates."""

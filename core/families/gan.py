@@ -167,8 +167,9 @@ class LatentGAN(Family):
         self.autoencoder = VAE(config.autoencoder, space, conditions)
         self.gan = GAN(config, Continuous(shape=(config.autoencoder.latent,)), conditions)
 
-    def active(self, progress: float) -> tuple[str, ...]:
-        return ("autoencoder",) if progress < self.config.autoencoder_share else ("critic", "generator")
+    def span(self, player: str) -> tuple[float, float]:
+        share = self.config.autoencoder_share
+        return (0.0, share) if player == "autoencoder" else (share, 1.0)
 
     def owned(self, player: str) -> Iterator[nn.Parameter]:
         return self.autoencoder.parameters() if player == "autoencoder" else self.gan.owned(player)

@@ -60,7 +60,7 @@ class _Run:
     device: torch.device
     world: World
     optimizers: dict[str, PlayerOptimizer]
-    averages: Average
+    averages: dict[str, Average]  # of each player's weights that sampling uses
     failures: dict[str, Tensor]  # per player int64 [2]: failed updates in a row, failed updates in all
     step: int = 0
     seconds: float = 0.0
@@ -112,7 +112,7 @@ def train(
     _resume(run, folder, identity, warnings)
     if run.step >= config.steps:
         if world.writes and not (folder / "model" / checkpoint.WEIGHTS).exists():
-            checkpoint.save_weights(folder / "model", run.averages.merged(family.state_dict()))
+            checkpoint.save_weights(folder / "model", _averaged(run, family.state_dict()))
         return _end(run, run.seconds)
     if config.compile:
         for network in _networks(family):
@@ -147,11 +147,30 @@ def _begin(family: Family, config: TrainConfig, seed: int, device: torch.device,
         player: PlayerOptimizer([(names[id(p)], p) for p in family.owned(player) if p.requires_grad], config)
         for player in family.players
     }
+    averages = {
+        player: Average(_mine(family.averaged(), optimizer), config.ema_decay)
+        for player, optimizer in optimizers.items()
+    }
     return _Run(
         family=family, config=config, seed=seed, device=device, world=world, optimizers=optimizers,
-        averages=Average(family.averaged(), config.ema_decay),
+        averages=averages,
         failures={player: torch.zeros(2, dtype=torch.int64, device=device) for player in family.players},
     )
+
+
+def _mine(
+    named: Iterator[tuple[str, nn.Parameter]], optimizer: PlayerOptimizer
+) -> Iterator[tuple[str, nn.Parameter]]:
+    """Those of `named` that the optimiser updates."""
+    mine = {id(p) for p in optimizer.parameters}
+    return ((name, p) for name, p in named if id(p) in mine)
+
+
+def _averaged(run: _Run, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A family's state_dict with the averages in place of the trained weights."""
+    for tracked in run.averages.values():
+        state = tracked.merged(state)
+    return state
 
 
 def _networks(family: Family) -> Iterator[nn.Module]:
@@ -168,7 +187,7 @@ def _networks(family: Family) -> Iterator[nn.Module]:
 
 def _end(run: _Run, seconds: float) -> TrainResult:
     """Leave the family ready to sample."""
-    checkpoint.fill(run.family, run.averages.merged(run.family.state_dict()), "the moving average")
+    checkpoint.fill(run.family, _averaged(run, run.family.state_dict()), "the moving average")
     run.family.eval()
     return TrainResult(run.step >= run.config.steps, run.step, seconds, run.skipped())
 
@@ -179,12 +198,16 @@ def _end(run: _Run, seconds: float) -> TrainResult:
 def _step_and_log(run: _Run, data: ArrayData, run_log: RunLog) -> None:
     """One step of every active player, the moving average, and the log where it is due."""
     config = run.config
-    rate = learning_rate(run.step, config)
     parts = _batches(run, data)
     due = (run.step + 1) % config.log_every == 0 or run.step in (0, config.steps - 1)
     measured: dict[str, dict[str, Any]] = {"loss": {}, "terms": {}, "grad_norm": {}}
-    for player in run.family.active(run.step / config.steps):
+    for player in run.family.players:
+        first, last = (round(share * config.steps) for share in run.family.span(player))
+        if not first <= run.step < last:
+            continue
+        rate = learning_rate(run.step - first, config, last - first)
         loss, terms, norm = _update(run, player, parts, rate)
+        run.averages[player].update(run.step - first)
         if due:
             average(list(terms.values()), run.world)
             measured["loss"][player] = loss.item()
@@ -192,7 +215,6 @@ def _step_and_log(run: _Run, data: ArrayData, run_log: RunLog) -> None:
             measured["grad_norm"][player] = norm.item()
         if due or run.device.type == "cpu":
             _judge(run, player, run_log)
-    run.averages.update(run.step)
     run.step += 1
     if due:
         (before, then), run.measured = run.measured, (run.step, run.elapsed())
@@ -293,9 +315,10 @@ def _save(run: _Run, folder: Path, identity: Mapping[str, Any]) -> None:
     """Write the model, then the state: a state on disk never is ahead of its model."""
     if run.world.writes:
         weights = run.family.state_dict()
-        checkpoint.save_weights(folder / "model", run.averages.merged(weights))
+        checkpoint.save_weights(folder / "model", _averaged(run, weights))
         tensors = {f"family/{name}": value for name, value in weights.items()}
-        tensors |= {f"average/{name}": value for name, value in run.averages.values.items()}
+        for tracked in run.averages.values():
+            tensors |= {f"average/{name}": value for name, value in tracked.values.items()}
         for player, optimizer in run.optimizers.items():
             tensors |= {f"optimizer/{player}/{name}": value for name, value in optimizer.state().items()}
         tensors |= {f"failures/{player}": value for player, value in run.failures.items()}
@@ -322,7 +345,8 @@ def _resume(run: _Run, folder: Path, identity: Mapping[str, Any], warnings: list
         kind, _, rest = name.partition("/")
         parts.setdefault(kind, {})[rest] = value
     checkpoint.fill(run.family, parts["family"], f"checkpoint {state}")
-    run.averages.load(parts.get("average", {}))
+    for tracked in run.averages.values():
+        tracked.load(parts.get("average", {}))
     for player, optimizer in run.optimizers.items():
         memory, prefix = parts.get("optimizer", {}), f"{player}/"
         optimizer.load({k.removeprefix(prefix): v for k, v in memory.items() if k.startswith(prefix)})

@@ -14,21 +14,22 @@ EDGES = ("embedding", "null", "position", "enter", "leave", "head", "start")
 """Parts of parameter names that mark a network's first and last layers, which Muon leaves to AdamW."""
 
 
-def learning_rate(step: int, config: TrainConfig) -> float:
-    """The learning rate of optimiser step `step` in [0, steps): linear warm-up, then the schedule.
+def learning_rate(step: int, config: TrainConfig, steps: int | None = None) -> float:
+    """The learning rate of step `step` of `steps` (default: all of training): linear warm-up, then the schedule.
 
     "wsd" (Hu et al., MiniCPM, 2024) stays and falls linearly to zero over the last fifth; "cosine" falls from the
     end of the warm-up; "constant" stays.
     """
-    warm = round(config.warmup * config.steps)
+    steps = config.steps if steps is None else steps
+    warm = round(config.warmup * steps)
     if step < warm:
         return config.learning_rate * (step + 1) / warm
     if config.schedule == "cosine":
-        progress = (step - warm) / max(1, config.steps - warm)
+        progress = (step - warm) / max(1, steps - warm)
         return config.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
     if config.schedule == "wsd":
-        cool = max(1, config.steps // 5)
-        return config.learning_rate * min(1.0, (config.steps - step) / cool)
+        cool = max(1, steps // 5)
+        return config.learning_rate * min(1.0, (steps - step) / cool)
     return config.learning_rate
 
 
