@@ -49,7 +49,8 @@ def main() -> None:
             metrics |= rows(json.loads((home / f"seed-{seed}" / "tour.json").read_text()), seed)
     result = {
         "command": " ".join(["python -m benchmarks.tour", *sys.argv[1:]]), "commit": commit(),
-        "hardware": f"{cpu_name()}, {cpu_count()} cores", "seconds": round(time.time() - started, 1), "metrics": metrics,
+        "hardware": f"{cpu_name()}, {cpu_count()} cores", "seconds": round(time.time() - started, 1),
+        "metrics": metrics,
     }
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(result, indent=2) + "\n")
@@ -77,7 +78,8 @@ def table(metrics: dict[str, Any]) -> str:
         baseline = seeds[0]["baseline"]
         won = sum(bool(row["beats_baseline"]) for row in seeds)
         against = "none" if baseline is None else f"{baseline:.4g} ({seeds[0]['baseline_name']})"
-        lines.append(f"{name:26} {seeds[0]['measure'] or '':26} {values}  baseline {against}  beaten {won}/{len(seeds)}")
+        measure = seeds[0]["measure"] or ""
+        lines.append(f"{name:26} {measure:26} {values}  baseline {against}  beaten {won}/{len(seeds)}")
     minutes = ", ".join(f"{value:.1f}" for key, value in metrics.items() if key.startswith("minutes/"))
     return "\n".join([*lines, f"minutes: {minutes}"])
 

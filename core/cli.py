@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from core.recipe import Recipe
 
 # The same words for the same things everywhere: apps use these for their own tasks.
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random draw.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, max=2**63 - 1, help="Seed of every random draw.")]
+OptionalSeed = Annotated[int | None, typer.Option("--seed", min=0, max=2**63 - 1, help="Instead of the recipe's.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:0 or mps.")]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.")]
 Num = Annotated[int, typer.Option("--num", "-n", min=1, help="How many.")]
@@ -147,7 +148,7 @@ def _add_train(app: typer.Typer, load_domain: Callable[[], Domain]) -> None:
         run: Annotated[Path | None, typer.Option("--run", help="The run folder; runs/<recipe> by default.")] = None,
         data: Annotated[Path | None, typer.Option("--data", help="Your own folder of data.")] = None,
         assignments: Assignments = None,
-        seed: Annotated[int | None, typer.Option("--seed", min=0, help="Seed of every random draw.")] = None,
+        seed: OptionalSeed = None,
         device: Device = "auto",
         fresh: Annotated[bool, typer.Option("--fresh", help="Start again: remove what the run folder holds.")] = False,
         dry_run: Annotated[bool, typer.Option("--dry-run", help="Prepare data and model, train nothing.")] = False,

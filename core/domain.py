@@ -19,8 +19,15 @@ if TYPE_CHECKING:
 class Codec(Protocol):
     """Turns a domain's items (images, strings, molecules, scores ...) into batches and back; saved with the model."""
 
-    space: Space
-    conditions: Mapping[str, ConditionSpec]
+    @property
+    def space(self) -> Space:
+        """What the tensors look like."""
+        ...
+
+    @property
+    def conditions(self) -> Mapping[str, ConditionSpec]:
+        """What a model may be conditioned on, by name."""
+        ...
 
     def encode(self, items: Sequence[Any]) -> Batch:
         """Items -> batch (no conditions); a FourfoldError names the item that cannot be encoded."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
+import sys
 import types
 import typing
 from collections.abc import Mapping
@@ -127,6 +127,10 @@ class Recipe:
     sample: SampleSettings = field(default_factory=SampleSettings)
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        require(0 <= self.seed < 2**63, "seed", self.seed, "must be in [0, 2^63)")
+        require(bool(self.name) and not set(self.name) & set('/\\'), "name", self.name, "must be a file's name")
+
 
 def to_dict(value: Any) -> Any:
     """A dataclass as plain JSON values; each dataclass carries its class name under "kind"."""
@@ -148,7 +152,7 @@ def from_dict(kind: Any, value: Any, key: str = "recipe") -> Any:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (Union, types.UnionType):
         return _from_union(arguments, value, key)
-    if is_dataclass(kind):
+    if isinstance(kind, type) and is_dataclass(kind):
         return _from_fields(kind, value, key)
     if origin is Literal:
         require(value in arguments, key, value, f"must be one of {', '.join(map(str, arguments))}")
@@ -161,7 +165,7 @@ def from_dict(kind: Any, value: Any, key: str = "recipe") -> Any:
         return tuple(from_dict(a, item, f"{key}[{i}]") for i, (a, item) in enumerate(zip(arguments, value, strict=True)))
     if kind is float:
         require(isinstance(value, (int, float)) and not isinstance(value, bool), key, value, "must be a number")
-        require(math.isfinite(value), key, value, "must be a finite number")
+        require(abs(value) <= sys.float_info.max, key, value, "must be a finite number")  # NaN compares false
         return float(value)
     if kind is int:
         require(isinstance(value, int) and not isinstance(value, bool), key, value, "must be a whole number")
@@ -174,11 +178,11 @@ def _from_union(arguments: tuple[Any, ...], value: Any, key: str) -> Any:
     if value is None and type(None) in arguments:
         return None
     options = [a for a in arguments if a is not type(None)]
-    classes = {a.__name__: a for a in options if is_dataclass(a)}
+    classes = {a.__name__: a for a in options if isinstance(a, type) and is_dataclass(a)}
     if isinstance(value, Mapping) and classes:
         name = value.get("kind", next(iter(classes)) if len(classes) == 1 else None)
-        require(name in classes, f"{key}.kind", name, did_you_mean(str(name), classes))
-        return _from_fields(classes[name], value, key)
+        require(str(name) in classes, f"{key}.kind", name, did_you_mean(str(name), classes))
+        return _from_fields(classes[str(name)], value, key)
     if len(options) == 1:
         return from_dict(options[0], value, key)
     if classes and len(classes) == len(options):

@@ -117,8 +117,8 @@ def test_nothing_that_is_loaded_is_executed(path: Path) -> None:
 
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_the_same_rooms_in_every_app(domain: str) -> None:
-    for room in ("__init__.py", "__main__.py", "cli.py", "domain.py", "data.py", "codec.py", "metrics.py", "recipes.py"):
-        assert (ROOT / "apps" / domain / room).is_file(), f"apps/{domain} has no {room}"
+    for room in ("__init__", "__main__", "cli", "domain", "data", "codec", "metrics", "recipes"):
+        assert (ROOT / "apps" / domain / f"{room}.py").is_file(), f"apps/{domain} has no {room}.py"
 
 
 def test_types_are_shipped() -> None:

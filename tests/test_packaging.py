@@ -69,7 +69,8 @@ def test_it_trains_and_samples(installed: Path, tmp_path: Path) -> None:
     train = run(installed / "fourfold", "image", "train", "tour-diffusion", "--set", "train.steps=3", "--run", "mine",
                 cwd=tmp_path)
     assert train.returncode == 0, train.stderr
-    sample = run(installed / "fourfold", "image", "sample", "mine", "-n", "2", "--steps", "2", "-o", "out", cwd=tmp_path)
+    words = ("image", "sample", "mine", "-n", "2", "--steps", "2", "-o", "out")
+    sample = run(installed / "fourfold", *words, cwd=tmp_path)
     assert sample.returncode == 0, sample.stderr
     assert all((tmp_path / line).stat().st_size > 0 for line in sample.stdout.split())
     # A folder called core or apps where the user stands does not matter to the console script.

@@ -183,7 +183,7 @@ def test_folders_that_are_no_runs(refused: Refused, tmp_path: Path, trained: Pat
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "me.txt").write_text("mine")
     for words in (["train", "ring-diffusion", "--run"], ["train", "ring-diffusion", "--fresh", "--run"]):
-        assert "not a run" in refused(*words, tmp_path / "photos") or "not empty" in refused(*words, tmp_path / "photos")
+        assert "not a run" in refused(*words, tmp_path / "photos").replace("not empty and ", "")
     for verb in ("sample", "evaluate", "report"):
         assert "photos" in refused(verb, tmp_path / "photos")
 
@@ -194,7 +194,8 @@ def test_damaged_recipes(refused: Refused, tmp_path: Path, trained: Path) -> Non
     truncate(run / "recipe.json")
     assert "not valid JSON" in refused("train", "ring-diffusion", "--run", run)
     recipe = json.loads((trained / "recipe.json").read_text())
-    for change, word in (({"domain": "image"}, "'image'"), ({"trian": 1}, "did you mean 'train'"), ({"data": 3}, "data")):
+    changes = [({"domain": "image"}, "'image'"), ({"trian": 1}, "did you mean 'train'"), ({"data": 3}, "data")]
+    for change, word in changes:
         file.write_text(json.dumps({**recipe, **change}))
         assert word in refused("train", "--recipe", file, "--run", tmp_path / "other")
 
@@ -224,9 +225,10 @@ def test_full_disk(tmp_path: Path, trained: Path, capsys: pytest.CaptureFixture[
 
 @pytest.mark.parametrize("words", [
     ["image", "trian"], ["imag"], ["tour", "--families", "vaes"], ["tour", "--domains", "image,txt"],
-    ["tour", "--minutes", "0"], ["tour", "--minutes", "nan"], ["tour", "--workers", "0"], ["tour", "--run", "/dev/null"],
-    ["image", "sample"], ["tour", "--run", "tests"],
+    ["tour", "--minutes", "0"], ["tour", "--minutes", "nan"], ["tour", "--workers", "0"],
+    ["tour", "--run", "/dev/null"], ["tour", "--run", "tests"], ["image", "sample"],
 ])
 def test_in_a_process_of_its_own(words: list[str]) -> None:
-    done = subprocess.run([sys.executable, "-m", "apps.cli", *words], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    command = [sys.executable, "-m", "apps.cli", *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1, done.stderr

@@ -181,7 +181,7 @@ def test_cell_of_the_tour(cli: Cli, tmp_path: Path) -> None:
 
 def test_interrupted_training_saves_exits_130_and_resumes(cli: Cli, tmp_path: Path) -> None:
     """Ctrl-C in a real process; the resumed weights equal those of a run never stopped."""
-    script = "import sys; sys.path.insert(0, 'tests/core'); import tiny_domain, core.cli; core.cli.main(tiny_domain.app)"
+    script = "import sys; sys.path.insert(0, 'tests/core'); import tiny_domain as t, core.cli; core.cli.main(t.app)"
 
     words = ["train", "ring-diffusion", "--set", "train.steps=800", "--set", "train.checkpoint_every=5000", "--run"]
     process = subprocess.Popen([sys.executable, "-c", script, *words, str(tmp_path / "stopped")],

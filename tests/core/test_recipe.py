@@ -75,6 +75,8 @@ def test_recipes_survive_json(name: str) -> None:
     ({"needed": 1, "number": "2"}, ["recipe.number", "'2'", "number"]),
     ({"needed": 1, "number": True}, ["recipe.number", "True", "number"]),
     ({"needed": 1, "number": math.nan}, ["recipe.number", "nan", "finite"]),
+    ({"needed": 1, "number": 10**400}, ["recipe.number", "finite"]),
+    ({"needed": 1, "network": {"kind": ["Small"]}}, ["recipe.network.kind"]),
     ({"needed": 1, "flag": 1}, ["recipe.flag", "1", "true or false"]),
     ({"needed": 1, "word": 3}, ["recipe.word", "3", "text"]),
     ({"needed": 1, "choice": "z"}, ["recipe.choice", "'z'", "x, y"]),
@@ -102,7 +104,7 @@ def test_what_is_wrong_is_named(value: Any, words: list[str]) -> None:
 def test_every_value_of_a_recipe_is_checked() -> None:
     tree = to_dict(ring_diffusion())
     cases = {
-        "domain": 3, "name": None, "seed": "0", "train": 5, "data": {"kind": "RingData", "examples": 1},
+        "domain": 3, "name": "a/b", "seed": 2**63, "train": 5, "data": {"kind": "RingData", "examples": 1},
         "family": {"kind": "Nothing"}, "sample": {"kind": "SampleSettings", "temperature": -1.0},
     }
     for key, value in cases.items():

@@ -1,4 +1,4 @@
-"""A domain small enough to train in a second: two-dimensional points on a ring, in two classes, read from a CSV or made."""
+"""A domain small enough to train in a second: points on a ring, in two classes, read from a CSV or made."""
 
 from __future__ import annotations
 
