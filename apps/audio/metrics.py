@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from apps.audio.codec import FIRST_PITCH, pitches_of
+from apps.audio.codec import FIRST_PITCH, LEVELS, ChoraleCodec, NoteCodec, pitches_of
+from core.data.arrays import ArrayData, cached
+from core.domain import Measure, Prepared
+from core.families.diffusion import Diffusion
+from core.metrics.classifier import Classifier, train_classifier
+from core.metrics.frechet import frechet_distance
+from core.metrics.gaussian import FittedGaussian, Histogram
+from core.metrics.intervals import bootstrap, wilson
+from core.metrics.ngrams import NGramModel
 
 if TYPE_CHECKING:
-    pass
+    from core.pretrained import Model
+
+VERSION = 2  # of the baselines below, which are cached
+BOUND_EXAMPLES, ODE_EXAMPLES = 256, 16  # the likelihood of a diffusion of arrays solves an ODE
 
 # Krumhansl & Kessler (1982): how well each degree fits a major and a minor key.
 MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
@@ -58,11 +70,126 @@ def chord_counts(pitches: np.ndarray) -> np.ndarray:
 
 
 def music_counts(tokens: np.ndarray, low: int) -> dict[str, np.ndarray]:
-    """The histograms, per window, by the name of their overlap; tokens `[N, 4 T]` with `low` the lowest pitch."""
-    grid = tokens.reshape(len(tokens), -1, 4).astype(np.int64)
+    """The histograms of windows, by the name of their overlap; tokens `[N, 4 T]`, `low` the lowest pitch with a token."""
+    grid = np.asarray(tokens).reshape(len(tokens), -1, 4).astype(np.int64)
     pitches, struck = pitches_of(grid, low), grid >= FIRST_PITCH
     return {
         "melodic_interval_overlap": interval_counts(pitches, struck),
-        "pitch_class_overlap": pitch_class_counts(pitches),
         "chord_overlap": chord_counts(pitches),
+        "pitch_class_overlap": pitch_class_counts(pitches),
     }
+
+
+def music_overlaps(tokens: np.ndarray, reference: np.ndarray, low: int) -> dict[str, float]:
+    """Overlapping areas, in [0, 1], of two sets of windows `[N, 4 T]`, `[M, 4 T]` (tokens of `ChoraleCodec`)."""
+    a, b = music_counts(tokens, low), music_counts(reference, low)
+    return {name: overlap(a[name], b[name]) for name in a}
+
+
+def evaluate(model: Model, prepared: Prepared, n: int, seed: int) -> list[Measure]:
+    """The domain's measures of a model, against `n` of its samples; see `evaluate_music` and `evaluate_notes`."""
+    judge: Callable[..., list[Measure]] = evaluate_music if isinstance(prepared.codec, ChoraleCodec) else evaluate_notes
+    return judge(model, prepared, n, seed)
+
+
+def evaluate_music(model: Model, prepared: Prepared, n: int, seed: int) -> list[Measure]:
+    """Nats per note token, and three overlaps of `n` windows with the test split's.
+
+    The baseline is an interpolated bigram of the same token stream; the floor is `n` training windows, which are
+    other tunes than the test split's.
+    """
+    low, vocab = prepared.codec.low, prepared.codec.space.vocab  # type: ignore[attr-defined,union-attr]
+    test, train = np.asarray(prepared.test.x), np.asarray(prepared.train.x)
+    bigram = NGramModel.fit(train[np.random.default_rng(0).permutation(len(train))[:20_000]], 2, vocab)
+    measures = []
+    if model.family.likelihood != "none":
+        data = prepared.test.subset(slice(0, BOUND_EXAMPLES))
+        nats = model.bound(data, seed=seed).numpy() / test.shape[1]
+        measures.append(_likelihood("nats_per_note", model, nats, bigram.nll(data.x).mean() / test.shape[1], "bigram", seed))
+    rows = np.random.default_rng(seed).permutation(len(train))[:n]
+    drawn, _ = bigram.sample(n, test.shape[1], seed)
+    sets = {"model": model.sample_batch(n, seed=seed).x.numpy(), "bigram": drawn, "floor": train[rows]}
+    counts = {name: music_counts(tokens, low) for name, tokens in sets.items()}
+    for name, real in music_counts(test, low).items():
+        used = real.any(0) | counts["model"][name].any(0)
+        a, b = counts["model"][name][:, used], real[:, used]
+        measures.append(Measure(
+            name=name, value=overlap(a, b), better="higher", count=n,
+            interval=bootstrap(overlap, a, b, seed=seed, n=200, paired=False),
+            baseline=overlap(counts["bigram"][name], real), baseline_name="bigram", floor=overlap(counts["floor"][name], real),
+        ))
+    return measures
+
+
+def _likelihood(
+    name: str, model: Model, values: np.ndarray, baseline: float, baseline_name: str, seed: int
+) -> Measure:
+    kind: Any = model.family.likelihood
+    return Measure(
+        name=name, value=float(values.mean()), better="lower", kind=kind, count=len(values), baseline=float(baseline),
+        baseline_name=baseline_name, interval=bootstrap(np.mean, values, seed=seed),
+    )
+
+
+def evaluate_notes(model: Model, prepared: Prepared, n: int, seed: int) -> list[Measure]:
+    """Fréchet distance of `n` sounds to the test split, whether they are of the class asked for, bits per mel level.
+
+    The samples have the test split's classes. The floor is `n` training sounds, the baseline a Gaussian with full
+    covariance fitted to the training spectrograms.
+    """
+    codec, test = prepared.codec, prepared.test
+    n = min(n, len(prepared.train))
+    condition = dict(test.batch(np.arange(n) % len(test)).condition) or None
+    drawn = model.sample_batch(n, seed=seed, condition=condition).x.clamp(-1, 1).numpy()[:, None]
+    judge = note_classifier(prepared)
+    features = _features(judge)
+    real = features(_arrays(test))
+    rows = np.random.default_rng(seed).permutation(len(prepared.train))[:n]
+    measures = [Measure(
+        name="fd_notes_cnn" if judge else "fd_mel_statistics", better="lower", count=n,
+        value=frechet_distance(features(drawn), real),
+        baseline=frechet_distance(features(_gaussian_samples(prepared.train, n, seed)), real),
+        baseline_name="fitted Gaussian", floor=frechet_distance(features(_arrays(prepared.train.subset(rows))), real),
+    )]
+    if judge is not None and condition is not None:
+        right = int((judge.predict(drawn) == condition["instrument"].numpy()).sum())
+        measures.append(Measure(
+            name="class_accuracy", value=right / n, better="higher", count=n, interval=wilson(right, n),
+            baseline=1 / len(codec.names), baseline_name="chance", floor=judge.test_accuracy,  # type: ignore[attr-defined]
+        ))
+    if model.family.likelihood != "none":
+        data = test.subset(slice(0, ODE_EXAMPLES if isinstance(model.family, Diffusion) else BOUND_EXAMPLES))
+        bits = 1 / (np.log(2) * codec.space.dims)  # type: ignore[union-attr]
+        simple = Histogram.fit(np.asarray(prepared.train.x), LEVELS).nll(np.asarray(data.x)).mean()
+        values = model.bound(data, seed=seed).numpy() * bits
+        measures.append(_likelihood("bits_per_level", model, values, simple * bits, "histogram of each level", seed))
+    return measures
+
+
+def note_classifier(prepared: Prepared) -> Classifier | None:
+    """A classifier of the training split's classes, from the cache; None where sounds have no classes."""
+    if not isinstance(prepared.codec, NoteCodec) or len(prepared.codec.names) < 2:
+        return None
+    return train_classifier(
+        _arrays(prepared.train), np.asarray(prepared.train.condition["instrument"]),
+        _arrays(prepared.test), np.asarray(prepared.test.condition["instrument"]),
+    )
+
+
+def _features(judge: Classifier | None) -> Callable[[np.ndarray], np.ndarray]:
+    """Spectrograms `[N, 1, mels, frames]` -> features; without a classifier each band's mean and deviation over time."""
+    if judge is not None:
+        return judge.features
+    return lambda x: np.concatenate([x[:, 0].mean(2), x[:, 0].std(2)], axis=1)
+
+
+def _arrays(data: ArrayData) -> np.ndarray:
+    """All spectrograms as pictures `[N, 1, mels, frames]`."""
+    return data.batch(np.arange(len(data))).x.numpy()[:, None]
+
+
+def _gaussian_samples(train: ArrayData, n: int, seed: int) -> np.ndarray:
+    def make() -> dict[str, np.ndarray]:
+        return {"x": FittedGaussian.fit(_arrays(train), LEVELS).sample(n, seed)}
+
+    return np.array(cached(["fitted Gaussian", VERSION, np.asarray(train.x), n, seed], make)["x"])
