@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad, silu
 
 from core.conditioning import Conditioning
+from core.networks.layers import leaky
 from core.recipe import require
 from core.space import Continuous
 
@@ -87,8 +88,8 @@ class ResidualBlock(nn.Module):
         nn.init.zeros_(self.second.bias)
 
     def forward(self, x: Tensor, vector: Tensor | None) -> Tensor:
-        h = modulated(self.first(silu(x)), self.modulation, vector)
-        return x + self.second(silu(h))
+        h = modulated(self.first(leaky(x)), self.modulation, vector)
+        return x + self.second(leaky(h))
 
 
 class Stages(nn.Module):
@@ -141,7 +142,7 @@ class Down(nn.Module):
         self.leave = CONV[axes](widths[-1], channels, 1)
 
     def forward(self, x: Tensor, vector: Tensor | None = None) -> Tensor:
-        return self.leave(silu(self.stages(self.enter(padded(x, self.factor)), vector)))
+        return self.leave(leaky(self.stages(self.enter(padded(x, self.factor)), vector)))
 
 
 class Up(nn.Module):
@@ -156,7 +157,7 @@ class Up(nn.Module):
         self.leave = CONV[axes](widths[-1], out, 3, padding=1)
 
     def forward(self, x: Tensor, vector: Tensor | None = None) -> Tensor:
-        return cropped(self.leave(silu(self.stages(self.enter(x), vector))), self.sizes)
+        return cropped(self.leave(leaky(self.stages(self.enter(x), vector))), self.sizes)
 
 
 class Encoder(nn.Module):
@@ -167,11 +168,11 @@ class Encoder(nn.Module):
         last = config.width * config.multipliers[-1]
         self.down = Down(config, space, last, cond_width)
         grid = math.prod(math.ceil(size / config.factor) for size in space.shape[1:])
-        self.head = nn.Sequential(nn.Linear(last * grid + cond_width, 4 * last), nn.SiLU(), nn.Linear(4 * last, out))
+        self.head = nn.Sequential(nn.Linear(last * grid + cond_width, 4 * last), nn.LeakyReLU(0.2), nn.Linear(4 * last, out))
 
     def forward(self, x: Tensor, cond: Conditioning | None = None, mask: Tensor | None = None) -> Tensor:
         vector = None if cond is None else cond.vector
-        h = silu(self.down(x, vector)).flatten(1)
+        h = leaky(self.down(x, vector)).flatten(1)
         return self.head(h if vector is None else torch.cat([h, vector], dim=1))
 
 
@@ -182,7 +183,7 @@ class Decoder(nn.Module):
         super().__init__()
         first, vector_width = config.width * config.multipliers[-1], 4 * config.width
         self.grid = (first, *(math.ceil(size / config.factor) for size in space.shape[1:]))
-        self.vector = nn.Sequential(nn.Linear(latent + cond_width, vector_width), nn.SiLU(),
+        self.vector = nn.Sequential(nn.Linear(latent + cond_width, vector_width), nn.LeakyReLU(0.2),
                                     nn.Linear(vector_width, vector_width))
         self.start = nn.Linear(latent + cond_width, math.prod(self.grid))
         self.up = Up(config, first, space, out, vector_width)

@@ -6,6 +6,7 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import leaky_relu
 
 
 class NoiseEmbedding(nn.Module):
@@ -20,3 +21,8 @@ class NoiseEmbedding(nn.Module):
     def forward(self, value: Tensor) -> Tensor:
         angle = value[:, None] * self.frequencies
         return self.layers(torch.cat([angle.cos(), angle.sin()], dim=1))
+
+
+def leaky(x: Tensor) -> Tensor:
+    """Leaky ReLU of slope 0.2: its second derivative is zero, which halves the cost of gradient penalties."""
+    return leaky_relu(x, 0.2)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import silu
 
 from core.conditioning import Conditioning
+from core.networks.layers import leaky
 from core.recipe import require
 from core.space import Continuous
 
@@ -67,10 +67,10 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor, cond: Conditioning | None = None, mask: Tensor | None = None) -> Tensor:
         h = self.enter(x.flatten(1))
-        vector = None if cond is None or cond.vector is None or self.condition is None else silu(cond.vector)
+        vector = None if cond is None or cond.vector is None or self.condition is None else leaky(cond.vector)
         if vector is not None:
             h = h + self.condition(vector)
         for index, (first, second) in enumerate(zip(self.first, self.second, strict=True)):
             inner = h if vector is None else h + self.modulations[index](vector)
-            h = h + second(silu(first(silu(inner))))
-        return self.leave(silu(h)).view(-1, *self.shape)
+            h = h + second(leaky(first(leaky(inner))))
+        return self.leave(leaky(h)).view(-1, *self.shape)
