@@ -71,10 +71,11 @@ def _distances(
     gaussian_x = FittedGaussian.fit(train_x, levels=prepared.codec.space.levels).sample(n, seed)
     train, test, drawn, gaussian = (features(x) for x in (train_x, test_x, fake, gaussian_x))
     floor = train[np.random.default_rng(seed).permutation(len(train))[:n]]
-    interval = bootstrap(frechet_distance, test, drawn, n=100, seed=seed, paired=False)
+    distance = frechet_distance(test, drawn)
+    interval = bootstrap(frechet_distance, test, drawn, n=100, seed=seed, paired=False, around=distance)
     measures = [
         Measure(
-            name=f"fd_{name}", value=frechet_distance(test, drawn), better="lower", count=n, interval=interval,
+            name=f"fd_{name}", value=distance, better="lower", count=n, interval=interval,
             baseline=frechet_distance(test, gaussian), baseline_name="fitted Gaussian",
             floor=frechet_distance(test, floor),
         ),

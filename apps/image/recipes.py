@@ -8,7 +8,7 @@ from dataclasses import replace
 from apps.image.data import ImageData
 from core.families import EDM, AutoregressiveConfig, DiffusionConfig, GANConfig, VAEConfig
 from core.likelihood import LogisticMixture
-from core.networks import ConvConfig, TransformerConfig, UNetConfig
+from core.networks import ConvConfig, MLPConfig, TransformerConfig, UNetConfig
 from core.quantizers import UniformBins
 from core.recipe import Recipe, SampleSettings, TrainConfig
 
@@ -24,21 +24,18 @@ def digits_vae() -> Recipe:
             encoder=network, decoder=network, latent=16, output="draw", importance_samples=64,
             likelihood=LogisticMixture(levels=17, components=3),
         ),
-        train=TrainConfig(steps=1500, batch_size=128, learning_rate=2e-3, ema_decay=0.995),
+        train=TrainConfig(steps=800, batch_size=128, learning_rate=2e-3, ema_decay=0.995, precision="bfloat16"),
     )
 
 
 def digits_gan() -> Recipe:
-    """8x8 digits by class: relativistic convolutional GAN."""
+    """8x8 digits by class: relativistic GAN of two perceptrons."""
+    network = MLPConfig(width=256, depth=3)
     return Recipe(
         name="digits-gan", domain="image", data=DIGITS,
-        family=GANConfig(
-            generator=ConvConfig(width=48, multipliers=(1, 2), blocks=1),
-            critic=ConvConfig(width=48, multipliers=(1, 2), blocks=1),
-            latent=32, gamma=1.0,
-        ),
+        family=GANConfig(generator=network, critic=network, latent=32, gamma=1.0),
         train=TrainConfig(
-            steps=1500, batch_size=64, learning_rate=5e-4, betas=(0.0, 0.99), weight_decay=0.0, clip=0.0,
+            steps=2500, batch_size=64, learning_rate=5e-4, betas=(0.0, 0.99), weight_decay=0.0, clip=0.0,
             schedule="cosine", ema_decay=0.995,
         ),
     )
@@ -49,9 +46,9 @@ def digits_diffusion() -> Recipe:
     return Recipe(
         name="digits-diffusion", domain="image", data=DIGITS,
         family=DiffusionConfig(
-            denoiser=UNetConfig(width=48, multipliers=(1, 2), blocks=1), process=EDM(sigma_data=0.75, log_mean=-0.6)
+            denoiser=UNetConfig(width=32, multipliers=(1, 2), blocks=1), process=EDM(sigma_data=0.75, log_mean=-0.6)
         ),
-        train=TrainConfig(steps=1500, batch_size=128, learning_rate=2e-3, ema_decay=0.995),
+        train=TrainConfig(steps=850, batch_size=128, learning_rate=2e-3, ema_decay=0.995, precision="bfloat16"),
         sample=SampleSettings(num_steps=12, solver="heun"),
     )
 
@@ -63,7 +60,7 @@ def digits_autoregressive() -> Recipe:
         family=AutoregressiveConfig(
             model=TransformerConfig(width=96, depth=3, heads=4), quantizer=UniformBins(bins=17)
         ),
-        train=TrainConfig(steps=700, batch_size=64, learning_rate=2e-3, ema_decay=0.995),
+        train=TrainConfig(steps=400, batch_size=64, learning_rate=3e-3, ema_decay=0.995, precision="bfloat16"),
     )
 
 

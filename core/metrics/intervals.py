@@ -12,15 +12,16 @@ from core.errors import FourfoldError
 
 def bootstrap(
     statistic: Callable[..., float], *arrays: np.ndarray, seed: int = 0, n: int = 1000, level: float = 0.95,
-    paired: bool = True,
+    paired: bool = True, around: float | None = None,
 ) -> tuple[float, float]:
-    """Percentile interval of `statistic(*arrays)` under resampling of rows (Efron 1979).
+    """Interval of `statistic(*arrays)` under resampling of rows (Efron 1979): percentiles, or normal `around` a value.
 
     Args:
         statistic: takes arrays like `arrays`, returns a number. `np.mean` of one array is computed all at once.
         arrays: `[N, ...]` each. `paired`: the same rows of all (nats and bytes of each text); False: each on its
-            own (features of real and fake). A Fréchet distance is biased under resampling: repeated rows
-            shrink the effective N.
+            own (features of real and fake).
+        around: the statistic's own value, where resampling biases it, as it does a Fréchet distance (repeated rows
+            shrink the effective N): the interval is then normal around it, with the resamples' spread, above 0.
         n: resamples.
 
     Raises:
@@ -40,6 +41,11 @@ def bootstrap(
             rows = random.integers(len(values[0]), size=len(values[0]))
             picks = [rows if paired or j == 0 else random.integers(len(v), size=len(v)) for j, v in enumerate(values)]
             draws[i] = statistic(*(v[pick] for v, pick in zip(values, picks, strict=True)))
+    if around is not None:
+        from scipy.special import ndtri
+
+        reach = float(ndtri((1 + level) / 2) * draws.std())
+        return max(0.0, around - reach), around + reach
     low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
