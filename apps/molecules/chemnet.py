@@ -9,8 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -56,7 +54,7 @@ def chemnet() -> ChemNet:
     Raises:
         FourfoldError: the package's weights are missing or damaged.
     """
-    path = _package() / "ChemNet_v0.13_pretrained.pt"
+    path = package_files("fcd_torch", "1.0.7") / "ChemNet_v0.13_pretrained.pt"
     try:
         layers = torch.load(path, weights_only=True, map_location="cpu")
         network = ChemNet()
@@ -67,13 +65,6 @@ def chemnet() -> ChemNet:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise FourfoldError(f"ChemNet's weights {path} cannot be read ({reason}): pip install --force-reinstall fcd_torch")
     return network.eval().requires_grad_(False)
-
-
-def _package() -> Path:
-    spec = find_spec("fcd_torch")
-    if spec is not None and spec.submodule_search_locations:
-        return Path(next(iter(spec.submodule_search_locations)))
-    return package_files("fcd_torch", "1.0.7") / "fcd_torch"
 
 
 def one_hot(smiles: Sequence[str]) -> Tensor:

@@ -6,24 +6,25 @@ import csv
 import gzip
 import io
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from apps.molecules.chemistry import canonical, check_properties, molecules, properties
-from apps.molecules.codec import SmilesCodec, shortened, tokenize
+from apps.molecules.codec import SmilesCodec, fit, padded, shortened, token_space, tokenize
 from core.data.arrays import ArrayData, cached, order
 from core.data.sources import in_data, package_files
 from core.domain import Prepared
 from core.errors import FourfoldError
 from core.recipe import require
-from core.space import VectorCondition
+from core.space import ConditionSpec, VectorCondition
 
 SUFFIXES = (".smi", ".smiles", ".csv", ".tsv", ".txt")
 COLUMNS = ("smiles", "canonical_smiles", "isomeric_smiles", "smile", "structure", "molecule", "mol")
+SPLITS = ("train", "validation", "test")
 HELD_OUT = {"validation": 2_000, "test": 6_000}  # at most; a tenth of a file's molecules each
 FEWEST = 50  # molecules that can be split, learned from and compared
 VERSION = 1  # of the arrays this module caches
@@ -42,6 +43,7 @@ class MoleculeData:
         limit: training molecules at most, the first of a shuffle.
         max_tokens: molecules of more tokens are left out.
         max_invalid: share of a file's molecules that may be invalid SMILES (they are skipped); more is an error.
+        merges: frequent pairs of tokens that become one token (SMILES pair encoding): fewer and longer tokens.
         properties: what to condition on, of logp, qed, weight (g/mol), tpsa (square angstrom), sa.
         shuffle_seed: of the shuffle before the split.
     """
@@ -52,12 +54,14 @@ class MoleculeData:
     limit: int = 50_000
     max_tokens: int = 100
     max_invalid: float = 0.01
+    merges: int = 0
     properties: tuple[str, ...] = ()
     shuffle_seed: int = 0
 
     def __post_init__(self) -> None:
         require(self.limit >= FEWEST, "data.limit", self.limit, f"must be at least {FEWEST}")
         require(1 <= self.max_tokens <= 10_000, "data.max_tokens", self.max_tokens, "must be in [1, 10000]")
+        require(0 <= self.merges <= 20_000, "data.merges", self.merges, "must be in [0, 20000]")
         require(0 <= self.max_invalid <= 1, "data.max_invalid", self.max_invalid, "must be in [0, 1]")
         require(0 <= self.shuffle_seed < 2**63, "data.shuffle_seed", self.shuffle_seed, "must be at least 0")
         check_properties(self.properties)
@@ -70,54 +74,59 @@ def prepare(data: MoleculeData) -> Prepared:
         FourfoldError: a file is missing, unreadable, or holds too few or too many invalid molecules.
     """
     files = moses_files() if data.folder is None else source_files(Path(data.folder))
-
-    def splits() -> dict[str, np.ndarray]:
-        found = _moses(data, files) if data.folder is None else _own(data, files)
-        return {name: np.array(smiles).astype(bytes) for name, smiles in found.items()}
-
-    # The strings are cached apart from what depends on the properties, which are slow to compute.
-    shared = (data.folder is None, data.column, data.limit, data.max_tokens, data.max_invalid, data.shuffle_seed)
-    smiles = {name: [s.decode() for s in rows] for name, rows in cached((VERSION, "smiles", *shared, *files), splits).items()}
-    tokenized = {name: [tokenize(s) for s in rows] for name, rows in smiles.items()}
-    known = {token for tokens in tokenized["train"] for token in tokens}
-    for name in HELD_OUT:  # a token never seen in training has no id
-        fits = [known.issuperset(tokens) for tokens in tokenized[name]]
-        smiles[name] = [s for s, fit in zip(smiles[name], fits, strict=True) if fit]
-        tokenized[name] = [t for t, fit in zip(tokenized[name], fits, strict=True) if fit]
-    length = 1 + max(len(tokens) for rows in tokenized.values() for tokens in rows)
-    values = _property_values(data, smiles)
-    codec = SmilesCodec.fit(tokenized["train"], length, _conditions(data, values))
+    key = (VERSION, replace(data, folder=None, properties=()), data.folder is None, *files)
+    arrays = cached(("molecules", *key), lambda: _arrays(data, files))
+    tokens = tuple(text.decode() for text in arrays["tokens"])
+    merges = tuple((int(left), int(right)) for left, right in arrays["merges"])
+    length = arrays["train"].shape[1]
+    counts = np.bincount(arrays["train_lengths"], minlength=length + 1)[1:]
+    space = token_space(len(tokens), tuple((counts / counts.sum()).tolist()))
+    codec = SmilesCodec(tokens, merges, space)
+    columns = [
+        cached(("property", name, *key), lambda name=name: {
+            split: properties(molecules(codec.strings(arrays[split])), [name]).astype(np.float32) for split in SPLITS
+        })
+        for name in data.properties
+    ]
+    values = {split: np.concatenate([column[split] for column in columns], 1) for split in SPLITS if columns}
+    codec = replace(codec, conditions=_conditions(data, values))
 
     def split(name: str) -> ArrayData:
-        x, lengths = codec.arrays(tokenized[name])
         condition = {key: _standardised(values[name], spec) for key, spec in codec.conditions.items()}
-        return ArrayData(codec.space, x, condition, lengths)
+        return ArrayData(space, arrays[name], condition, arrays[f"{name}_lengths"])
 
     return Prepared(codec=codec, train=split("train"), validation=split("validation"), test=split("test"))
 
 
-def _property_values(data: MoleculeData, smiles: dict[str, list[str]]) -> dict[str, np.ndarray]:
-    """Float32 `[N, properties]` in real units for each split, one cached column a property."""
-    columns = []
-    for name in data.properties:
-        columns.append(cached(
-            (VERSION, "property", name, *(tuple(rows) for rows in smiles.values())),
-            lambda name=name: {
-                split: properties(molecules(rows), [name])[:, 0].astype(np.float32) for split, rows in smiles.items()
-            },
-        ))
-    return {split: np.stack([column[split] for column in columns], 1) if columns else np.zeros((len(rows), 0), np.float32)
-            for split, rows in smiles.items()}
+def _arrays(data: MoleculeData, files: Sequence[Path]) -> dict[str, np.ndarray]:
+    """Ids `[N, length]` and lengths `[N]` of each split, and the codec's `tokens` and `merges`."""
+    found = _moses(data, files) if data.folder is None else _own(data, files)
+    tokenized = {name: [tokenize(smiles) for smiles in found[name]] for name in SPLITS}
+    tokens, merges = fit(tokenized["train"], data.merges)
+    codec = SmilesCodec(tokens, merges, token_space(len(tokens), ()))
+    known = set(tokens)
+    for name in HELD_OUT:  # a token never seen in training has no id
+        tokenized[name] = [row for row in tokenized[name] if known.issuperset(row)]
+    rows = {name: codec.rows(tokenized[name]) for name in SPLITS}
+    length = max(len(row) for split in rows.values() for row in split)
+    arrays: dict[str, np.ndarray] = {
+        "tokens": np.array([token.encode() for token in tokens]),
+        "merges": np.array(merges, np.int64).reshape(-1, 2),
+    }
+    for name in SPLITS:
+        x, arrays[f"{name}_lengths"] = padded(rows[name], length)
+        arrays[name] = x.astype(np.uint8 if len(tokens) < 256 else np.uint16)
+    return arrays
 
 
-def _conditions(data: MoleculeData, values: dict[str, np.ndarray]) -> dict[str, VectorCondition]:
+def _conditions(data: MoleculeData, values: Mapping[str, np.ndarray]) -> dict[str, ConditionSpec]:
     if not data.properties:
         return {}
     mean, std = values["train"].mean(0, dtype=float), values["train"].std(0, dtype=float).clip(min=1e-6)
     return {"property": VectorCondition(names=data.properties, mean=tuple(mean.tolist()), std=tuple(std.tolist()))}
 
 
-def _standardised(values: np.ndarray, spec: VectorCondition) -> np.ndarray:
+def _standardised(values: np.ndarray, spec: Any) -> np.ndarray:
     return ((values - np.array(spec.mean)) / np.array(spec.std)).astype(np.float32)
 
 
@@ -125,7 +134,7 @@ def moses_files() -> list[Path]:
     """MOSES' train and test files: from `$FOURFOLD_DATA`, else from the wheel `molsets`, read as data only."""
     folder = in_data("molecules/moses")
     if folder is None:
-        folder = package_files("molsets", "0.3.1") / "moses" / "dataset" / "data"
+        folder = package_files("molsets", "0.3.1", module="moses") / "dataset" / "data"
     return [folder / "train.csv.gz", folder / "test.csv.gz"]
 
 

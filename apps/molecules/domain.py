@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from apps.molecules import chemistry, chemnet, drawing, metrics
-from apps.molecules.codec import load_codec
+from apps.molecules.codec import EOS, flatten, load_codec, padded, tokenize
 from apps.molecules.data import MoleculeData, prepare
 from apps.molecules.recipes import RECIPES
 from core import pretrained
@@ -26,7 +26,6 @@ from core.training.checkpoint import write_atomically
 SAMPLES = 1_000  # behind every sample measure, for all families alike: the FCD depends on the count
 LIKELIHOOD_EXAMPLES = 256
 VERSION = 1  # of what `describe` computes
-UNITS = {"logp": "log10", "sa": "1-10", "qed": "0-1", "weight": "g_per_mol"}
 
 
 def load(path: str | Path, device: str = "auto") -> Model:
@@ -56,27 +55,27 @@ def evaluate(model: Model, prepared: Prepared, n: int, seed: int) -> list[Measur
     """FCD (the headline), likelihood where there is one, and MOSES' measures, of `n` samples.
 
     Half the test split is the reference; `n` of the other half, measured as if they were samples, give the floor, and
-    a trigram model of the training tokens gives the baseline. A conditional model is asked for the properties of that
+    as many samples of a trigram model of single SMILES tokens give the baseline. A conditional model is asked for the properties of that
     other half, so that its samples should be distributed as they are.
     """
     codec: Any = prepared.codec
     half = len(prepared.test) // 2
     reference, other = prepared.test.subset(slice(0, half)), prepared.test.subset(slice(half, None))
-    train = set(codec.strings(prepared.train.x))
+    train = codec.strings(prepared.train.x)
     rows = np.arange(n) % len(other)
     condition = dict(other.batch(rows).condition) or None
-    trigram = _trigram(prepared.train)
+    trigram = Trigram.fit(train)
     drawn = model.sample(n, seed=seed, condition=condition)
     sets = {
         "samples": (n, describe(drawn)),
-        "trigram": (n, _described(codec.strings(_drawn_by(trigram, n, seed)))),
+        "trigram": (n, _described(trigram.sample(n, seed))),
         "real": (min(n, len(other)), _described(codec.strings(other.x[:n]))),
     }
     target = _described(codec.strings(reference.x))
     measures = _distances(sets, target)
     if model.family.likelihood != "none":
         measures += _likelihoods(model, other.subset(slice(0, LIKELIHOOD_EXAMPLES)), trigram, seed)
-    measures += _shares(sets, train)
+    measures += _shares(sets, set(train))
     if condition is not None:
         measures += _correlations(model, drawn, condition["property"].numpy())
     return measures
@@ -114,20 +113,19 @@ def _shares(sets: Mapping[str, tuple[int, dict[str, np.ndarray]]], train: set[st
     ]
 
 
-def _likelihoods(model: Model, data: ArrayData, trigram: NGramModel, seed: int) -> list[Measure]:
-    """Nats a molecule and bits a token, eos included; without conditions, as the trigram has none."""
-    data = replace(data, condition={})
-    nats = model.bound(data, seed=seed).numpy()
-    simple = trigram.nll(_sequences(data))
-    tokens = float(np.asarray(data.lengths).mean())
-    kind: Any = model.family.likelihood
-    low, high = bootstrap(np.mean, nats, seed=seed)
-    scale = np.log(2) * tokens
+def _likelihoods(model: Model, data: ArrayData, trigram: Trigram, seed: int) -> list[Measure]:
+    """Nats a molecule and bits a single token, eos included; without conditions, as the trigram has none."""
+    codec: Any = model.codec
+    nats = model.bound(replace(data, condition={}), seed=seed).numpy()
+    simple, tokens = trigram.nll(codec.strings(data.x))
+    kind: Any = "bound" if len(codec.merges) else model.family.likelihood  # a string has other segmentations as well
+    interval = bootstrap(np.mean, nats, seed=seed)
+    scales = {"nats_per_molecule": 1.0, "bits_per_token": float(np.log(2) * tokens.mean())}
     return [
-        Measure(name="nats_per_molecule", value=float(nats.mean()), better="lower", kind=kind, count=len(nats),
-                interval=(low, high), baseline=float(np.mean(simple)), baseline_name="trigram"),
-        Measure(name="bits_per_token", value=float(nats.mean()) / scale, better="lower", kind=kind, count=len(nats),
-                interval=(low / scale, high / scale), baseline=float(np.mean(simple)) / scale, baseline_name="trigram"),
+        Measure(name=name, value=float(nats.mean()) / scale, better="lower", kind=kind, count=len(nats),
+                interval=(interval[0] / scale, interval[1] / scale), baseline=float(simple.mean()) / scale,
+                baseline_name="trigram")
+        for name, scale in scales.items()
     ]
 
 
@@ -148,13 +146,39 @@ def _correlations(model: Model, drawn: Sequence[str], asked: np.ndarray) -> list
     return measures
 
 
-def _sequences(data: ArrayData) -> list[np.ndarray]:
-    """Token ids of each molecule, eos included."""
-    return [row[:length] for row, length in zip(np.asarray(data.x), np.asarray(data.lengths), strict=True)]
+@dataclass(frozen=True)
+class Trigram:
+    """The baseline: what two single tokens of a SMILES string say about the next, whatever tokens the model has."""
 
+    vocabulary: Mapping[str, int]
+    model: NGramModel
+    longest: int
 
-def _trigram(train: ArrayData) -> NGramModel:
-    return NGramModel.fit(_sequences(train), vocab=train.space.vocab, order=3)  # type: ignore[union-attr]
+    @classmethod
+    def fit(cls, smiles: Sequence[str]) -> Trigram:
+        """Count the trigrams of training molecules."""
+        tokenized = [tokenize(text) for text in smiles]
+        table = {token: index + 1 for index, token in enumerate(sorted({t for tokens in tokenized for t in tokens}))}
+        x, lengths = cls.ids(table, tokenized)
+        return cls(table, NGramModel.fit(x, order=3, vocab=len(table) + 1, lengths=lengths), x.shape[1])
+
+    @staticmethod
+    def ids(table: Mapping[str, int], tokenized: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
+        """Ids `[N, T]`, each molecule ended and padded with EOS, and lengths `[N]`, EOS included."""
+        flat = flatten(tokenized, table)
+        rows = np.split(flat, np.flatnonzero(flat == EOS) + 1)[:-1]
+        return padded(rows, max(map(len, rows)))
+
+    def nll(self, smiles: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Exact nats `[N]` of molecules, and their numbers of single tokens `[N]`, EOS included."""
+        x, lengths = self.ids(self.vocabulary, [tokenize(text) for text in smiles])
+        return self.model.nll(x, lengths), lengths
+
+    def sample(self, n: int, seed: int) -> list[str]:
+        """`n` strings."""
+        texts = ["", *self.vocabulary]
+        drawn, lengths = self.model.sample(n, self.longest, seed, eos=EOS)
+        return ["".join(texts[i] for i in row[:length]) for row, length in zip(drawn, lengths, strict=True)]
 
 
 def write(items: Sequence[str], folder: Path) -> list[Path]:

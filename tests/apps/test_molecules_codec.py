@@ -1,0 +1,95 @@
+"""SMILES tokens: lossless on real drugs, strict on anything else, and the codec survives its file."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from apps.molecules.codec import EOS, SmilesCodec, load_codec, tokenize
+from core.errors import FourfoldError
+from core.space import Batch, VectorCondition
+
+DRUGS = [
+    "CC(=O)Oc1ccccc1C(=O)O",  # aspirin
+    "CN1C=NC2=C1C(=O)N(C(=O)N2C)C",  # caffeine
+    "C[C@H](N)C(=O)O",  # alanine, a stereocentre
+    "CN1CC[C@]23c4c5ccc(O)c4O[C@H]2[C@@H](O)C=C[C@H]3[C@H]1C5",  # morphine
+    "C/C(=C\\CO)/CC/C=C(/C)C",  # double bond geometry
+    "[Na+].[O-]C(=O)c1ccccc1O",  # a salt
+    "FC(F)(F)c1ccc(Br)cc1Cl",
+    "C1CC%10CC1CC%10",  # two-digit ring bond
+    "[2H]C([2H])([2H])S(=O)C",  # isotopes
+    "c1ccc2[nH]c3ccccc3c2c1",
+    "O=[N+]([O-])c1ccc(I)cc1",
+    "B(O)(O)c1ccsc1",
+    "C#CC1=CC=C[Se]1",
+]
+
+
+def codec_of(smiles: list[str], **conditions: VectorCondition) -> SmilesCodec:
+    tokenized = [tokenize(s) for s in smiles]
+    return SmilesCodec.fit(tokenized, 1 + max(map(len, tokenized)), conditions)
+
+
+def test_tokens_join_to_the_string_and_keep_elements_whole() -> None:
+    for smiles in DRUGS:
+        assert "".join(tokenize(smiles)) == smiles
+    assert tokenize("FC(F)(F)c1ccc(Br)cc1Cl").count("Br") == 1
+    assert "Cl" in tokenize("FC(F)(F)c1ccc(Br)cc1Cl")
+    assert tokenize("C[C@@H](N)O")[1] == "[C@@H]"
+    assert "%10" in tokenize("C1CC%10CC1CC%10")
+
+
+@pytest.mark.parametrize("bad", ["", "hello world", "CC!", "CC[NH", "C\n", "c1ccccc1é"])
+def test_what_is_no_smiles_is_one_line(bad: str) -> None:
+    with pytest.raises(FourfoldError) as error:
+        tokenize(bad)
+    assert "not a SMILES string" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_round_trip_through_batches() -> None:
+    codec = codec_of(DRUGS)
+    batch = codec.encode(DRUGS)
+    assert batch.x.dtype == torch.int64
+    assert batch.mask is not None
+    assert batch.mask.sum(1).tolist() == [len(tokenize(s)) + 1 for s in DRUGS]  # eos included
+    assert codec.decode(batch) == DRUGS
+    # Whatever lies behind the mask, or behind the first eos, does not count.
+    noisy = batch.x.masked_fill(~batch.mask, 1)
+    assert codec.decode(Batch(noisy, {}, batch.mask)) == DRUGS
+    assert codec.strings(np.array([[1, EOS, 2, 2]])) == [codec.tokens[0]]
+
+
+def test_histogram_counts_eos_and_sums_to_one() -> None:
+    codec = codec_of(["CC", "CCO", "CCN"])
+    assert codec.space.length_histogram == pytest.approx((0, 0, 1 / 3, 2 / 3))
+    assert codec.space.vocab == 4  # C, N, O and eos
+    assert codec.space.eos == EOS
+
+
+def test_unknown_token_and_too_long_name_the_molecule() -> None:
+    codec = codec_of(["CC", "CCO"])
+    with pytest.raises(FourfoldError, match="molecule 2.*no 'Br'"):
+        codec.encode(["CC", "CBr"])
+    with pytest.raises(FourfoldError, match="has 4 tokens: this model takes at most 3"):
+        codec.encode(["CCOC"])
+
+
+def test_saved_codec_is_the_same_and_damage_is_one_line(tmp_path) -> None:
+    spec = VectorCondition(names=("logp", "qed"), mean=(2.4, 0.8), std=(0.9, 0.1))
+    codec = codec_of(DRUGS, property=spec)
+    codec.save(tmp_path)
+    assert load_codec(tmp_path) == codec
+    value = json.loads((tmp_path / "codec.json").read_text())
+    for damage in (
+        "", "{", "[]", "null", json.dumps(value | {"length": value["length"] + 1}),
+        json.dumps({k: v for k, v in value.items() if k != "tokens"}), json.dumps(value | {"properties": [1]}),
+    ):
+        (tmp_path / "codec.json").write_text(damage)
+        with pytest.raises(FourfoldError, match="damaged"):
+            load_codec(tmp_path)
+    (tmp_path / "codec.json").unlink()
+    with pytest.raises(FourfoldError, match="missing"):
+        load_codec(tmp_path)

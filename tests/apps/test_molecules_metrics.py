@@ -1,0 +1,126 @@
+"""Measures of molecules: known answers, agreement with fcd_torch and RDKit, and the FCD's order of real and false."""
+
+import io
+import pickle
+
+import numpy as np
+import pytest
+
+from apps.molecules import chemistry, chemnet, drawing, metrics
+from apps.molecules.data import moses_files, text_of
+from core.data.arrays import order
+from core.errors import FourfoldError
+
+ASPIRIN, CAFFEINE, BENZENE = "CC(=O)Oc1ccccc1C(=O)O", "Cn1c(=O)c2c(ncn2C)n(C)c1=O", "c1ccccc1"
+
+
+@pytest.fixture(scope="module")
+def moses() -> list[str]:
+    """600 of MOSES' test molecules."""
+    rows = [line.partition(",")[0] for line in text_of(moses_files()[1]).splitlines()[1:]]
+    return [rows[i] for i in order(0, 0, len(rows))[:600]]
+
+
+def test_valid_unique_novel() -> None:
+    assert metrics.valid(["CCO", BENZENE, "C1CC", "hello", ""]) == pytest.approx(0.4)  # open ring, word, nothing
+    assert metrics.valid([]) == 0
+    assert metrics.unique(["CCO", "CCO", "C"]) == pytest.approx(2 / 3)
+    assert metrics.unique(["CCO", "CCO", "C"], 2) == pytest.approx(1 / 2)
+    assert metrics.novel(["CCO", "CCO", "C", "CC"], ["CC"]) == pytest.approx(2 / 3)
+    assert chemistry.canonical(["OCC", "C1CC"]) == ["CCO", None]
+
+
+def test_rdkit_says_nothing(capfd) -> None:
+    chemistry.canonical(["C1CC", "C(C)(C)(C)(C)C", "c1cccc1"])
+    captured = capfd.readouterr()
+    assert captured.out + captured.err == ""
+
+
+def test_properties_of_aspirin() -> None:
+    mols = chemistry.molecules([ASPIRIN])
+    logp, qed, weight, tpsa, sa = chemistry.properties(mols, list(chemistry.PROPERTIES))[0]
+    assert logp == pytest.approx(1.31, abs=0.01)
+    assert qed == pytest.approx(0.55, abs=0.01)
+    assert weight == pytest.approx(180.16, abs=0.01)
+    assert tpsa == pytest.approx(63.6, abs=0.1)
+    assert sa == pytest.approx(1.58, abs=0.02)
+    with pytest.raises(FourfoldError, match="did you mean 'logp'"):
+        chemistry.properties(mols, ["logP"])
+
+
+def test_fragment_scores_are_read_without_running_a_pickle() -> None:
+    class Attack:
+        def __reduce__(self) -> tuple:
+            return (print, ("run",))
+
+    with pytest.raises(FourfoldError, match="builtins.print"):
+        chemistry._NumbersOnly(io.BytesIO(pickle.dumps([[1.0, Attack()]]))).load()
+
+
+def test_diversity_and_similarity() -> None:
+    a = np.array([[1, 1, 0, 0], [0, 0, 1, 1]], np.float32)
+    assert metrics.tanimoto(a, a).tolist() == [[1, 0], [0, 1]]
+    assert metrics.internal_diversity(a) == pytest.approx(0.5)  # each is like itself and unlike the other
+    assert metrics.internal_diversity(a[:1].repeat(5, 0)) == pytest.approx(0)
+    assert metrics.internal_diversity(a, 2) == pytest.approx(1 - np.sqrt(0.5))
+    assert metrics.nearest_similarity(a, a) == 1
+    third = np.array([[1, 0, 0, 0]], np.float32)
+    assert metrics.nearest_similarity(third, a) == pytest.approx(0.5)
+    same = chemistry.scaffolds(chemistry.molecules(["c1ccc2ccccc2c1", "Cc1ccc2ccccc2c1", "CCc1ccccc1"]))
+    assert same == {"c1ccc2ccccc2c1": 2}  # one ring is too few, as in MOSES
+    assert metrics.cosine(same, same) == pytest.approx(1)
+
+
+def test_features_equal_fcd_torch(moses, monkeypatch) -> None:
+    package = pytest.importorskip("fcd_torch")
+    monkeypatch.setattr(np, "row_stack", np.vstack, raising=False)  # the package wants numpy 1
+    strings = [*moses[:60], "C[Si](C)C", "[Na+].[Cl-]", "C/C=C/Br"]
+    theirs = package.FCD(batch_size=64, canonize=False).get_predictions(strings)
+    np.testing.assert_allclose(chemnet.features(strings), theirs, atol=1e-6)
+
+
+def test_fcd_tells_real_from_false(moses) -> None:
+    reference, held = chemnet.features(moses[:300]), moses[300:]
+    floor = metrics.fcd(held, reference)
+    alkanes = metrics.fcd(["C" * n for n in range(2, 60)], reference)
+    one = metrics.fcd([ASPIRIN] * 100, reference)
+    assert metrics.fcd(reference, reference) == pytest.approx(0, abs=0.05)
+    assert 0.5 < floor < 6  # 300 against 300: the bias of small samples
+    assert alkanes > 10 * floor
+    assert one > 5 * floor
+    assert metrics.fcd([ASPIRIN, "not valid"], reference) == float("inf")
+
+
+def test_all_metrics_under_their_published_names(moses) -> None:
+    folder = moses_files()[0].parent
+    filters = folder if (folder / "mcf.csv").exists() else folder.parent.parent / "metrics"
+    found = metrics.get_all_metrics(
+        [*moses[:100], "C1CC"], moses[300:], train=moses[:50], k=(50,), filters=filters
+    )
+    assert set(found) == {
+        "valid", "unique@50", "FCD/Test", "SNN/Test", "Frag/Test", "Scaf/Test", "IntDiv", "IntDiv2", "Filters",
+        "logP", "SA", "QED", "weight", "Novelty",
+    }
+    assert found["valid"] == pytest.approx(100 / 101)
+    assert found["unique@50"] == 1
+    assert found["Novelty"] == pytest.approx(0.5)
+    assert found["Filters"] == 1  # MOSES was filtered by them
+    assert found["IntDiv"] == pytest.approx(0.855, abs=0.02)  # the published value of MOSES' own molecules
+    assert found["SNN/Test"] < 0.6 and found["Frag/Test"] > 0.9
+    assert found["logP"] < 0.5 and found["weight"] < 15
+    bad = metrics.get_all_metrics(["C1CC", "x"], moses[:20])
+    assert bad["valid"] == 0 and bad["FCD/Test"] == float("inf")
+    with pytest.raises(FourfoldError, match="no samples"):
+        metrics.get_all_metrics([], moses[:20])
+
+
+def test_drawings_with_and_without_system_libraries(monkeypatch) -> None:
+    image = pytest.importorskip("PIL.Image")
+    for route in ("rdkit", "pillow"):
+        if route == "pillow":
+            monkeypatch.setattr(drawing, "cairo", lambda: None)
+        picture = image.open(io.BytesIO(drawing.grid([ASPIRIN, CAFFEINE, "C1CC"], columns=2, size=150)))
+        assert picture.size == (300, 300)
+        cells = [np.asarray(picture.convert("L").crop((x, y, x + 150, y + 150))) for y in (0, 150) for x in (0, 150)]
+        inked = [float((cell < 200).mean()) > 0.01 for cell in cells]
+        assert inked == [True, True, False, False]  # what is not valid leaves its cell blank
