@@ -32,6 +32,12 @@ class Average:
             weights = [p.detach() for p in self.parameters.values()]
             torch._foreach_lerp_(list(self.values.values()), weights, 1 - decay_of(step, self.limit))
 
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Make the averages the weights."""
+        for name, parameter in self.parameters.items():
+            parameter.copy_(self.values[name])
+
     def load(self, values: Mapping[str, Tensor]) -> None:
         """Take up saved averages.
 

@@ -1,10 +1,10 @@
 """The training loop: one for all families.
 
-Each step, for each player whose turn it is: gradients of its loss, accumulated over the parts of the batch, averaged
-over processes, clipped, checked, and one step of that player's optimiser. Then the moving average, the log, the
-checkpoint. A step is a pure function of (state, seed, step): the batch and every random number are derived from the
-seed and the step, so a killed run continues from its last checkpoint and ends with the same weights bit for bit
-(on a GPU as far as its kernels are deterministic).
+Each step, for each player whose span of training it is: gradients of its loss, accumulated over the parts of the
+batch, averaged over processes, clipped, checked; one step of that player's optimiser and of its weights' moving
+average. Then the log and the checkpoint. A step is a pure function of (state, seed, step): the batch and every random
+number are derived from the seed and the step, so a killed run continues from its last checkpoint and ends with the
+same weights bit for bit (on a GPU as far as its kernels are deterministic).
 """
 
 from __future__ import annotations
@@ -200,6 +200,7 @@ def _step_and_log(run: _Run, data: ArrayData, run_log: RunLog) -> None:
     config = run.config
     parts = _batches(run, data)
     due = (run.step + 1) % config.log_every == 0 or run.step in (0, config.steps - 1)
+    rate = 0.0
     measured: dict[str, dict[str, Any]] = {"loss": {}, "terms": {}, "grad_norm": {}}
     for player in run.family.players:
         first, last = (round(share * config.steps) for share in run.family.span(player))
@@ -208,6 +209,8 @@ def _step_and_log(run: _Run, data: ArrayData, run_log: RunLog) -> None:
         rate = learning_rate(run.step - first, config, last - first)
         loss, terms, norm = _update(run, player, parts, rate)
         run.averages[player].update(run.step - first)
+        if run.step + 1 == last < config.steps:
+            run.averages[player].settle()  # later players build on the weights that sampling will use
         if due:
             average(list(terms.values()), run.world)
             measured["loss"][player] = loss.item()

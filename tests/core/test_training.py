@@ -109,6 +109,34 @@ def test_bfloat16_trains_float32_weights(tmp_path):
     assert all(math.isfinite(v) for event in read_log(tmp_path) for v in event["loss"].values())
 
 
+class Staged(Toy):
+    """Its generator is trained first, then its critic."""
+
+    def span(self, player):
+        return (0.0, 0.5) if player == "generator" else (0.5, 1.0)
+
+
+def test_players_step_in_their_spans_and_later_ones_build_on_averages(tmp_path):
+    untrained, states = Staged().state_dict(), {}
+    config = toy_config(steps=40, checkpoint_every=20, log_every=1)
+
+    def look(event):
+        if event["step"] in (19, 22):
+            states[event["step"]] = {name: value.clone() for name, value in family.state_dict().items()}
+
+    family = Staged()
+    train(family, toy_data(), config, tmp_path, log=look)
+    tensors = checkpoint.load(tmp_path / "state").tensors
+    generator, critic = "generator.0.weight", "critic.0.weight"
+    assert not torch.equal(states[19][generator], untrained[generator])
+    assert torch.equal(states[19][critic], untrained[critic]) and not torch.equal(states[22][critic], untrained[critic])
+    assert torch.equal(states[22][generator], tensors[f"average/{generator}"])
+    assert torch.equal(tensors[f"family/{generator}"], tensors[f"average/{generator}"])
+    rates = [event["learning_rate"] for event in read_log(tmp_path)]
+    assert rates[:20] == rates[20:] and max(rates) == rates[10] > rates[19] > 0  # each has the whole schedule
+    assert [set(event["loss"]) for event in read_log(tmp_path)] == [{"generator"}] * 20 + [{"critic"}] * 20
+
+
 # ------------------------------------------------------------------------------------------------------- errors
 
 
