@@ -31,7 +31,9 @@ STEPS = 1500
 class Regression(Family):
     """E[x | condition] by mean squared error: behaviour cloning. It draws no samples, it has one answer."""
 
-    def __init__(self, network: Any, cond_width: int, space: Continuous, conditions: Mapping[str, ConditionSpec]) -> None:
+    def __init__(
+        self, network: Any, cond_width: int, space: Continuous, conditions: Mapping[str, ConditionSpec]
+    ) -> None:
         super().__init__()
         self.space = space
         self.conditioner = Conditioner(conditions, cond_width)
@@ -51,7 +53,7 @@ class Regression(Family):
         n: int,
         condition: Mapping[str, Tensor] | None = None,
         *,
-        settings: SampleSettings = SampleSettings(),
+        settings: SampleSettings = SampleSettings(),  # noqa: B008 (frozen, as in the interface)
         generator: torch.Generator | None = None,
     ) -> Batch:
         self.check(settings)
@@ -77,9 +79,9 @@ def network_of(family: Any) -> Any:
     return getattr(family, kinds[type(family)])
 
 
-def regression(recipe: Recipe, prepared: Prepared) -> Regression:
+def regression(recipe: Recipe, prepared: Prepared, codec: ChunkCodec) -> Regression:
     """The regression that a recipe is compared with: its network, data, batch size and learning rate; cached."""
-    codec, steps = prepared.codec, min(STEPS, recipe.train.steps)
+    steps = min(STEPS, recipe.train.steps)
     network, width = network_of(recipe.family), recipe.family.cond_width
     config = replace(
         TrainConfig(), steps=steps, batch_size=recipe.train.batch_size, learning_rate=1e-3,

@@ -20,7 +20,7 @@ NoiseOption = Annotated[float, typer.Option("--noise", help="Of executed actions
 def collect(
     task: Annotated[str, typer.Argument(metavar="TASK", help="planar, or one of Meta-World's: reach-v3, push-v3, ...")],
     num: Num = 100,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="The .npz to write; TASK.npz by default.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The .npz to write; else TASK.npz.")] = None,
     noise: NoiseOption = 0.1,
     seed: Seed = 0,
 ) -> None:
@@ -68,5 +68,6 @@ def rollout(
             "files": [str(path) for path in paths],
         }, indent=2))
         return
-    print(f"{episodes[0].task}: {won} of {num} episodes succeed: {won / num:.1%} (95 % interval {low:.1%} to {high:.1%})")
+    interval = f"95 % interval {low:.1%} to {high:.1%}"
+    print(f"{episodes[0].task}: {won} of {num} episodes succeed: {won / num:.1%} ({interval})")
     print_paths(paths)

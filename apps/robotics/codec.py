@@ -135,10 +135,12 @@ def load_codec(folder: Path) -> ChunkCodec:
     Raises:
         OSError, ValueError, KeyError, TypeError: the file is missing or damaged.
     """
-    values = json.loads((folder / "codec.json").read_text())
-    codec = ChunkCodec(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    text = json.loads((folder / "codec.json").read_text())
+    values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in text.items()}
+    codec = ChunkCodec(**values)
     sizes = [len(codec.action_names)] * 2 + [len(codec.observation_names)] * 2
-    if [len(v) for v in (codec.low, codec.high, codec.mean, codec.std)] != sizes or codec.horizon < 1 or codec.history < 1:
+    found = [len(v) for v in (codec.low, codec.high, codec.mean, codec.std)]
+    if found != sizes or codec.horizon < 1 or codec.history < 1:
         raise ValueError("sizes disagree")
     if not np.isfinite([*codec.low, *codec.high, *codec.mean, *codec.std]).all() or min(codec.std) <= 0:
         raise ValueError("numbers are not finite")

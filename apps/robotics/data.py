@@ -1,4 +1,4 @@
-"""Demonstrations: collected from scripted experts on the spot, kept in files, cut into observations and action chunks."""
+"""Demonstrations: collected from scripted experts on the spot, kept in files, cut into action chunks."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ class RoboticsData:
 
     def __post_init__(self) -> None:
         require(self.task in TASKS, "data.task", self.task, did_you_mean(self.task, TASKS))
-        require(10 <= self.demonstrations <= 10**6, "data.demonstrations", self.demonstrations, "must be in [10, 1000000]")
+        require(10 <= self.demonstrations <= 10**6, "data.demonstrations", self.demonstrations,
+                "must be in [10, 1000000]")
         require(0 <= self.noise <= 1, "data.noise", self.noise, "must be in [0, 1]")
         require(0 <= self.seed < 1000, "data.seed", self.seed, "must be in [0, 1000)")
         require(1 <= self.history <= 16, "data.history", self.history, "must be in [1, 16]")
@@ -92,7 +93,7 @@ class Demonstrations:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as file:
-                np.savez_compressed(file, task=np.array(self.task), **_arrays(self))
+                np.savez_compressed(file, allow_pickle=False, task=np.array(self.task), **_arrays(self))
             os.replace(file.name, path)
         except OSError as error:
             raise FourfoldError(f"{path} cannot be written: {error.strerror}") from error
@@ -161,7 +162,8 @@ def _own(path: Path, task: str) -> Demonstrations:
     parts = [Demonstrations.load(file) for file in files]
     for file, part in zip(files, parts, strict=True):
         require(part.task == task, "data.task", task, f"{file} is of {part.task!r}: use --set data.task={part.task}")
-    return Demonstrations(task, **{name: np.concatenate([_arrays(p)[name] for p in parts]) for name in _arrays(parts[0])})
+    arrays = [_arrays(part) for part in parts]
+    return Demonstrations(task, **{name: np.concatenate([each[name] for each in arrays]) for name in arrays[0]})
 
 
 def chunks(

@@ -35,8 +35,8 @@ class Manipulation:
 
     limit = 200
     parallel = PARALLEL
-    observation_names = NAMES
-    action_names = ("dx", "dy", "dz", "grip")
+    observation_names: tuple[str, ...] = NAMES
+    action_names: tuple[str, ...] = ("dx", "dy", "dz", "grip")
     action_low, action_high = -1.0, 1.0
 
     def __init__(self, task: str, render: bool = False) -> None:
@@ -111,7 +111,7 @@ def _simulator(task: str, index: int, render: bool) -> Any:
     from metaworld.env_dict import ALL_V3_ENVIRONMENTS_GOAL_OBSERVABLE
 
     _metaworld()
-    kind = ALL_V3_ENVIRONMENTS_GOAL_OBSERVABLE[f"{task}-goal-observable"]
+    kind: Any = ALL_V3_ENVIRONMENTS_GOAL_OBSERVABLE[f"{task}-goal-observable"]
     simulator = kind(seed=0, render_mode="rgb_array") if render else kind(seed=0)
     if render:
         # Shadows and multisampling are what software rendering spends its time on.

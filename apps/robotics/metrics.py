@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 
 from apps.robotics.baselines import Regressor, regression
+from apps.robotics.codec import ChunkCodec
 from apps.robotics.environments import Environment, make
 from apps.robotics.rollouts import Actor, Demonstrator, Episode, Policy, RandomPolicy, run_episodes
 from core.domain import Measure, Prepared
@@ -41,32 +43,38 @@ def side_entropy(episodes: Sequence[Episode]) -> float:
         sides.setdefault(episode.seed, [])
         if episode.succeeded and (side := episode.scene.passed_side(episode.places)):
             sides[episode.seed].append(side)
-    return float(np.mean([_entropy(np.mean(np.array(found) > 0)) if len(found) > 1 else 0.0 for found in sides.values()]))
+    return float(np.mean([_entropy(found) for found in sides.values()]))
 
 
-def _entropy(share: float) -> float:
-    parts = np.array([share, 1 - share])
+def _entropy(sides: Sequence[int]) -> float:
+    if len(sides) < 2:
+        return 0.0
+    left = sum(side > 0 for side in sides) / len(sides)
+    parts = np.array([left, 1 - left])
     return float(-np.sum(parts * np.log2(np.where(parts > 0, parts, 1.0))))
 
 
 def evaluate(model: Model, prepared: Prepared, n: int, seed: int) -> list[Measure]:
-    """Success of the policy over `n` episodes, against regression with the same network, random actions and the expert."""
+    """Success over `n` episodes, against regression with the same network, random actions and the expert; and more."""
     config = model.recipe.data
     environment = make(config.task)
     seeds = evaluation_seeds(seed, n)
     policy = Policy(model=model, seed=seed)
-    regressor = Regressor(regression(model.recipe, prepared), model.codec, config.execute)
+    codec = cast(ChunkCodec, model.codec)
+    regressor = Regressor(regression(model.recipe, prepared, codec), codec, config.execute)
     rates = {
         name: run_episodes(environment, actor, seeds, history=config.history)
         for name, actor in _actors(environment, policy, regressor, seed, config.execute).items()
     }
     won = sum(episode.succeeded for episode in rates["policy"])
-    success = {"value": won / n, "interval": wilson(won, n), "better": "higher", "count": n,
-               "floor": success_rate(rates["demonstrator"])}
-    measures = [
-        Measure(name="success", baseline=success_rate(rates["regression"]), baseline_name="same-network regression", **success),
-        Measure(name="success_over_random", baseline=success_rate(rates["random"]), baseline_name="random actions", **success),
-    ]
+    success = Measure(
+        name="success", value=won / n, interval=wilson(won, n), better="higher", count=n,
+        baseline=success_rate(rates["regression"]), baseline_name="same-network regression",
+        floor=success_rate(rates["demonstrator"]),
+    )
+    random = success_rate(rates["random"])
+    against_random = replace(success, name="success_vs_random", baseline=random, baseline_name="random actions")
+    measures = [success, against_random]
     if environment.name == "planar":
         measures.append(_side_measure(environment, policy, regressor, seed, config.history))
     return [*measures, *_bound_measure(model, prepared), _latency(policy, environment, config.history)]
@@ -97,11 +105,11 @@ def _side_measure(environment: Environment, policy: Policy, regressor: Regressor
 
 def _bound_measure(model: Model, prepared: Prepared) -> list[Measure]:
     """Nats per action number of held-out demonstrations, where the family has a likelihood."""
-    kind = model.family.likelihood
-    if kind == "none":
+    if model.family.likelihood == "none":
         return []
+    kind = cast(Literal["exact", "bound", "estimate"], model.family.likelihood)
     count = min(256, len(prepared.test))
-    nats = model.bound(prepared.test, count).mean().item() / model.codec.space.dims
+    nats = model.bound(prepared.test, count).mean().item() / cast(ChunkCodec, model.codec).space.dims
     return [Measure(name="nats_per_action_number", value=nats, better="lower", kind=kind, count=count)]
 
 

@@ -48,8 +48,8 @@ class PlanarReach:
     name = "planar"
     limit = 40
     parallel = 4096
-    observation_names = ("goal_dx", "goal_dy", "obstacle_dx", "obstacle_dy", "obstacle_radius")
-    action_names = ("dx", "dy")
+    observation_names: tuple[str, ...] = ("goal_dx", "goal_dy", "obstacle_dx", "obstacle_dy", "obstacle_radius")
+    action_names: tuple[str, ...] = ("dx", "dy")
     action_low, action_high = -SPEED, SPEED
 
     layout: Layout
@@ -109,7 +109,7 @@ def segment_distance(point: Floats, start: Floats, end: Floats) -> Floats:
 
 
 def plan(observations: Floats, side: Floats) -> Floats:
-    """A planner's actions `[N, 2]`: straight to the goal, but along the obstacle's tangent where it is near and in the way.
+    """A planner's actions `[N, 2]`: to the goal, but along the obstacle's tangent where it is near and in the way.
 
     Args:
         observations: `[N, 5]` as of `PlanarReach.observe`.
@@ -123,7 +123,8 @@ def plan(observations: Floats, side: Floats) -> Floats:
     # Inside the margin the tangent does not exist: go around it at a right angle, and a little outwards.
     angle = np.where(distance > margin, np.arcsin(np.minimum(1.0, margin / np.maximum(distance, 1e-9))), 0.6 * np.pi)
     cos, sin = np.cos(side * angle), np.sin(side * angle)
-    tangent = np.stack([cos * obstacle[:, 0] - sin * obstacle[:, 1], sin * obstacle[:, 0] + cos * obstacle[:, 1]], axis=1)
+    x, y = obstacle.T
+    tangent = np.stack([cos * x - sin * y, sin * x + cos * y], axis=1)
     direction = np.where(around[:, None], tangent, goal)
     length = np.maximum(np.linalg.norm(direction, axis=1), 1e-9)
     return direction * (np.minimum(SPEED, np.linalg.norm(goal, axis=1)) / length)[:, None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from apps.robotics.data import RoboticsData
 from core.families import AutoregressiveConfig, DiffusionConfig, GANConfig, VAEConfig
@@ -20,9 +21,10 @@ def tour_vae() -> Recipe:
     """Planar reaching by a conditional VAE: two latent numbers say which way. 35 s; success 0.92, regression 0.07."""
     return Recipe(
         name="tour-vae", domain="robotics", data=PLANAR,
-        # Policies need the prior's latents to decode well, not sharp reconstructions: hence beta, and a floor to the std.
+        # A policy needs the prior's latents to decode well, not sharp reconstructions: hence beta and min_std.
         family=VAEConfig(
-            encoder=NETWORK, decoder=NETWORK, latent=2, likelihood=Gaussian(min_std=0.1), beta=3.0, condition_dropout=0.0
+            encoder=NETWORK, decoder=NETWORK, latent=2, likelihood=Gaussian(min_std=0.1), beta=3.0,
+            condition_dropout=0.0,
         ),
         train=TrainConfig(steps=4500, batch_size=128, ema_decay=0.998),
     )
@@ -59,9 +61,43 @@ def tour_autoregressive() -> Recipe:
     )
 
 
+PICK_PLACE = RoboticsData(task="pick-place-v3", demonstrations=200, noise=0.1, horizon=8, execute=4)
+
+
+def pick_place_vae() -> Recipe:
+    """Meta-World pick-place-v3 by a conditional VAE."""
+    recipe = tour_vae()
+    return replace(recipe, name="pick-place-vae", data=PICK_PLACE, family=replace(recipe.family, latent=8, beta=1.0))
+
+
+def pick_place_gan() -> Recipe:
+    """Meta-World pick-place-v3 by a conditional GAN."""
+    return replace(tour_gan(), name="pick-place-gan", data=PICK_PLACE)
+
+
+def pick_place_diffusion() -> Recipe:
+    """Meta-World pick-place-v3 by flow matching."""
+    return replace(tour_diffusion(), name="pick-place-diffusion", data=PICK_PLACE)
+
+
+def pick_place_autoregressive() -> Recipe:
+    """Meta-World pick-place-v3 by a transformer over actions in 32 bins."""
+    return replace(tour_autoregressive(), name="pick-place-autoregressive", data=PICK_PLACE)
+
+
+def drawer_open_diffusion() -> Recipe:
+    """Meta-World drawer-open-v3 by flow matching."""
+    return replace(tour_diffusion(), name="drawer-open-diffusion", data=replace(PICK_PLACE, task="drawer-open-v3"))
+
+
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "tour-vae": tour_vae,
     "tour-gan": tour_gan,
     "tour-diffusion": tour_diffusion,
     "tour-autoregressive": tour_autoregressive,
+    "pick-place-vae": pick_place_vae,
+    "pick-place-gan": pick_place_gan,
+    "pick-place-diffusion": pick_place_diffusion,
+    "pick-place-autoregressive": pick_place_autoregressive,
+    "drawer-open-diffusion": drawer_open_diffusion,
 }

@@ -14,8 +14,9 @@ from apps.robotics.rollouts import Episode
 
 SIZE, SCALE, COLUMNS, MOST = 200, 2, 4, 8  # pixels of a panel, supersampling, panels a row, panels
 INK = {
-    "paper": (250, 250, 248), "rule": (226, 226, 222), "obstacle": (84, 92, 104), "goal": (46, 160, 90), "field": (214, 240, 222),
-    "left": (31, 119, 200), "right": (235, 132, 30), "neither": (120, 90, 180), "failed": (208, 44, 52), "start": (40, 40, 44),
+    "paper": (250, 250, 248), "rule": (226, 226, 222), "obstacle": (84, 92, 104), "start": (40, 40, 44),
+    "goal": (46, 160, 90), "field": (214, 240, 222), "left": (31, 119, 200), "right": (235, 132, 30),
+    "neither": (120, 90, 180), "failed": (208, 44, 52),
 }
 FRAMES = 32
 

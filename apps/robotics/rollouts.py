@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from apps.robotics.codec import ChunkCodec
 from apps.robotics.environments import Bools, Environment, Floats, Scene
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Policy:
     settings: dict[str, Any] = field(default_factory=dict)
 
     def __call__(self, histories: Floats, active: Bools, key: tuple[int, ...] = (0,)) -> Floats:
-        codec: Any = self.model.codec
+        codec = cast(ChunkCodec, self.model.codec)
         execute = self.execute or self.model.recipe.data.execute
         rows = np.flatnonzero(active)
         batch = self.model.sample_batch(
@@ -126,7 +127,8 @@ def _together(
     observation = environment.reset(seeds)
     scenes = environment.scenes()
     histories = np.repeat(observation[:, None], history, axis=1)
-    seen, meant, where = [observation.copy()], [], [environment.places()]
+    meant: list[Floats] = []
+    seen, where = [observation.copy()], [environment.places()]
     active, succeeded, steps = np.ones(n, dtype=bool), np.zeros(n, dtype=bool), np.zeros(n, dtype=int)
     while active.any() and len(meant) < environment.limit:
         for action in np.swapaxes(actor(histories, active, (int(seeds[0]), first, len(meant))), 0, 1):

@@ -58,7 +58,7 @@ def draw(model: Model, n: int, seed: int, settings: Mapping[str, Any]) -> list[E
 
 
 def write(items: Sequence[Any], folder: Path) -> list[Path]:
-    """Episodes as an animation, a summary (episodes.json) and trajectories (episodes.npz); chunks as JSON and a picture."""
+    """Episodes as an animation, episodes.json (a summary), episodes.npz (trajectories); chunks as JSON and PNG."""
     folder.mkdir(parents=True, exist_ok=True)
     episodes = [item for item in items if isinstance(item, Episode)]
     chunks = [item for item in items if isinstance(item, ActionChunk)]
@@ -79,7 +79,7 @@ def write(items: Sequence[Any], folder: Path) -> list[Path]:
 
 
 def preview(items: Sequence[Any]) -> list[Media]:
-    """Episodes as animations: MuJoCo's pictures of the first where there is a GL, and a plan of all; chunks as a fan."""
+    """Episodes as animations: MuJoCo's pictures of two where there is a GL, and a plan of all; chunks as a fan."""
     episodes = [item for item in items if isinstance(item, Episode)]
     chunks = [item for item in items if isinstance(item, ActionChunk)]
     media = []

@@ -90,7 +90,8 @@ def test_rollout_writes_what_it_did(trained: Path, tmp_path: Path, capsys: pytes
     with Image.open(tmp_path / "out" / "rollouts.gif") as picture:
         assert picture.format == "GIF" and getattr(picture, "n_frames", 1) > 5
     assert (tmp_path / "out" / "rollouts.gif").stat().st_size < 300_000
-    assert robotics.Demonstrations.load(tmp_path / "out" / "episodes.npz").lengths.tolist() == [r["steps"] for r in rows]
+    kept = robotics.Demonstrations.load(tmp_path / "out" / "episodes.npz")
+    assert kept.lengths.tolist() == [row["steps"] for row in rows]
 
 
 def test_sample_and_evaluate(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -103,7 +104,7 @@ def test_sample_and_evaluate(trained: Path, tmp_path: Path, capsys: pytest.Captu
     assert success["value"] > success["baseline"] and success["baseline_name"] == "same-network regression"
     assert success["floor"] > 0.95 and success["interval"][0] <= success["value"] <= success["interval"][1]
     assert measures["side_entropy_bits"]["value"] > measures["side_entropy_bits"]["baseline"] == 0
-    assert measures["success_over_random"]["baseline"] < 0.05 and measures["decision_ms"]["value"] > 0
+    assert measures["success_vs_random"]["baseline"] < 0.05 and measures["decision_ms"]["value"] > 0
 
 
 def test_chunks_for_given_observations(trained: Path, tmp_path: Path) -> None:
@@ -149,9 +150,10 @@ def test_refused_rollouts(refused: Refused, trained: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(("damage", "expected"), [
-    ("missing", "no such file"), ("empty", "not a readable"), ("truncated", "not a readable"), ("text", "not a readable"),
-    ("pickle", "not a readable"), ("no actions", "no array 'actions'"), ("wide", "observations is"), ("nan", "not finite"),
-    ("lengths", "lengths add up"), ("task", "did you mean 'planar'"), ("other", "is of 'reach-v3'"), ("failed", "needs at least"),
+    ("missing", "no such file"), ("empty", "not a readable"), ("truncated", "not a readable"),
+    ("text", "not a readable"), ("pickle", "not a readable"), ("no actions", "no array 'actions'"),
+    ("wide", "observations is"), ("nan", "not finite"), ("lengths", "lengths add up"),
+    ("task", "did you mean 'planar'"), ("other", "is of 'reach-v3'"), ("failed", "needs at least"),
     ("no files", "holds no .npz"),
 ])
 def test_refused_demonstrations(refused: Refused, tmp_path: Path, damage: str, expected: str) -> None:
