@@ -63,7 +63,7 @@ def broadcast(tensors: Sequence[Tensor], world: World) -> None:
     """Give every process rank 0's values."""
     if world.size > 1:
         for tensor in tensors:
-            dist.broadcast(tensor, 0)
+            dist.broadcast(tensor.detach(), 0)
 
 
 def any_of(flag: bool, world: World, device: torch.device) -> bool:
