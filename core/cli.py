@@ -154,8 +154,10 @@ def _add_train(app: typer.Typer, load_domain: Callable[[], Domain]) -> None:
         dry_run: Annotated[bool, typer.Option("--dry-run", help="Prepare data and model, train nothing.")] = False,
     ) -> None:
         """Train a recipe; the same command again resumes it."""
+        from core.report import write_run_report
         from core.run import Run
         from core.run import train as fit
+        from core.runtime import first_process
         from core.training.log import console
 
         domain = load_domain()
@@ -169,10 +171,10 @@ def _add_train(app: typer.Typer, load_domain: Callable[[], Domain]) -> None:
         if not result.finished:
             print(f"stopped and saved at step {result.step}: the same command continues", file=sys.stderr)
             raise typer.Exit(130)
-        from core.report import write_run_report
-
-        write_run_report(domain, target)
-        print(f"trained {result.step} steps in {result.seconds:.0f} s; model, samples and report.html: {target.folder}")
+        if first_process():
+            write_run_report(domain, target)
+            print(f"trained {result.step} steps in {result.seconds:.0f} s")
+            print(target.report)
 
 
 def _resolve(
@@ -318,8 +320,8 @@ def _add_cell(app: typer.Typer, load_domain: Callable[[], Domain]) -> None:
         """One cell of the tour: train, sample, evaluate."""
         started = time.perf_counter()
         domain = load_domain()
+        from core.cell import run_cell
         from core.run import Run
-        from core.tour import run_cell
 
         if not run_cell(domain, recipe, Run(run), seed=seed, device=device, scale=scale, started=started):
             raise typer.Exit(130)

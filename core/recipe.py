@@ -162,7 +162,8 @@ def from_dict(kind: Any, value: Any, key: str = "recipe") -> Any:
         if len(arguments) == 2 and arguments[1] is Ellipsis:
             return tuple(from_dict(arguments[0], item, f"{key}[{i}]") for i, item in enumerate(value))
         require(len(value) == len(arguments), key, value, f"must have {len(arguments)} entries")
-        return tuple(from_dict(a, item, f"{key}[{i}]") for i, (a, item) in enumerate(zip(arguments, value, strict=True)))
+        pairs = zip(arguments, value, strict=True)
+        return tuple(from_dict(a, item, f"{key}[{i}]") for i, (a, item) in enumerate(pairs))
     if kind is float:
         require(isinstance(value, (int, float)) and not isinstance(value, bool), key, value, "must be a number")
         require(abs(value) <= sys.float_info.max, key, value, "must be a finite number")  # NaN compares false
@@ -192,7 +193,8 @@ def _from_union(arguments: tuple[Any, ...], value: Any, key: str) -> Any:
             return from_dict(option, value, key)
         except FourfoldError:
             continue
-    raise FourfoldError(f"{key} is {value!r}: must be one of {', '.join(getattr(o, '__name__', str(o)) for o in options)}")
+    names = ", ".join(getattr(option, "__name__", str(option)) for option in options)
+    raise FourfoldError(f"{key} is {value!r}: must be one of {names}")
 
 
 def _from_fields(kind: type, value: Any, key: str) -> Any:
@@ -202,7 +204,8 @@ def _from_fields(kind: type, value: Any, key: str) -> Any:
     for name in value:
         if name != "kind" and name not in known:
             raise FourfoldError(f"{key}.{name}: no such key in {kind.__name__}; {did_you_mean(name, known)}")
-    require(value.get("kind", kind.__name__) == kind.__name__, f"{key}.kind", value.get("kind"), f"must be {kind.__name__}")
+    given = value.get("kind", kind.__name__)
+    require(given == kind.__name__, f"{key}.kind", given, f"must be {kind.__name__}")
     for name, spec in known.items():
         missing = spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING
         if missing and name not in value:
@@ -253,14 +256,15 @@ def override(recipe: Recipe, assignments: list[str], data_type: type) -> Recipe:
             value = json.loads(text)
         except json.JSONDecodeError:
             value = text
-        node, *_ = [tree]
+        node = tree
         *parents, last = path.split(".")
         for depth, part in enumerate([*parents, last]):
             here = ".".join(["recipe", *parents[:depth]])
             if not isinstance(node, dict):
                 raise FourfoldError(f"--set {path}: {here} has no keys")
             if part not in node:
-                raise FourfoldError(f"--set {path}: no key {part!r} in {here}; {did_you_mean(part, set(node) - {'kind'})}")
+                known = did_you_mean(part, set(node) - {"kind"})
+                raise FourfoldError(f"--set {path}: no key {part!r} in {here}; {known}")
             if depth < len(parents):
                 node = node[part]
         # Where text stands, a name such as 12 or true is text.

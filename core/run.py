@@ -28,7 +28,7 @@ from core.pretrained import CARD, Model, build, load, model_card, read_json, sav
 from core.recipe import Recipe, recipe_from_dict, recipe_to_json, to_dict
 from core.runtime import environment, resolve_device
 from core.training.checkpoint import write_atomically, writing
-from core.training.distributed import connect
+from core.training.distributed import barrier, connect
 from core.training.log import LOG, Listener
 from core.training.loop import TrainResult
 from core.training.loop import train as fit
@@ -178,6 +178,7 @@ def train(
             clear(run)
         write_atomically(run.recipe_file, (recipe_to_json(recipe) + "\n").encode())
         save_description(model, run.model)
+    barrier(world)  # nobody looks for a checkpoint before an old one is gone
     result = fit(model.family, prepared.train, recipe.train, run.folder, seed=recipe.seed, device=place, log=log)
     if result.finished and world.writes and not run.samples.exists():
         keep_samples(load(run.folder, domain, device), prepared, run)

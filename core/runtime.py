@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import sys
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,6 +43,11 @@ def resolve_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
+def first_process() -> bool:
+    """Whether this is the process that speaks and writes, among those that torchrun started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def cpu_name() -> str:
     """The processor's model name, as the system tells it."""
     path = Path("/proc/cpuinfo")
@@ -75,11 +79,3 @@ def environment() -> dict[str, str | int]:
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
     }
-
-
-def command_line() -> str:
-    """The command that started this process, as a person would type it again."""
-    words = [Path(sys.argv[0]).name, *sys.argv[1:]]
-    if words[0] == "__main__.py":
-        words[0] = f"python -m {Path(sys.argv[0]).parent.parent.name}.{Path(sys.argv[0]).parent.name}"
-    return " ".join(words)

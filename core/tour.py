@@ -1,8 +1,7 @@
 """The tour: every domain times every family, trained, sampled and judged from scratch, into one report.
 
-Each cell is a process of its own, so that one cell's failure is one cell's failure, and all cores are busy. This module
-runs in both: `run_cell` in the worker, `tour` in the process that starts workers and watches their logs; the latter
-needs no torch until the report is written.
+Each cell is a process of its own (`core.cell`), so that one cell's failure is one cell's failure, and all cores are
+busy. This module starts them and watches their logs; it needs no torch until the report is written.
 """
 
 from __future__ import annotations
@@ -18,70 +17,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from core.errors import FourfoldError, did_you_mean
 from core.runtime import cpu_count, environment
 
-if TYPE_CHECKING:
-    from core.domain import Domain
-    from core.run import Run
-
 FAMILIES = ("vae", "gan", "diffusion", "autoregressive")
 TRAIN_SECONDS, OTHER_SECONDS = 38.0, 22.0
 """What a cell spends on one core on training, and on all else, measured; `--minutes` scales the first."""
-
-
-# ---------------------------------------------------------------------------------------------------- one cell
-
-
-def run_cell(domain: Domain, recipe_name: str, run: Run, *, seed: int, device: str, scale: float,
-             started: float) -> bool:
-    """Train, sample and evaluate one cell into its run folder; cell.json is written last, and says it is complete.
-
-    Args:
-        scale: of the recipe's training steps.
-        started: `time.perf_counter()` when the worker began, before its imports.
-
-    Returns:
-        False when interrupted: state is saved, the same call continues.
-    """
-    from dataclasses import replace
-
-    from core import run as runs
-    from core.pretrained import load
-    from core.report import write_run_report
-    from core.training.log import console
-
-    recipe = domain.recipe(recipe_name)
-    steps = max(1, round(recipe.train.steps * scale))
-    checkpoints = min(recipe.train.checkpoint_every, max(1, steps // 3))
-    recipe = replace(recipe, seed=seed, train=replace(recipe.train, steps=steps, checkpoint_every=checkpoints))
-    runs.claim(run, recipe, domain)
-    prepared = domain.prepare(recipe.data)
-    prepared_at = time.perf_counter()
-    with console(f"{domain.name} {recipe.name}") as log:
-        result = runs.train(domain, recipe, run, device=device, log=log, prepared=prepared)
-    if not result.finished:
-        return False
-    trained_at = time.perf_counter()
-    model = load(run.folder, domain, device)
-    measures = runs.evaluate(domain, run, seed=seed, model=model, prepared=prepared)
-    write_run_report(domain, run)
-    ended = time.perf_counter()
-    # Training counts all its starts; the rest is of this process, which did all of it.
-    seconds = (prepared_at - started) + result.seconds + (ended - trained_at)
-    facts = {
-        "domain": domain.name, "recipe": recipe.name, "seed": seed, "scale": scale, "steps": result.step,
-        "seconds": round(seconds, 2), "train_seconds": round(result.seconds, 2),
-        "evaluate_seconds": round(ended - trained_at, 2),
-        "measures": [runs.measure_to_dict(measure) for measure in measures],
-    }
-    runs.write_atomically(run.cell_file, (json.dumps(facts, indent=2) + "\n").encode())
-    return True
-
-
-# -------------------------------------------------------------------------------------------------- all of them
 
 
 @dataclass

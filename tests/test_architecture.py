@@ -23,7 +23,7 @@ LAYERS = (
     {"training"},
     {"metrics"},
     {"pretrained", "run", "report"},
-    {"tour"},
+    {"cell", "tour"},
     {"cli"},
 )
 # Reading a recipe checks it against the four family configs; it imports them when called.
