@@ -132,7 +132,7 @@ def parse_condition(specs: Mapping[str, ConditionSpec], texts: Mapping[str, str]
 def _class_index(spec: ClassCondition, name: str, text: str) -> int:
     if text in spec.names:
         return spec.names.index(text)
-    if text.isdigit() and int(text) < len(spec.names):
+    if text.isdecimal() and int(text) < len(spec.names):
         return int(text)
     raise FourfoldError(f"no {name} {text!r}: {did_you_mean(text, spec.names)}")
 
@@ -148,6 +148,8 @@ def _vector(spec: VectorCondition, name: str, text: str) -> Tensor:
         key = key.strip()
         if key not in spec.names:
             raise FourfoldError(f"{name} has no {key!r}: {did_you_mean(key, spec.names)}")
+        if key in values:
+            raise FourfoldError(f"{name} names {key!r} twice: give it one number")
         try:
             values[key] = float(number)
         except ValueError:

@@ -95,7 +95,7 @@ class LogisticMixture:
         # Means start spread over the range, so that components specialise.
         spread = torch.linspace(-1, 1, self.components + 2, device=parameters.device)[1:-1]
         means = means + spread.view(-1, *[1] * (means.ndim - 3))
-        return logits.log_softmax(2), means, (log_scales - 1.5).clamp(min=-7.0)
+        return logits.log_softmax(2), means, (log_scales - 1.5).clamp(-7.0, 7.0)
 
     def nll(self, parameters: Tensor, x: Tensor) -> Tensor:
         """Nats `[B]`."""
@@ -104,9 +104,10 @@ class LogisticMixture:
         half = 1 / (self.levels - 1)
         inverse = (-log_scales).exp()
         high, low = inverse * (x - means + half), inverse * (x - means - half)
-        # log(sigmoid(high) - sigmoid(low)) without cancellation: both factors are well-scaled.
-        inside = high - softplus(high) - softplus(low) + torch.log(-torch.expm1(low - high))
-        log_prob = torch.where(x < -1 + half, logsigmoid(high), torch.where(x > 1 - half, logsigmoid(-low), inside))
+        below, above = logsigmoid(high), logsigmoid(-low)
+        # log(sigmoid(high) - sigmoid(low)) without cancellation, as a product of two tails and 1 - exp(low - high).
+        inside = below + above + torch.log(-torch.expm1(-2 * half * inverse))
+        log_prob = torch.where(x < -1 + half, below, torch.where(x > 1 - half, above, inside))
         return -(log_weights + log_prob).logsumexp(2).flatten(1).sum(1)
 
     def mean(self, parameters: Tensor) -> Tensor:
