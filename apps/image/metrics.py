@@ -12,6 +12,7 @@ import torch
 from apps.image.data import labels
 from core.domain import Measure, Prepared
 from core.metrics import (
+    Classifier,
     FittedGaussian,
     Histogram,
     bootstrap,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from core.pretrained import Model
 
 LARGEST = 10_000  # real images that distances are measured against, at most
+LIKELIHOOD_IMAGES = 128  # test images whose likelihood is measured, at most: a flow's takes 128 evaluations each
 
 
 def evaluate(model: Model, prepared: Prepared, n: int, seed: int) -> list[Measure]:
@@ -53,15 +55,19 @@ def feature_space(model: Model, prepared: Prepared) -> tuple[str, Callable[[np.n
     A classifier of the data's classes, trained here once and cached; without classes, the 64 first principal
     components of pixels.
     """
-    data = model.recipe.data
-    y = labels(data)
-    train, test = _real(prepared.train), _real(prepared.test)
-    if y:
-        classifier = train_classifier(train, y["train"][: len(train)], test, y["test"][: len(test)], features=32)
-        return f"{data.source}_cnn", classifier.features
+    if labels(model.recipe.data):
+        return f"{model.recipe.data.source}_cnn", classifier(model, prepared).features
+    train = _real(prepared.train)
     mean = train.reshape(len(train), -1).mean(0)
     _, _, axes = np.linalg.svd(train.reshape(len(train), -1)[:2000] - mean, full_matrices=False)
     return "pixels_pca", lambda x: (x.reshape(len(x), -1) - mean) @ axes[:64].T
+
+
+def classifier(model: Model, prepared: Prepared) -> Classifier:
+    """A small classifier of the data's classes, whether or not the model is conditioned on them; cached."""
+    y = labels(model.recipe.data)
+    train, test = _real(prepared.train), _real(prepared.test)
+    return train_classifier(train, y["train"][: len(train)], test, y["test"][: len(test)], features=32)
 
 
 def _distances(
@@ -99,19 +105,17 @@ def _distances(
 
 def _class_accuracy(model: Model, prepared: Prepared, fake: np.ndarray, wanted: np.ndarray) -> Measure:
     """How often the data's classifier sees the class that was asked for."""
-    y = labels(model.recipe.data)
-    train, test = _real(prepared.train), _real(prepared.test)
-    classifier = train_classifier(train, y["train"][: len(train)], test, y["test"][: len(test)], features=32)
+    y, judge = labels(model.recipe.data), classifier(model, prepared)
     return Measure(
-        name="class_accuracy", value=classifier.accuracy(fake, wanted), better="higher", count=len(fake),
+        name="class_accuracy", value=judge.accuracy(fake, wanted), better="higher", count=len(fake),
         baseline=float(np.bincount(y["test"]).max() / len(y["test"])), baseline_name="most frequent class",
-        floor=classifier.test_accuracy,
+        floor=judge.test_accuracy,
     )
 
 
 def _nats(model: Model, prepared: Prepared, seed: int) -> Measure:
     """Negative log-likelihood of held-out images, in bits for each number; its baseline knows each pixel's histogram."""
-    count = min(len(prepared.test), 256)
+    count = min(len(prepared.test), LIKELIHOOD_IMAGES)
     bits = 1 / (math.log(2) * prepared.codec.space.dims)
     nats = model.bound(prepared.test, count, seed=seed).numpy() * bits
     levels = prepared.codec.space.levels

@@ -30,7 +30,7 @@ def digits_vae() -> Recipe:
 
 def digits_gan() -> Recipe:
     """8x8 digits by class: relativistic GAN of two perceptrons."""
-    network = MLPConfig(width=256, depth=3)
+    network = MLPConfig(width=160, depth=2)
     return Recipe(
         name="digits-gan", domain="image", data=DIGITS,
         family=GANConfig(generator=network, critic=network, latent=32, gamma=1.0),

@@ -1,0 +1,209 @@
+"""Images end to end: data from files, a model that learns them, pictures, and clear refusals."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from apps import image
+from apps.image.cli import app
+from apps.image.codec import ImageCodec
+from apps.image.data import ImageData, labels, open_image, prepare
+from apps.image.domain import DOMAIN
+from apps.image.metrics import classifier, feature_space
+from apps.image.recipes import digits_autoregressive, digits_diffusion, digits_gan, digits_vae
+from core.cli import main
+from core.families import AutoregressiveConfig
+from core.metrics import FittedGaussian, frechet_distance
+from core.networks import TransformerConfig
+from core.pretrained import build
+from core.training.loop import train
+
+CPU = torch.device("cpu")
+
+
+def folder_of(root: Path, classes: dict[str, int], mode: str = "RGB", size: tuple[int, int] = (20, 14)) -> Path:
+    """A folder with so many random pictures of each class."""
+    rng = np.random.default_rng(0)
+    for name, count in classes.items():
+        (root / name).mkdir(parents=True, exist_ok=True)
+        for index in range(count):
+            pixels = rng.integers(0, 256, (size[1], size[0], 4), dtype=np.uint8)
+            Image.fromarray(pixels, "RGBA").convert(mode).save(root / name / f"{index}.png")
+    return root
+
+
+def test_images_survive_the_codec():
+    codec = ImageCodec(shape=(3, 5, 7))
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    (again,) = codec.decode(codec.encode([Image.fromarray(pixels)]))
+    np.testing.assert_array_equal(np.asarray(again), pixels)
+
+
+def test_the_digits_codec_keeps_seventeen_levels():
+    prepared = prepare(ImageData())
+    x = prepared.test.batch(np.arange(50))
+    again = prepared.codec.encode(prepared.codec.decode(x))
+    torch.testing.assert_close(again.x, x.x)
+    assert x.x.unique().numel() == 17 and x.x.min() == -1 and x.x.max() == 1
+
+
+def test_the_codec_is_saved_with_the_model(tmp_path):
+    codec = ImageCodec(shape=(1, 8, 8), levels=17, class_names=("cat", "dog"))
+    codec.save(tmp_path)
+    assert ImageCodec.load(tmp_path) == codec
+
+
+@pytest.mark.parametrize(("mode", "expected"), [("I;16", 128), ("RGBA", 255), ("LA", 255), ("P", 200), ("1", 255)])
+def test_unusual_modes_are_read_as_a_viewer_shows_them(tmp_path, mode, expected):
+    if mode == "I;16":
+        picture = Image.fromarray(np.full((8, 8), 128 * 257, dtype=np.uint16))
+    elif mode in ("RGBA", "LA"):
+        picture = Image.new(mode, (8, 8), (0, 0, 0, 0) if mode == "RGBA" else (0, 0))  # all transparent: white
+    else:
+        picture = Image.new("L", (8, 8), expected).convert(mode)
+    picture.save(tmp_path / "x.png")
+    levels = ImageCodec(shape=(1, 8, 8)).to_levels(open_image(tmp_path / "x.png"))
+    assert abs(int(levels.mean()) - expected) <= 1
+
+
+def test_an_animation_counts_as_its_first_frame(tmp_path):
+    frames = [Image.new("L", (8, 8), value) for value in (50, 200)]
+    frames[0].save(tmp_path / "x.gif", save_all=True, append_images=frames[1:])
+    assert abs(int(ImageCodec(shape=(1, 8, 8)).to_levels(open_image(tmp_path / "x.gif")).mean()) - 50) <= 1
+
+
+def test_sub_folders_are_classes(tmp_path):
+    folder = folder_of(tmp_path / "pets", {"cat": 12, "dog": 20})
+    data = ImageData(source="folder", folder=str(folder), size=12, color=True, by_class=True)
+    prepared = prepare(data)
+    assert prepared.codec.class_names == ("cat", "dog")
+    assert prepared.codec.space.shape == (3, 12, 12)
+    assert len(prepared.train) + len(prepared.validation) + len(prepared.test) == 32
+    assert sum(len(y) for y in labels(data).values()) == 32
+
+
+def test_digits_splits_do_not_overlap():
+    prepared = prepare(ImageData())
+    assert (len(prepared.train), len(prepared.validation), len(prepared.test)) == (1297, 100, 400)
+    # Equal pictures exist in the data itself, but hardly any.
+    train = {x.tobytes() for x in np.asarray(prepared.train.x)}
+    assert np.mean([x.tobytes() in train for x in np.asarray(prepared.test.x)]) < 0.02
+
+
+def quality(model, prepared) -> tuple[float, float]:
+    """Fréchet distance to the test digits, and how often the class asked for is the class drawn."""
+    wanted = np.arange(400) % 10
+    drawn = model.sample_batch(400, condition={"class": torch.from_numpy(wanted)}).x.numpy()
+    _, features = feature_space(model, prepared)
+    test = prepared.test.batch(np.arange(400)).x.numpy()
+    return frechet_distance(features(test), features(drawn)), classifier(model, prepared).accuracy(drawn, wanted)
+
+
+@pytest.mark.parametrize(("make", "steps"), [
+    (digits_vae, 150), (digits_gan, 500), (digits_diffusion, 80), (digits_autoregressive, 120),
+])
+def test_each_family_learns_digits(make, steps, tmp_path):
+    recipe = make()
+    recipe = replace(recipe, train=replace(recipe.train, steps=steps, learning_rate=2 * recipe.train.learning_rate))
+    if isinstance(recipe.family, AutoregressiveConfig):  # cheaper attention for a test
+        recipe = replace(recipe, family=replace(recipe.family, model=TransformerConfig(width=64, depth=2, heads=2)))
+    prepared = prepare(recipe.data)
+    _, features = feature_space(build(DOMAIN, recipe, prepared.codec, CPU), prepared)
+    train_x, test_x = (split.batch(np.arange(len(split))).x.numpy() for split in (prepared.train, prepared.test))
+    baseline = frechet_distance(features(test_x), features(FittedGaussian.fit(train_x, levels=17).sample(400)))
+    model = build(DOMAIN, recipe, prepared.codec, CPU)
+    distance, accuracy = quality(model, prepared)
+    assert distance > baseline and accuracy < 0.3  # untrained
+    train(model.family, prepared.train, recipe.train, tmp_path, seed=0)
+    distance, accuracy = quality(model, prepared)
+    assert distance < baseline and accuracy > 0.4
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small trained VAE, through the command line."""
+    folder = tmp_path_factory.mktemp("runs") / "vae"
+    with pytest.raises(SystemExit) as caught:
+        main(app, ["train", "tour-vae", "--run", str(folder), "--set", "train.steps=60"])
+    assert caught.value.code == 0
+    return folder
+
+
+def test_a_trained_model_is_a_library(run):
+    model = image.load(run)
+    pictures = model.sample(3, seed=1)
+    assert [p.size for p in pictures] == [(8, 8)] * 3
+    strip = image.interpolate(model, pictures[0], pictures[1], num_steps=5)
+    assert len(strip) == 5
+    assert len(image.reconstruct(model, pictures[:2])) == 2
+    sheet = image.grid(pictures)
+    assert sheet.width > 3 * 8
+
+
+def test_sampling_by_class_writes_pictures(run, tmp_path):
+    with pytest.raises(SystemExit) as caught:
+        main(app, ["sample", str(run), "-n", "4", "--class", "7", "-o", str(tmp_path / "out")])
+    assert caught.value.code == 0
+    assert len(list((tmp_path / "out").glob("0*.png"))) == 4
+    assert Image.open(tmp_path / "out" / "grid.png").size[0] > 16
+
+
+def damaged(path: Path, content: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path.parent
+
+
+def folder_with(tmp_path: Path, name: str, content: bytes) -> Path:
+    folder = folder_of(tmp_path / "pictures", {"": 12})
+    (folder / name).write_bytes(content)
+    return folder
+
+
+def png(tmp_path: Path) -> bytes:
+    Image.new("RGB", (32, 32), "red").save(tmp_path / "whole.png")
+    return (tmp_path / "whole.png").read_bytes()
+
+
+TRAIN = ("train", "folder-vae", "--dry-run")
+
+
+def test_damaged_and_missing_pictures_are_named(refused, tmp_path):
+    whole = png(tmp_path)
+    for name, content in {"a.png": b"", "b.png": b"no picture", "c.png": whole[:-40], "d.jpg": b"\xff\xd8\xff"}.items():
+        folder = folder_with(tmp_path / name, name, content)
+        line = refused(app, *TRAIN, "--data", folder)
+        assert name in line and "remove or replace" in line
+    (tmp_path / "empty").mkdir()
+    assert "0 images" in refused(app, *TRAIN, "--data", tmp_path / "empty")
+    assert "1 images" in refused(app, *TRAIN, "--data", damaged(tmp_path / "one" / "x.png", whole))
+    assert "no such" in refused(app, *TRAIN, "--data", tmp_path / "nowhere")
+    assert "not a folder" in refused(app, *TRAIN, "--data", tmp_path / "whole.png")
+
+
+def test_impossible_recipes_are_refused(refused, tmp_path):
+    folder = folder_of(tmp_path / "flat", {"": 12})
+    assert "classes" in refused(app, *TRAIN, "--data", folder, "--set", "data.by_class=true")
+    assert "data.size" in refused(app, "train", "tour-vae", "--set", "data.size=2")
+    assert "digits, mnist, folder" in refused(app, "train", "tour-vae", "--set", "data.source=digit")
+    assert "levels" in refused(app, "train", "tour-vae", "--set", "family.likelihood.levels=4")
+    assert "bins" in refused(app, "train", "tour-autoregressive", "--set", "family.quantizer.bins=4")
+
+
+def test_mistaken_requests_of_a_model_are_refused(refused, run, tmp_path):
+    assert "'77'" in refused(app, "sample", run, "--class", "77", "-o", tmp_path / "o")
+    assert "temperature" in refused(app, "sample", run, "--temperature", "-1", "-o", tmp_path / "o")
+    assert "guidance" in refused(app, "sample", run, "--guidance", "2", "-o", tmp_path / "o")
+    codec = run / "model" / "codec.json"
+    kept = codec.read_bytes()
+    try:
+        codec.write_bytes(b"{")
+        assert "codec" in refused(app, "sample", run, "-o", tmp_path / "o")
+    finally:
+        codec.write_bytes(kept)
