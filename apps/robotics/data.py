@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
+import io
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from core.data.arrays import ArrayData, cached
 from core.domain import Prepared
 from core.errors import FourfoldError, did_you_mean
 from core.recipe import require
+from core.training.checkpoint import write_atomically
 
 VERSION = 2  # of what collecting and cutting do; part of the cache's key
 
@@ -90,13 +90,9 @@ class Demonstrations:
         Raises:
             FourfoldError: the file cannot be written.
         """
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as file:
-                np.savez_compressed(file, allow_pickle=False, task=np.array(self.task), **_arrays(self))
-            os.replace(file.name, path)
-        except OSError as error:
-            raise FourfoldError(f"{path} cannot be written: {error.strerror}") from error
+        content = io.BytesIO()
+        np.savez_compressed(content, allow_pickle=False, task=np.array(self.task), **_arrays(self))
+        write_atomically(path, content.getvalue())
 
     @staticmethod
     def load(path: Path) -> Demonstrations:

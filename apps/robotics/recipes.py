@@ -62,6 +62,7 @@ def tour_autoregressive() -> Recipe:
 
 
 PICK_PLACE = RoboticsData(task="pick-place-v3", demonstrations=200, noise=0.1, horizon=8, execute=4)
+DRAWER_OPEN = RoboticsData(task="drawer-open-v3", demonstrations=200, noise=0.1, horizon=16, execute=12)
 
 
 def pick_place_vae() -> Recipe:
@@ -87,7 +88,7 @@ def pick_place_autoregressive() -> Recipe:
 
 def drawer_open_diffusion() -> Recipe:
     """Meta-World drawer-open-v3 by flow matching."""
-    return replace(tour_diffusion(), name="drawer-open-diffusion", data=replace(PICK_PLACE, task="drawer-open-v3"))
+    return replace(tour_diffusion(), name="drawer-open-diffusion", data=DRAWER_OPEN)
 
 
 RECIPES: dict[str, Callable[[], Recipe]] = {

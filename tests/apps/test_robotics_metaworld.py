@@ -44,7 +44,5 @@ def test_pictures_or_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     except FourfoldError as error:
         assert "libegl1" in str(error)
     monkeypatch.setenv("MUJOCO_GL", "no-such-backend")
-    with pytest.raises(FourfoldError, match="libegl1"):
-        frames(episodes[0])
     media = tasks.preview(episodes)
-    assert [entry.kind for entry in media] == ["text", "gif"]
+    assert [entry.kind for entry in media] == ["text", "gif"] and "libegl1" in str(media[0].content)
