@@ -48,7 +48,7 @@ def digits_diffusion() -> Recipe:
         family=DiffusionConfig(
             denoiser=UNetConfig(width=32, multipliers=(1, 2), blocks=1), process=EDM(sigma_data=0.75, log_mean=-0.6)
         ),
-        train=TrainConfig(steps=850, batch_size=128, learning_rate=2e-3, ema_decay=0.995, precision="bfloat16"),
+        train=TrainConfig(steps=650, batch_size=128, learning_rate=2e-3, ema_decay=0.995, precision="bfloat16"),
         sample=SampleSettings(num_steps=12, solver="heun"),
     )
 
@@ -60,7 +60,7 @@ def digits_autoregressive() -> Recipe:
         family=AutoregressiveConfig(
             model=TransformerConfig(width=96, depth=3, heads=4), quantizer=UniformBins(bins=17)
         ),
-        train=TrainConfig(steps=400, batch_size=64, learning_rate=3e-3, ema_decay=0.995, precision="bfloat16"),
+        train=TrainConfig(steps=280, batch_size=64, learning_rate=3e-3, ema_decay=0.995, precision="bfloat16"),
     )
 
 
