@@ -99,10 +99,7 @@ def score_of(tokens: np.ndarray, low: int, steps_per_beat: int) -> Score:
 
 @dataclass(kw_only=True)
 class NoteCodec:
-    """Sounds as arrays `[mels, frames]` of 256 evenly spaced decibel levels, scaled to [-1, 1].
-
-    Bands are channels and only time is an axis: notes do not look alike when shifted along mel bands, and on a CPU
-    one-dimensional convolutions over wide channels cost far less than two-dimensional ones of the same power.
+    """Sounds as arrays `[1, mels, frames]` of 256 evenly spaced decibel levels, scaled to [-1, 1].
 
     Attributes:
         mel: how spectrograms are made.
@@ -116,7 +113,7 @@ class NoteCodec:
         self.conditions: Mapping[str, ConditionSpec] = (
             {"instrument": ClassCondition(names=self.names)} if self.names else {}
         )
-        self.space: Space = Continuous(shape=(self.mel.mels, self.mel.frames), levels=LEVELS)
+        self.space: Space = Continuous(shape=(1, self.mel.mels, self.mel.frames), levels=LEVELS)
 
     def encode(self, items: Sequence[Sound]) -> Batch:
         for index, sound in enumerate(items):
@@ -125,10 +122,10 @@ class NoteCodec:
         if not items:
             raise FourfoldError("no sounds to encode")
         levels = levels_of(np.stack([sound.decibels for sound in items]), self.mel)
-        return Batch(torch.from_numpy(levels.astype(np.float32)) * (2 / (LEVELS - 1)) - 1)
+        return Batch(torch.from_numpy(levels.astype(np.float32))[:, None] * (2 / (LEVELS - 1)) - 1)
 
     def decode(self, batch: Batch) -> list[Sound]:
-        share = (batch.x.float().cpu().numpy().clip(-1, 1) + 1) / 2
+        share = (batch.x[:, 0].float().cpu().numpy().clip(-1, 1) + 1) / 2
         decibels = self.mel.floor + share * (self.mel.ceiling - self.mel.floor)
         classes = batch.condition.get("instrument")
         labels = [None] * len(batch) if classes is None or not self.names else [self.names[i] for i in classes.tolist()]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from core.domain import Prepared
 
 MUSIC21 = "10.5.1"
-VERSION = 2  # of the code below: a change of what it makes must change the cache's key
+VERSION = 1  # of the code below: a change of what it makes must change the cache's key
 SPLITS = ("train", "validation", "test")
 
 # General MIDI programs (from 0) that make up a class; several a class, so that a class is not one timbre.
@@ -274,9 +274,9 @@ def _recorded(files: list[tuple[Path, str]], names: tuple[str, ...], mel: Mel) -
 
 
 def _note_arrays(sounds: np.ndarray, labels: np.ndarray, mel: Mel) -> dict[str, np.ndarray]:
-    """Levels uint8 `[n, mels, frames]` and labels of each split, in random order."""
+    """Levels uint8 `[n, 1, mels, frames]` and labels of each split, in random order."""
     levels = [levels_of(log_mel(sounds[at : at + 512], mel), mel) for at in range(0, len(sounds), 512)]
-    everything = np.concatenate(levels)
+    everything = np.concatenate(levels)[:, None]
     shuffled = np.random.default_rng(0).permutation(len(sounds))
     split_of = split_by(shuffled.tolist())
     arrays = {}

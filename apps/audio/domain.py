@@ -65,5 +65,5 @@ DOMAIN = Domain(
     write=write,
     preview=preview,
     condition_options={"instrument": "instrument"},
-    default_samples=1000,
+    default_samples=512,
 )

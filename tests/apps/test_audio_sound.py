@@ -46,7 +46,7 @@ def test_codec_keeps_spectrograms_within_half_a_level(tmp_path: Path) -> None:
     codec = NoteCodec(mel=Mel(), names=("low", "high"))
     decibels = np.random.default_rng(0).uniform(-60, 40, (3, 32, 32)).astype(np.float32)
     batch = codec.encode([Sound(d, codec.mel) for d in decibels])
-    assert batch.x.shape == (3, 32, 32) and batch.x.min() == -1 and batch.x.max() == 1
+    assert batch.x.shape == (3, 1, 32, 32) and batch.x.min() == -1 and batch.x.max() == 1
     back = np.stack([sound.decibels for sound in codec.decode(batch)])
     assert np.abs(back - decibels.clip(-50, 30)).max() <= 80 / 255 / 2 + 1e-3
     codec.save(tmp_path)
@@ -76,8 +76,8 @@ def test_a_folder_of_sounds_is_data(tmp_path: Path) -> None:
     assert prepared.codec.conditions["instrument"].names == ("high", "low")  # type: ignore[union-attr]
     assert [len(s) for s in (prepared.train, prepared.validation, prepared.test)] == [19, 2, 3]
     batch = prepared.train.batch(range(19))
-    high = batch.x[batch.condition["instrument"] == 0].mean((0, 2)).argmax()
-    low = batch.x[batch.condition["instrument"] == 1].mean((0, 2)).argmax()
+    high = batch.x[batch.condition["instrument"] == 0].mean((0, 1, 3)).argmax()
+    low = batch.x[batch.condition["instrument"] == 1].mean((0, 1, 3)).argmax()
     assert high > low + 10
 
 
