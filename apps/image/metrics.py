@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 
+from apps.image.codec import ImageCodec
 from apps.image.data import labels
+from core.data.arrays import ArrayData
 from core.domain import Measure, Prepared
 from core.metrics import (
     Classifier,
@@ -37,15 +39,16 @@ def evaluate(model: Model, prepared: Prepared, n: int, seed: int) -> list[Measur
         picks = np.random.default_rng(seed).integers(len(prepared.test), size=n)
         condition = {"class": torch.from_numpy(np.asarray(prepared.test.condition["class"])[picks])}
     fake = model.sample_batch(n, seed=seed, condition=condition).x
-    levels = model.codec.levels
+    levels = levels_of(prepared)
     # What is judged is what a person is given: 8-bit images.
     fake = ((fake.clamp(-1, 1) + 1) / 2 * (levels - 1)).round() / (levels - 1) * 2 - 1
     name, features = feature_space(model, prepared)
     measures = _distances(name, features, fake.numpy(), prepared, n, seed)
     if condition is not None:
         measures.append(_class_accuracy(model, prepared, fake.numpy(), condition["class"].numpy()))
-    if model.family.likelihood != "none":
-        measures.append(_nats(model, prepared, seed))
+    kind = model.family.likelihood
+    if kind != "none":
+        measures.append(_bits(model, prepared, kind, seed))
     return measures
 
 
@@ -74,7 +77,7 @@ def _distances(
     name: str, features: Callable[[np.ndarray], np.ndarray], fake: np.ndarray, prepared: Prepared, n: int, seed: int
 ) -> list[Measure]:
     train_x, test_x = _real(prepared.train), _real(prepared.test)
-    gaussian_x = FittedGaussian.fit(train_x, levels=prepared.codec.space.levels).sample(n, seed)
+    gaussian_x = FittedGaussian.fit(train_x, levels=levels_of(prepared)).sample(n, seed)
     train, test, drawn, gaussian = (features(x) for x in (train_x, test_x, fake, gaussian_x))
     floor = train[np.random.default_rng(seed).permutation(len(train))[:n]]
     distance = frechet_distance(test, drawn)
@@ -113,21 +116,25 @@ def _class_accuracy(model: Model, prepared: Prepared, fake: np.ndarray, wanted: 
     )
 
 
-def _nats(model: Model, prepared: Prepared, seed: int) -> Measure:
-    """Negative log-likelihood of held-out images, in bits for each number; its baseline knows each pixel's histogram."""
+def _bits(model: Model, prepared: Prepared, kind: Literal["exact", "bound", "estimate"], seed: int) -> Measure:
+    """Negative log-likelihood of held-out images in bits a number, against each pixel's histogram."""
     count = min(len(prepared.test), LIKELIHOOD_IMAGES)
-    bits = 1 / (math.log(2) * prepared.codec.space.dims)
+    bits = 1 / (math.log(2) * prepared.test.x[0].size)
     nats = model.bound(prepared.test, count, seed=seed).numpy() * bits
-    levels = prepared.codec.space.levels
-    assert levels is not None  # images always have levels
-    histogram = Histogram.fit(_real(prepared.train), levels)
+    histogram = Histogram.fit(_real(prepared.train), levels_of(prepared))
     return Measure(
-        name="bits_per_dim", value=float(nats.mean()), better="lower", kind=model.family.likelihood, count=count,
+        name="bits_per_dim", value=float(nats.mean()), better="lower", kind=kind, count=count,
         interval=bootstrap(np.mean, nats, seed=seed),
         baseline=float(histogram.nll(_real(prepared.test)[:count]).mean() * bits), baseline_name="pixel histograms",
     )
 
 
-def _real(data) -> np.ndarray:
+def levels_of(prepared: Prepared) -> int:
+    """How many values a channel takes."""
+    assert isinstance(prepared.codec, ImageCodec)
+    return prepared.codec.levels
+
+
+def _real(data: ArrayData) -> np.ndarray:
     """Up to `LARGEST` images as floats in [-1, 1]."""
     return data.batch(np.arange(min(len(data), LARGEST))).x.numpy()

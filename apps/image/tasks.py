@@ -48,7 +48,7 @@ def reconstruct(model: Model, images: Sequence[Image]) -> list[Image]:
 
 
 def interpolate(model: Model, first: Image, second: Image, num_steps: int = 9) -> list[Image]:
-    """`num_steps` images on the way from one to another through a VAE's latent space, both ends' reconstructions included.
+    """`num_steps` images from one to another through a VAE's latent space, both ends' reconstructions included.
 
     Raises:
         Unsupported: the model is no VAE.

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from core.conditioning import Conditioner, Conditioning
-from core.errors import Unsupported
+from core.errors import FourfoldError, Unsupported
 from core.families.family import Family, SampleSettings, condition_drop, has_sequence, truncations
 from core.families.lengths import lengths
 from core.likelihood import categorical_nll
@@ -55,10 +55,11 @@ class AutoregressiveConfig:
         if isinstance(space, Discrete):
             require(self.quantizer is None, "quantizer", self.quantizer, "tokens need none")
             return Autoregressive(self, space, conditions)
-        require(self.quantizer is not None, "quantizer", None, "arrays need UniformBins or LearnedCodes")
         if isinstance(self.quantizer, LearnedCodes):
-            return CodeAutoregressive(self, space, conditions)
-        return BinAutoregressive(self, space, conditions)
+            return CodeAutoregressive(self, self.quantizer, space, conditions)
+        if isinstance(self.quantizer, UniformBins):
+            return BinAutoregressive(self, self.quantizer, space, conditions)
+        raise FourfoldError("quantizer is None: arrays need UniformBins or LearnedCodes")
 
 
 class Autoregressive(Family):
@@ -73,7 +74,8 @@ class Autoregressive(Family):
         super().__init__()
         self.config, self.space = config, space
         self.conditioner = Conditioner(conditions, config.cond_width)
-        self.network = config.model.field(
+        # Any: type checkers take what a module holds for a tensor.
+        self.network: Any = config.model.field(
             space, cond_width=config.cond_width if conditions else 0, causal=True, cross=has_sequence(conditions)
         )
 
@@ -126,8 +128,7 @@ class Autoregressive(Family):
         self, n: int, condition: Mapping[str, Tensor] | None, scale: float | None, device: torch.device
     ) -> Any:
         """The function `generate` asks: with guidance, the conditional and the null half share one doubled batch."""
-        guide = scale is not None and scale != 1 and condition is not None
-        if not guide:
+        if scale is None or scale == 1 or not condition:
             cond = self.conditioner(condition, n)
             cache = self.network.new_cache(n, self.space.length + 1, device)
             return lambda fresh: self.network(fresh, cond, cache=cache)[:, -1]
@@ -150,10 +151,11 @@ class BinAutoregressive(Family):
     likelihood = "exact"
 
     def __init__(
-        self, config: AutoregressiveConfig, space: Continuous, conditions: Mapping[str, ConditionSpec]
+        self, config: AutoregressiveConfig, bins: UniformBins, space: Continuous,
+        conditions: Mapping[str, ConditionSpec],
     ) -> None:
         super().__init__()
-        self.space, self.bins = space, config.quantizer
+        self.space, self.bins = space, bins
         require(space.levels in (None, self.bins.bins), "quantizer.bins", self.bins.bins,
                 f"must equal the data's levels ({space.levels})")
         self.tokens = Autoregressive(config, self.bins.space(space), conditions)
@@ -192,10 +194,11 @@ class CodeAutoregressive(Family):
     options = Autoregressive.options
 
     def __init__(
-        self, config: AutoregressiveConfig, space: Continuous, conditions: Mapping[str, ConditionSpec]
+        self, config: AutoregressiveConfig, codes: LearnedCodes, space: Continuous,
+        conditions: Mapping[str, ConditionSpec],
     ) -> None:
         super().__init__()
-        self.space, self.codes = space, config.quantizer
+        self.space, self.codes = space, codes
         fsq, network = self.codes.fsq, self.codes.network
         self.encoder = network.downsample(space, fsq.channels)
         self.decoder = network.upsample(fsq.channels, space)

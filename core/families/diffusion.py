@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -158,7 +159,8 @@ class MaskedDiffusion(Family):
         self.config, self.space = config, space
         width = config.cond_width if conditions else 0
         self.conditioner = Conditioner(conditions, config.cond_width)
-        self.network = config.denoiser.field(space, cond_width=width, cross=has_sequence(conditions))
+        denoiser: Any = config.denoiser
+        self.network = denoiser.field(space, cond_width=width, cross=has_sequence(conditions))
 
     def forward(self, batch: Batch, player: str = "model", progress: float = 1.0) -> Loss:
         n, device = len(batch), batch.x.device

@@ -13,6 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import softplus
 
 from core.conditioning import Conditioner
+from core.errors import FourfoldError
 from core.families.family import Family, SampleSettings, condition_drop
 from core.families.vae import VAE, VAEConfig
 from core.networks import ConvConfig, MLPConfig, TransformerConfig
@@ -61,8 +62,9 @@ class GANConfig:
             FourfoldError: tokens without an autoencoder, arrays with one.
         """
         if isinstance(space, Discrete):
-            require(self.autoencoder is not None, "autoencoder", None, "tokens need one, as a VAEConfig")
-            return LatentGAN(self, space, conditions)
+            if self.autoencoder is None:
+                raise FourfoldError("autoencoder is None: tokens need one, as a VAEConfig")
+            return LatentGAN(self, self.autoencoder, space, conditions)
         require(self.autoencoder is None, "autoencoder", self.autoencoder, "arrays need none")
         require(self.packing == 1 or not conditions, "packing", self.packing, "must be 1 with a condition")
         return GAN(self, space, conditions)
@@ -161,11 +163,13 @@ class LatentGAN(Family):
     players = ("autoencoder", "critic", "generator")
     options = frozenset({"temperature", "top_k", "top_p", "min_p"})
 
-    def __init__(self, config: GANConfig, space: Discrete, conditions: Mapping[str, ConditionSpec]) -> None:
+    def __init__(
+        self, config: GANConfig, autoencoder: VAEConfig, space: Discrete, conditions: Mapping[str, ConditionSpec]
+    ) -> None:
         super().__init__()
         self.config, self.space = config, space
-        self.autoencoder = VAE(config.autoencoder, space, conditions)
-        self.gan = GAN(config, Continuous(shape=(config.autoencoder.latent,)), conditions)
+        self.autoencoder = VAE(autoencoder, space, conditions)
+        self.gan = GAN(config, Continuous(shape=(autoencoder.latent,)), conditions)
 
     def span(self, player: str) -> tuple[float, float]:
         share = self.config.autoencoder_share

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -81,16 +81,18 @@ class VAE(Family):
         self.config, self.space = config, space
         width = config.cond_width if conditions else 0
         self.conditioner = Conditioner(conditions, config.cond_width)
-        self.encoder = config.encoder.encoder(space, 2 * config.latent, cond_width=width)
-        self.decoder: nn.Module
+        encoder: Any = config.encoder
+        decoder: Any = config.decoder
+        self.encoder = encoder.encoder(space, 2 * config.latent, cond_width=width)
+        self.decoder: Any  # type checkers take what a module holds for a tensor
         if isinstance(space, Discrete):
             self.latent_to_vector = nn.Linear(config.latent, config.cond_width)
-            self.decoder = config.decoder.field(
+            self.decoder = decoder.field(
                 space, cond_width=config.cond_width, causal=True, cross=has_sequence(conditions)
             )
             self.options = frozenset({"temperature", "top_k", "top_p", "min_p"})
         else:
-            self.decoder = config.decoder.decoder(
+            self.decoder = decoder.decoder(
                 config.latent, space, config.likelihood.channels(space.shape[0]), cond_width=width
             )
             self.options = frozenset({"temperature"})
@@ -103,7 +105,7 @@ class VAE(Family):
     def reconstruction_nll(self, batch: Batch, z: Tensor, cond: Conditioning) -> Tensor:
         """-log p(x | z) in nats `[B]`."""
         if isinstance(self.space, Discrete):
-            inputs = self._shifted(batch.x)
+            inputs = self._shifted(batch.x, self.space)
             if self.training and self.config.word_dropout > 0:
                 hide = torch.rand(inputs.shape, device=inputs.device) < self.config.word_dropout
                 inputs = inputs.masked_fill(hide, self.space.vocab)
@@ -207,8 +209,8 @@ class VAE(Family):
         noise = torch.rand(batch.x.shape, generator=generator, device=batch.x.device) - 0.5
         return replace(batch, x=batch.x + width * noise), space.dims * math.log(width)
 
-    def _shifted(self, x: Tensor) -> Tensor:
-        start = torch.full_like(x[:, :1], self.space.vocab)
+    def _shifted(self, x: Tensor, space: Discrete) -> Tensor:
+        start = torch.full_like(x[:, :1], space.vocab)
         return torch.cat([start, x[:, :-1]], dim=1)
 
     def _decoder_cond(self, z: Tensor, cond: Conditioning) -> Conditioning:
