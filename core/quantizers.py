@@ -48,7 +48,7 @@ class UniformBins:
 
 @dataclass(frozen=True, kw_only=True)
 class FSQ:
-    """Finite scalar quantisation (Mentzer et al. 2309.15505): channel i is bounded and rounded to `levels[i]` values."""
+    """Finite scalar quantisation (Mentzer et al. 2309.15505): channel i is rounded to `levels[i]` values."""
 
     levels: tuple[int, ...] = (8, 5, 5)
 

@@ -184,7 +184,7 @@ class MaskedDiffusion(Family):
 
     @torch.no_grad()
     def bound(self, batch: Batch, *, generator: torch.Generator | None = None) -> Tensor:
-        """The bound's Monte Carlo estimate from `bound_samples` stratified draws, plus -log p(length) where it varies."""
+        """The bound estimated from `bound_samples` stratified draws, plus -log p(length) where it varies."""
         n, draws = len(batch), self.config.bound_samples
         cond = self.conditioner(batch.condition, n)
         total = torch.zeros(n, device=batch.x.device)

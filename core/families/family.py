@@ -23,7 +23,7 @@ class Family(nn.Module, ABC):
 
     players: ClassVar[tuple[str, ...]] = ("model",)
     options: frozenset[str] = frozenset()  # the SampleSettings this family honours
-    likelihood: Literal["exact", "bound", "estimate", "none"] = "none"  # what `bound` returns: "exact", "bound", "estimate" or "none"
+    likelihood: Literal["exact", "bound", "estimate", "none"] = "none"  # what `bound` returns
 
     def span(self, player: str) -> tuple[float, float]:
         """The part of training, in shares of it, in which `player` steps; its learning-rate schedule spans it."""

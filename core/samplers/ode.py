@@ -101,8 +101,8 @@ def flow_log_prob(
 ) -> Tensor:
     """log p(x) `[B]` in nats of the probability-flow ODE, by the instantaneous change of variables.
 
-    The classical Runge-Kutta method in log sigma from sigmas[0] (lowest, > 0) up to sigmas[-1], where x is N(0, prior_std^2); the
-    divergence by Hutchinson's estimator with one Rademacher probe an example (FFJORD, 1810.01367), unbiased,
+    The classical Runge-Kutta method in log sigma from sigmas[0] (lowest, > 0) up to sigmas[-1], where x is
+    N(0, prior_std^2); the divergence by Hutchinson's estimator with one Rademacher probe an example (FFJORD, 1810.01367), unbiased,
     and without variance where the denoiser's Jacobian is diagonal.
     """
     probe = torch.randint(0, 2, x.shape, generator=generator, device=x.device).to(x.dtype) * 2 - 1
