@@ -89,9 +89,12 @@ class Conditioner(nn.Module):
 class SequenceEncoder(nn.Module):
     """A small bidirectional transformer over a source sequence: `[B, S]` -> `[B, S, width]`."""
 
+    rotary: Tensor
+
     def __init__(self, spec: SequenceCondition, width: int, depth: int = 2) -> None:
         super().__init__()
-        from core.networks.transformer import Block, rotary_table
+        # core.networks needs Conditioning from here, so a circle would close at import time.
+        from core.networks.attention import Block, rotary_table
 
         heads = max(1, width // 64)
         self.embedding = nn.Embedding(spec.vocab, width)

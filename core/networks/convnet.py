@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad, silu
 
 from core.conditioning import Conditioning
-from core.networks.layers import leaky
+from core.networks.layers import array_axes, leaky, zeroed
 from core.recipe import require
 from core.space import Continuous
 
@@ -68,12 +69,7 @@ def modulated(x: Tensor, layer: nn.Linear | None, vector: Tensor | None) -> Tens
 
 def modulation(cond_width: int, channels: int) -> nn.Linear | None:
     """The layer behind `modulated`, which at first changes nothing."""
-    if not cond_width:
-        return None
-    layer = nn.Linear(cond_width, 2 * channels)
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    return layer
+    return zeroed(nn.Linear(cond_width, 2 * channels)) if cond_width else None
 
 
 class ResidualBlock(nn.Module):
@@ -82,10 +78,8 @@ class ResidualBlock(nn.Module):
     def __init__(self, axes: int, channels: int, cond_width: int) -> None:
         super().__init__()
         self.first = CONV[axes](channels, channels, 3, padding=1)
-        self.second = CONV[axes](channels, channels, 3, padding=1)
+        self.second = zeroed(CONV[axes](channels, channels, 3, padding=1))
         self.modulation = modulation(cond_width, channels)
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)
 
     def forward(self, x: Tensor, vector: Tensor | None) -> Tensor:
         h = modulated(self.first(leaky(x)), self.modulation, vector)
@@ -109,7 +103,7 @@ class Stages(nn.Module):
             if index:
                 x = self.steps[index - 1](x)
                 x = interpolate(x, scale_factor=2, mode="nearest") if self.up else self.pool(x)
-            for block in blocks:
+            for block in cast(nn.ModuleList, blocks):
                 x = block(x, vector)
         return x
 
@@ -125,17 +119,12 @@ def cropped(x: Tensor, sizes: tuple[int, ...]) -> Tensor:
     return x[(slice(None), slice(None), *(slice(size) for size in sizes))]
 
 
-def _axes(space: Continuous) -> int:
-    require(len(space.shape) in (2, 3), "space.shape", space.shape, "convolutions take arrays of one or two axes")
-    return len(space.shape) - 1
-
-
 class Down(nn.Module):
     """The spatial half of an encoder."""
 
     def __init__(self, config: ConvConfig, space: Continuous, channels: int, cond_width: int = 0) -> None:
         super().__init__()
-        axes, widths = _axes(space), [config.width * m for m in config.multipliers]
+        axes, widths = array_axes(space, "conv"), [config.width * m for m in config.multipliers]
         self.factor = config.factor
         self.enter = CONV[axes](space.shape[0], widths[0], 3, padding=1)
         self.stages = Stages(axes, widths, config.blocks, cond_width, up=False)
@@ -150,7 +139,7 @@ class Up(nn.Module):
 
     def __init__(self, config: ConvConfig, channels: int, space: Continuous, out: int, cond_width: int = 0) -> None:
         super().__init__()
-        axes, widths = _axes(space), [config.width * m for m in reversed(config.multipliers)]
+        axes, widths = array_axes(space, "conv"), [config.width * m for m in reversed(config.multipliers)]
         self.sizes = space.shape[1:]
         self.enter = CONV[axes](channels, widths[0], 3, padding=1)
         self.stages = Stages(axes, widths, config.blocks, cond_width, up=True)
@@ -168,7 +157,8 @@ class Encoder(nn.Module):
         last = config.width * config.multipliers[-1]
         self.down = Down(config, space, last, cond_width)
         grid = math.prod(math.ceil(size / config.factor) for size in space.shape[1:])
-        self.head = nn.Sequential(nn.Linear(last * grid + cond_width, 4 * last), nn.LeakyReLU(0.2), nn.Linear(4 * last, out))
+        wide = nn.Linear(last * grid + cond_width, 4 * last)
+        self.head = nn.Sequential(wide, nn.LeakyReLU(0.2), nn.Linear(4 * last, out))
 
     def forward(self, x: Tensor, cond: Conditioning | None = None, mask: Tensor | None = None) -> Tensor:
         vector = None if cond is None else cond.vector

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import math
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
+from core.errors import FourfoldError
+from core.recipe import require
+from core.space import Continuous, Discrete, Space
+
+Layer = TypeVar("Layer", bound=nn.Module)
+
 
 class NoiseEmbedding(nn.Module):
     """A number an example -> a vector: log-spaced sine features, then two layers. `[B]` -> `[B, width]`."""
+
+    frequencies: Tensor
 
     def __init__(self, width: int, features: int = 64) -> None:
         super().__init__()
@@ -23,6 +32,34 @@ class NoiseEmbedding(nn.Module):
         return self.layers(torch.cat([angle.cos(), angle.sin()], dim=1))
 
 
+def zeroed(layer: Layer) -> Layer:
+    """The layer with every parameter zero: a residual branch that ends in it starts as the identity."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
+
+
 def leaky(x: Tensor) -> Tensor:
     """Leaky ReLU of slope 0.2: its second derivative is zero, which halves the cost of gradient penalties."""
     return leaky_relu(x, 0.2)
+
+
+def require_arrays(space: Space, network: str) -> None:
+    """Refuse tokens, which only a transformer reads.
+
+    Raises:
+        FourfoldError: the space is `Discrete`.
+    """
+    if isinstance(space, Discrete):
+        raise FourfoldError(f"{network} takes arrays, and the data are {space.vocab} kinds of token: use a transformer")
+
+
+def array_axes(space: Continuous, network: str) -> int:
+    """The number of axes behind the channels, 1 or 2.
+
+    Raises:
+        FourfoldError: the space is of tokens, or has another number of axes.
+    """
+    require_arrays(space, network)
+    require(len(space.shape) in (2, 3), f"{network}: space.shape", space.shape, "arrays must have one or two axes")
+    return len(space.shape) - 1

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from core.conditioning import Conditioning
-from core.networks.layers import leaky
+from core.networks.layers import leaky, require_arrays, zeroed
 from core.recipe import require
 from core.space import Continuous
 
@@ -29,12 +29,14 @@ class MLPConfig:
     ) -> nn.Module:
         """`[B, C, *S]` -> `[B, out or C, *S]`."""
         require(not causal and not cross, "mlp", self, "cannot be causal or read a sequence: use a transformer")
+        require_arrays(space, "mlp")
         shape = (out or space.shape[0], *space.shape[1:])
         # A denoiser starts at zero output, as all of ours do; its target is centred.
         return MLP(self, space.dims, shape, cond_width, zero=True)
 
     def encoder(self, space: Continuous, out: int, cond_width: int = 0) -> nn.Module:
         """`[B, C, *S]` -> `[B, out]`."""
+        require_arrays(space, "mlp")
         return MLP(self, space.dims, (out,), cond_width)
 
     def decoder(self, latent: int, space: Continuous, out: int | None = None, cond_width: int = 0) -> nn.Module:
@@ -53,22 +55,19 @@ class MLP(nn.Module):
         self.enter = nn.Linear(dims, config.width)
         self.condition = nn.Linear(cond_width, config.width) if cond_width else None
         self.modulations = nn.ModuleList(
-            nn.Linear(cond_width, config.width) for _ in range(config.depth if cond_width else 0)
+            zeroed(nn.Linear(cond_width, config.width)) for _ in range(config.depth if cond_width else 0)
         )
         self.first = nn.ModuleList(nn.Linear(config.width, 2 * config.width) for _ in range(config.depth))
         self.second = nn.ModuleList(nn.Linear(2 * config.width, config.width) for _ in range(config.depth))
         self.leave = nn.Linear(config.width, int(torch.Size(shape).numel()))
-        for layer in self.modulations:
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
         if zero:
-            nn.init.zeros_(self.leave.weight)
-            nn.init.zeros_(self.leave.bias)
+            zeroed(self.leave)
 
     def forward(self, x: Tensor, cond: Conditioning | None = None, mask: Tensor | None = None) -> Tensor:
         h = self.enter(x.flatten(1))
-        vector = None if cond is None or cond.vector is None or self.condition is None else leaky(cond.vector)
-        if vector is not None:
+        vector = None
+        if self.condition is not None and cond is not None and cond.vector is not None:
+            vector = leaky(cond.vector)
             h = h + self.condition(vector)
         for index, (first, second) in enumerate(zip(self.first, self.second, strict=True)):
             inner = h if vector is None else h + self.modulations[index](vector)

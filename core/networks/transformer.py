@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import product
+from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention, silu
 
 from core.conditioning import Conditioning
+from core.networks.attention import Block, LayerCondition, rotary_table
+from core.networks.layers import zeroed
 from core.recipe import require
 from core.space import Continuous, Discrete, Space
 
@@ -39,6 +41,7 @@ class TransformerConfig:
         """x -> x-shaped: logits `[B, T, out or vocab]` of tokens, `[B, out or C, *S]` of arrays."""
         if isinstance(space, Discrete):
             return TokenField(self, space, out or space.vocab, cond_width, causal, cross)
+        require(not causal, "transformer", self, "cannot be causal over arrays: quantise them")
         return ArrayField(self, space, out or space.shape[0], cond_width, cross)
 
     def encoder(self, space: Space, out: int, cond_width: int = 0) -> nn.Module:
@@ -50,123 +53,21 @@ class TransformerConfig:
         return Decoder(self, latent, space, out or space.shape[0], cond_width)
 
 
-def rotary_table(length: int, head_width: int, base: float = 10_000.0) -> Tensor:
-    """Cosines and sines of positions `[length, head_width / 2, 2]` (RoFormer, Su et al. 2104.09864)."""
-    frequencies = base ** (-torch.arange(0, head_width, 2) / head_width)
-    angles = torch.arange(length)[:, None] * frequencies
-    return torch.stack([angles.cos(), angles.sin()], dim=-1)
-
-
-def rotate(x: Tensor, table: Tensor) -> Tensor:
-    """Turn float32 queries or keys `[B, H, T, D]` by their positions' angles `[T, D / 2, 2]`.
-
-    Neighbouring pairs are complex numbers: one multiplication instead of seven passes over memory.
-    """
-    pairs = torch.view_as_complex(x.unflatten(-1, (-1, 2)))
-    return torch.view_as_real(pairs * torch.view_as_complex(table)).flatten(-2)
-
-
 class KVCache:
-    """Keys and values of the positions seen so far: per layer `[B, H, length, D]`, written in place."""
+    """What decoding computes once: keys and values of the positions seen so far, per layer `[B, H, length, D]` and
+    written in place, and each layer's view of the condition, taken from the first call."""
 
     def __init__(self, depth: int, batch: int, heads: int, length: int, head_width: int, device: torch.device) -> None:
         shape = (depth, batch, heads, length, head_width)
         self.keys, self.values = torch.zeros(shape, device=device), torch.zeros(shape, device=device)
+        self.conditions: list[LayerCondition] | None = None
         self.length = 0
-
-
-class Attention(nn.Module):
-    """Multi-head attention with normalised queries and keys (Henry et al. 2010.04245)."""
-
-    def __init__(self, width: int, heads: int, dropout: float, cross: bool = False) -> None:
-        super().__init__()
-        self.heads, self.dropout = heads, dropout
-        self.query = nn.Linear(width, width, bias=False) if cross else None
-        self.projection = nn.Linear(width, (2 if cross else 3) * width, bias=False)
-        self.query_norm, self.key_norm = nn.RMSNorm(width // heads), nn.RMSNorm(width // heads)
-        self.out = nn.Linear(width, width, bias=False)
-        nn.init.zeros_(self.out.weight)
-
-    def forward(
-        self, x: Tensor, rotary: Tensor | None = None, *, source: Tensor | None = None, attend: Tensor | None = None,
-        causal: bool = False, cache: tuple[Tensor, Tensor, int] | None = None,
-    ) -> Tensor:
-        """x `[B, T, W]`; `attend`: bool, broadcast to `[B, H, T, S]`, True where a key may be seen."""
-        b, t, w = x.shape
-        parts = self.projection(x if source is None else source).view(b, -1, 2 if source is not None else 3,
-                                                                      self.heads, w // self.heads)
-        parts = parts.permute(2, 0, 3, 1, 4)
-        if self.query is None:
-            q, k, v = parts.unbind(0)
-        else:
-            q = self.query(x).view(b, t, self.heads, -1).transpose(1, 2)
-            k, v = parts.unbind(0)
-        # On a CPU bfloat16 attention is three times slower backward than float32, and norms want float32 anywhere.
-        kind = torch.float32 if x.device.type == "cpu" else v.dtype
-        with torch.autocast(x.device.type, enabled=False):
-            q, k, v = self.query_norm(q.float()), self.key_norm(k.float()), v.to(kind)
-            if rotary is not None:
-                q, k = rotate(q, rotary), rotate(k, rotary)
-            q, k = q.to(kind), k.to(kind)
-            if cache is not None:
-                keys, values, start = cache
-                keys[:, :, start : start + t] = k
-                values[:, :, start : start + t] = v
-                k, v = keys[:, :, : start + t].to(kind), values[:, :, : start + t].to(kind)
-                causal = causal and start == 0  # one new position sees all that came before it
-            out = scaled_dot_product_attention(
-                q, k, v, attn_mask=attend, is_causal=causal and t > 1,
-                dropout_p=self.dropout if self.training else 0.0,
-            )
-        return self.out(out.transpose(1, 2).reshape(b, t, w))
-
-
-class Block(nn.Module):
-    """Attention, cross-attention if asked for, and a SwiGLU layer (2002.05202); adaLN-zero (DiT, 2212.09748)."""
-
-    def __init__(
-        self, width: int, heads: int, mlp_ratio: int, dropout: float, cond_width: int = 0, cross: bool = False
-    ) -> None:
-        super().__init__()
-        self.norm1, self.norm2 = nn.RMSNorm(width), nn.RMSNorm(width)
-        self.attention = Attention(width, heads, dropout)
-        self.cross_norm = nn.RMSNorm(width) if cross else None
-        self.cross = Attention(width, heads, dropout, cross=True) if cross else None
-        hidden = max(8, int(width * mlp_ratio * 2 / 3) // 8 * 8)
-        self.mlp_in = nn.Linear(width, 2 * hidden, bias=False)
-        self.mlp_out = nn.Linear(hidden, width, bias=False)
-        nn.init.zeros_(self.mlp_out.weight)
-        self.modulation = nn.Linear(cond_width, 4 * width) if cond_width else None
-        if self.modulation is not None:
-            nn.init.zeros_(self.modulation.weight)
-            nn.init.zeros_(self.modulation.bias)
-
-    def modulate(self, vector: Tensor | None) -> list[Tensor] | None:
-        """Scales and shifts `[B, 1, W]` of the two normalised inputs, a function of the condition only."""
-        if self.modulation is None or vector is None:
-            return None
-        return list(self.modulation(silu(vector))[:, None].chunk(4, dim=-1))
-
-    def forward(
-        self, x: Tensor, rotary: Tensor, *, modulation: list[Tensor] | None = None, source: Tensor | None = None,
-        source_attend: Tensor | None = None, attend: Tensor | None = None, causal: bool = False,
-        cache: tuple[Tensor, Tensor, int] | None = None,
-    ) -> Tensor:
-        h = self.norm1(x)
-        if modulation is not None:
-            h = torch.addcmul(modulation[1], h, 1 + modulation[0])
-        x = x + self.attention(h, rotary, attend=attend, causal=causal, cache=cache)
-        if self.cross is not None and source is not None:
-            x = x + self.cross(self.cross_norm(x), source=source, attend=source_attend)
-        h = self.norm2(x)
-        if modulation is not None:
-            h = torch.addcmul(modulation[3], h, 1 + modulation[2])
-        gate, value = self.mlp_in(h).chunk(2, dim=-1)
-        return x + self.mlp_out(silu(gate) * value)
 
 
 class Trunk(nn.Module):
     """The stack of blocks: `[B, T, W]` -> `[B, T, W]`."""
+
+    rotary: Tensor
 
     def __init__(
         self, config: TransformerConfig, length: int, cond_width: int, causal: bool = False, cross: bool = False
@@ -186,20 +87,26 @@ class Trunk(nn.Module):
     ) -> Tensor:
         start = 0 if cache is None else cache.length
         rotary = self.rotary[start : start + x.shape[1]]
-        vector = None if cond is None else cond.vector
-        source = source_attend = None
-        if self.project_source is not None and cond is not None and cond.sequence is not None:
-            source = self.project_source(cond.sequence)
-            source_attend = None if cond.sequence_mask is None else cond.sequence_mask[:, None, None, :]
+        conditions = None if cache is None else cache.conditions
+        if conditions is None:
+            conditions = self._hear(cond)
+            if cache is not None:
+                cache.conditions = conditions
         # Causal rows cannot see the padding behind them; elsewhere padded keys are hidden.
         attend = mask[:, None, None, :] if mask is not None and not self.causal else None
-        for index, block in enumerate(self.blocks):
+        for index, (block, condition) in enumerate(zip(self.blocks, conditions, strict=True)):
             layer = None if cache is None else (cache.keys[index], cache.values[index], start)
-            x = block(x, rotary, modulation=block.modulate(vector), source=source, source_attend=source_attend,
-                      attend=attend, causal=self.causal, cache=layer)
+            x = block(x, rotary, condition, attend=attend, causal=self.causal, cache=layer)
         if cache is not None:
             cache.length = start + x.shape[1]
         return self.norm(x)
+
+    def _hear(self, cond: Conditioning | None) -> list[LayerCondition]:
+        cond = Conditioning() if cond is None else cond
+        source = visible = None
+        if self.project_source is not None and cond.sequence is not None:
+            source, visible = self.project_source(cond.sequence), cond.sequence_mask
+        return [cast(Block, block).hear(cond.vector, source, visible) for block in self.blocks]
 
 
 class TokenField(nn.Module):
@@ -215,9 +122,7 @@ class TokenField(nn.Module):
         # Rotary positions are relative: hidden tokens alone could not tell where they stand.
         self.positions = nn.Parameter(0.02 * torch.randn(space.length, config.width))
         self.trunk = Trunk(config, space.length, cond_width, causal, cross)
-        self.head = nn.Linear(config.width, out)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        self.head = zeroed(nn.Linear(config.width, out))
 
     def new_cache(self, batch: int, length: int, device: torch.device) -> KVCache:
         """An empty cache for up to `length` positions."""
@@ -227,7 +132,10 @@ class TokenField(nn.Module):
     def forward(
         self, x: Tensor, cond: Conditioning | None = None, mask: Tensor | None = None, cache: KVCache | None = None
     ) -> Tensor:
-        """Logits `[B, T, out]`; with a cache x holds only the positions that it has not seen."""
+        """Logits `[B, T, out]`; with a cache x holds only the positions that it has not seen.
+
+        The condition of a cache's first call is that of all its calls.
+        """
         if cache is not None and cache.length and x.shape[1] > 1:
             raise ValueError("after its first call a cache takes one position at a time")
         start = 0 if cache is None else cache.length
@@ -289,9 +197,7 @@ class ArrayField(nn.Module):
         self.enter = nn.Linear(space.shape[0] * elements, config.width)
         self.positions = self.patches.positions(config.width)
         self.trunk = Trunk(config, self.patches.length, cond_width, cross=cross)
-        self.leave = nn.Linear(config.width, out * elements)
-        nn.init.zeros_(self.leave.weight)
-        nn.init.zeros_(self.leave.bias)
+        self.leave = zeroed(nn.Linear(config.width, out * elements))
 
     def forward(self, x: Tensor, cond: Conditioning | None = None, mask: Tensor | None = None) -> Tensor:
         tokens = self.enter(self.patches.split(x)) + self.positions

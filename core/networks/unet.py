@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from torch.nn.functional import interpolate, scaled_dot_product_attention, silu
 
 from core.conditioning import Conditioning
 from core.networks.convnet import CONV, POOL, cropped, modulated, modulation, padded
+from core.networks.layers import array_axes, zeroed
 from core.recipe import require
 from core.space import Continuous
 
@@ -39,7 +41,7 @@ class UNetConfig:
     ) -> nn.Module:
         """`[B, C, *S]` -> `[B, out or C, *S]`; any size: it is padded and cropped."""
         require(not causal and not cross, "unet", self, "cannot be causal or read a sequence: use a transformer")
-        return UNet(self, space, out or space.shape[0], cond_width)
+        return UNet(self, space, out, cond_width)
 
 
 class Block(nn.Module):
@@ -49,11 +51,10 @@ class Block(nn.Module):
         super().__init__()
         self.norm1, self.norm2 = nn.GroupNorm(8, channels_in), nn.GroupNorm(8, channels)
         self.conv1 = CONV[axes](channels_in, channels, 3, padding=1)
-        self.conv2 = CONV[axes](channels, channels, 3, padding=1)
+        self.conv2 = zeroed(CONV[axes](channels, channels, 3, padding=1))
         self.skip = CONV[axes](channels_in, channels, 1) if channels_in != channels else nn.Identity()
         self.modulation = modulation(cond_width, channels)
         self.dropout = nn.Dropout(dropout)
-        nn.init.zeros_(self.conv2.weight)
 
     def forward(self, x: Tensor, vector: Tensor | None) -> Tensor:
         h = self.conv1(silu(self.norm1(x)))
@@ -69,8 +70,7 @@ class SelfAttention(nn.Module):
         self.heads = max(1, channels // 32)
         self.norm = nn.GroupNorm(8, channels)
         self.projection = nn.Linear(channels, 3 * channels)
-        self.out = nn.Linear(channels, channels)
-        nn.init.zeros_(self.out.weight)
+        self.out = zeroed(nn.Linear(channels, channels))
 
     def forward(self, x: Tensor) -> Tensor:
         b, c = x.shape[:2]
@@ -83,10 +83,10 @@ class SelfAttention(nn.Module):
 class UNet(nn.Module):
     """Down with skips, up again taking them."""
 
-    def __init__(self, config: UNetConfig, space: Continuous, out: int, cond_width: int) -> None:
+    def __init__(self, config: UNetConfig, space: Continuous, out: int | None, cond_width: int) -> None:
         super().__init__()
-        axes, widths = len(space.shape) - 1, [config.width * m for m in config.multipliers]
-        require(axes in (1, 2), "space.shape", space.shape, "a U-Net takes arrays of one or two axes")
+        axes, widths = array_axes(space, "unet"), [config.width * m for m in config.multipliers]
+        out = out or space.shape[0]
         self.factor = 2 ** (len(widths) - 1)
         self.enter = CONV[axes](space.shape[0], widths[0], 3, padding=1)
         skips, current = [widths[0]], widths[0]
@@ -109,9 +109,7 @@ class UNet(nn.Module):
                 current = width
             self.up.append(stage)
         self.norm = nn.GroupNorm(8, current + skips[0])
-        self.leave = CONV[axes](current + skips[0], out, 3, padding=1)
-        nn.init.zeros_(self.leave.weight)
-        nn.init.zeros_(self.leave.bias)
+        self.leave = zeroed(CONV[axes](current + skips[0], out, 3, padding=1))
 
     def forward(self, x: Tensor, cond: Conditioning | None = None, mask: Tensor | None = None) -> Tensor:
         vector, sizes = None if cond is None else cond.vector, tuple(x.shape[2:])
@@ -119,13 +117,13 @@ class UNet(nn.Module):
         skips = []
         for index, stage in enumerate(self.down):
             h = self.pool(h) if index else h
-            for block in stage:
+            for block in cast(nn.ModuleList, stage):
                 h = block(h, vector)
                 skips.append(h)
         h = self.attention(self.middle(h, vector))
         for index, stage in enumerate(self.up):
             h = interpolate(h, scale_factor=2, mode="nearest") if index else h
-            for block in stage:
+            for block in cast(nn.ModuleList, stage):
                 h = block(torch.cat([h, skips.pop()], dim=1), vector)
         h = self.leave(silu(self.norm(torch.cat([h, first], dim=1))))
         return cropped(h, sizes)

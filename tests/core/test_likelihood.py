@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch.distributions import Independent, Normal
 from torch.distributions import Bernoulli as TorchBernoulli
+from torch.distributions import Independent, Normal
 
 from core.errors import FourfoldError
 from core.likelihood import Bernoulli, Gaussian, LogisticMixture, categorical_nll

@@ -1,0 +1,172 @@
+"""Attention and the transformer's block: RoPE, RMSNorm, QK-norm, SwiGLU, adaLN conditioning, cross-attention."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention, silu
+
+from core.networks.layers import zeroed
+
+
+def rotary_table(length: int, head_width: int, base: float = 10_000.0) -> Tensor:
+    """Cosines and sines of positions `[length, head_width / 2, 2]` (RoFormer, Su et al. 2104.09864)."""
+    frequencies = base ** (-torch.arange(0, head_width, 2) / head_width)
+    angles = torch.arange(length)[:, None] * frequencies
+    return torch.stack([angles.cos(), angles.sin()], dim=-1)
+
+
+def rotate(x: Tensor, table: Tensor) -> Tensor:
+    """Turn float32 queries or keys `[B, H, T, D]` by their positions' angles `[T, D / 2, 2]`.
+
+    Neighbouring pairs are complex numbers: one multiplication instead of seven passes over memory.
+    """
+    pairs = torch.view_as_complex(x.unflatten(-1, (-1, 2)))
+    return torch.view_as_real(pairs * torch.view_as_complex(table)).flatten(-2)
+
+
+class LayerCondition(NamedTuple):
+    """What a block sees of the condition, the same at every position.
+
+    `modulation`: scale and shift of each of its two inputs, `[B, 1, W]`; `keys`, `values` `[B, H, S, D]` of a source
+    sequence, and `visible` (bool `[B, 1, 1, S]`), which of its positions count.
+    """
+
+    modulation: tuple[Tensor, ...] | None = None
+    keys: Tensor | None = None
+    values: Tensor | None = None
+    visible: Tensor | None = None
+
+
+UNCONDITIONED = LayerCondition()
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """x for norms and rotations, which half precision would spoil."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def attention_context(x: Tensor) -> tuple[AbstractContextManager[Any], torch.dtype]:
+    """Where attention is computed, and in what precision.
+
+    On a CPU bfloat16 attention is three times slower backward than float32.
+    """
+    kind = x.device.type
+    # Entering autocast costs as much as a layer's arithmetic on a single token.
+    autocast = torch.is_autocast_enabled(kind)
+    dtype = x.dtype if kind != "cpu" else torch.promote_types(x.dtype, torch.float32)
+    return torch.autocast(kind, enabled=False) if autocast else nullcontext(), dtype
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention with normalised queries and keys (Henry et al. 2010.04245)."""
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.projection = nn.Linear(width, 3 * width, bias=False)
+        self.query_norm, self.key_norm = nn.RMSNorm(width // heads), nn.RMSNorm(width // heads)
+        self.out = zeroed(nn.Linear(width, width, bias=False))
+
+    def forward(
+        self, x: Tensor, rotary: Tensor, *, attend: Tensor | None = None, causal: bool = False,
+        cache: tuple[Tensor, Tensor, int] | None = None,
+    ) -> Tensor:
+        """x `[B, T, W]`; `attend`: bool, broadcast to `[B, H, T, S]`, True where a key may be seen."""
+        b, t, w = x.shape
+        q, k, v = self.projection(x).view(b, t, 3, self.heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
+        context, dtype = attention_context(v)
+        with context:
+            q = rotate(self.query_norm(at_least_float32(q)), rotary).to(dtype)
+            k = rotate(self.key_norm(at_least_float32(k)), rotary).to(dtype)
+            v = v.to(dtype)
+            if cache is not None:
+                keys, values, start = cache
+                keys[:, :, start : start + t] = k
+                values[:, :, start : start + t] = v
+                k, v = keys[:, :, : start + t].to(dtype), values[:, :, : start + t].to(dtype)
+                causal = causal and start == 0  # one new position sees all that came before it
+            out = scaled_dot_product_attention(
+                q, k, v, attn_mask=attend, is_causal=causal and t > 1,
+                dropout_p=self.dropout if self.training else 0.0,
+            )
+        return self.out(out.transpose(1, 2).reshape(b, t, w))
+
+
+class CrossAttention(nn.Module):
+    """Attention to a source sequence, whose keys and values are the same for every position that asks."""
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.query = nn.Linear(width, width, bias=False)
+        self.projection = nn.Linear(width, 2 * width, bias=False)
+        self.query_norm, self.key_norm = nn.RMSNorm(width // heads), nn.RMSNorm(width // heads)
+        self.out = zeroed(nn.Linear(width, width, bias=False))
+
+    def keys_values(self, source: Tensor) -> tuple[Tensor, Tensor]:
+        """Source `[B, S, W]` -> keys and values `[B, H, S, D]`."""
+        b, s, _ = source.shape
+        k, v = self.projection(source).view(b, s, 2, self.heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
+        context, dtype = attention_context(v)
+        with context:
+            return self.key_norm(at_least_float32(k)).to(dtype), v.to(dtype)
+
+    def forward(self, x: Tensor, keys: Tensor, values: Tensor, visible: Tensor | None) -> Tensor:
+        """x `[B, T, W]`."""
+        b, t, w = x.shape
+        q = self.query(x).view(b, t, self.heads, -1).transpose(1, 2)
+        context, dtype = attention_context(q)
+        with context:
+            q = self.query_norm(at_least_float32(q)).to(dtype)
+            out = scaled_dot_product_attention(
+                q, keys, values, attn_mask=visible, dropout_p=self.dropout if self.training else 0.0
+            )
+        return self.out(out.transpose(1, 2).reshape(b, t, w))
+
+
+class Block(nn.Module):
+    """Attention, cross-attention if asked for, and a SwiGLU layer (2002.05202); adaLN-zero (DiT, 2212.09748)."""
+
+    def __init__(
+        self, width: int, heads: int, mlp_ratio: int, dropout: float, cond_width: int = 0, cross: bool = False
+    ) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = nn.RMSNorm(width), nn.RMSNorm(width)
+        self.attention = Attention(width, heads, dropout)
+        self.cross_norm = nn.RMSNorm(width) if cross else None
+        self.cross = CrossAttention(width, heads, dropout) if cross else None
+        hidden = max(8, int(width * mlp_ratio * 2 / 3) // 8 * 8)
+        self.mlp_in = nn.Linear(width, 2 * hidden, bias=False)
+        self.mlp_out = zeroed(nn.Linear(hidden, width, bias=False))
+        self.modulation = zeroed(nn.Linear(cond_width, 4 * width)) if cond_width else None
+
+    def hear(self, vector: Tensor | None, source: Tensor | None, visible: Tensor | None) -> LayerCondition:
+        """This block's part of the condition: `vector` `[B, cond_width]`, `source` `[B, S, W]`, `visible` `[B, S]`."""
+        modulation = keys = values = None
+        if self.modulation is not None and vector is not None:
+            scale1, shift1, scale2, shift2 = self.modulation(silu(vector))[:, None].chunk(4, dim=-1)
+            modulation = (1 + scale1, shift1, 1 + scale2, shift2)
+        if self.cross is not None and source is not None:
+            keys, values = self.cross.keys_values(source)
+        return LayerCondition(modulation, keys, values, None if visible is None else visible[:, None, None, :])
+
+    def forward(
+        self, x: Tensor, rotary: Tensor, condition: LayerCondition = UNCONDITIONED, *,
+        attend: Tensor | None = None, causal: bool = False, cache: tuple[Tensor, Tensor, int] | None = None,
+    ) -> Tensor:
+        modulation = condition.modulation
+        h = self.norm1(x)
+        if modulation is not None:
+            h = torch.addcmul(modulation[1], h, modulation[0])
+        x = x + self.attention(h, rotary, attend=attend, causal=causal, cache=cache)
+        if self.cross is not None and self.cross_norm is not None and condition.keys is not None:
+            x = x + self.cross(self.cross_norm(x), condition.keys, condition.values, condition.visible)
+        h = self.norm2(x)
+        if modulation is not None:
+            h = torch.addcmul(modulation[3], h, modulation[2])
+        gate, value = self.mlp_in(h).chunk(2, dim=-1)
+        return x + self.mlp_out(silu(gate) * value)

@@ -1,0 +1,250 @@
+"""Networks: shapes, what may influence what, cached decoding, and derivatives of critics."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from core.conditioning import Conditioning
+from core.errors import FourfoldError
+from core.networks import ConvConfig, MLPConfig, TransformerConfig, UNetConfig
+from core.networks.attention import rotary_table, rotate
+from core.networks.layers import NoiseEmbedding
+from core.space import Continuous, Discrete
+
+TRANSFORMER = TransformerConfig(width=32, depth=2, heads=2, patch=2)
+UNET = UNetConfig(width=8, multipliers=(1, 2, 2), attention=True)
+CONV = ConvConfig(width=8, multipliers=(1, 2))
+MLP = MLPConfig(width=16, depth=2)
+TOKENS = Discrete(length=10, vocab=7)
+SHAPES = [(3, 8, 8), (1, 7, 5), (2, 13), (3, 1, 1)]
+
+
+def shaken(network: nn.Module) -> nn.Module:
+    """Parameters away from their zeros, so that nothing is hidden behind a branch that does nothing."""
+    generator = torch.Generator().manual_seed(0)
+    for parameter in network.parameters():
+        parameter.data.add_(0.2 * torch.randn(parameter.shape, generator=generator))
+    return network.eval()
+
+
+def conditioning(n: int, width: int = 16, source: int = 5) -> Conditioning:
+    generator = torch.Generator().manual_seed(1)
+    mask = torch.arange(source) < torch.randint(1, source + 1, (n, 1), generator=generator)
+    return Conditioning(torch.randn(n, width, generator=generator),
+                        torch.randn(n, source, width, generator=generator), mask)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("config", [TRANSFORMER, UNET, MLP])
+def test_fields_keep_the_shape_and_use_every_part(config, shape):
+    x, cond = torch.randn(2, *shape, requires_grad=True), conditioning(2)
+    field = shaken(config.field(Continuous(shape=shape), cond_width=16))
+    assert field(x, cond).shape == x.shape and field(x).shape == x.shape
+    assert shaken(config.field(Continuous(shape=shape), out=5)).forward(x).shape == (2, 5, *shape[1:])
+    (gradient,) = torch.autograd.grad(field(x, cond).square().sum(), x)
+    assert gradient.ne(0).float().mean() > 0.95
+    other = Conditioning(cond.vector + 1)
+    assert not torch.allclose(field(x, cond), field(x, other))
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (9,)])
+@pytest.mark.parametrize("config", [TRANSFORMER, CONV, MLP])
+def test_encoders_and_decoders_have_their_shapes(config, shape):
+    if config is CONV and len(shape) == 1:
+        pytest.skip("a convolution needs an axis")
+    space, x, cond = Continuous(shape=shape), torch.randn(3, *shape), conditioning(3)
+    encoder = shaken(config.encoder(space, 4, cond_width=16))
+    decoder = shaken(config.decoder(6, space, cond_width=16))
+    z = torch.randn(3, 6)
+    assert encoder(x, cond).shape == (3, 4) and decoder(z, cond).shape == x.shape
+    assert config.decoder(6, space, 5)(z).shape == (3, 5, *shape[1:])
+    for network, start in ((encoder, x), (decoder, z)):
+        assert not torch.allclose(network(start, cond), network(start, Conditioning(cond.vector + 1)))
+        assert not torch.allclose(network(start, cond), network(start + 1, cond))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_down_and_upsampling_are_inverse_in_shape(shape):
+    space, x = Continuous(shape=shape), torch.randn(2, *shape)
+    assert CONV.factor == 2
+    small = CONV.downsample(space, 3)(x)
+    assert small.shape == (2, 3, *(math.ceil(size / 2) for size in shape[1:]))
+    assert CONV.upsample(3, space)(small).shape == x.shape
+
+
+@pytest.mark.parametrize("config", [TRANSFORMER, UNET, MLP])
+def test_fields_begin_at_zero_and_conditions_begin_unheard(config):
+    """adaLN-zero: an untrained denoiser predicts nothing, and yet every part of it learns."""
+    torch.manual_seed(0)
+    field, x, cond = config.field(Continuous(shape=(2, 8, 8)), cond_width=16), torch.randn(4, 2, 8, 8), conditioning(4)
+    assert field(x, cond).eq(0).all()
+    optimizer = torch.optim.Adam(field.parameters(), 1e-2)
+    start = {name: parameter.detach().clone() for name, parameter in field.named_parameters()}
+    target = torch.randn(4, 2, 8, 8)
+    losses = []
+    for _ in range(12):
+        loss = (field(x, cond) - target).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.9 * losses[0]
+    assert [name for name, parameter in field.named_parameters() if parameter.equal(start[name])] == []
+
+
+def test_a_causal_field_sees_the_past_only():
+    field = shaken(TRANSFORMER.field(TOKENS, causal=True))
+    x = torch.randint(7, (3, 10))
+    logits = field(x)
+    assert logits.shape == (3, 10, 7)
+    for t in range(10):
+        changed = x.clone()
+        changed[:, t] = (changed[:, t] + 1) % 7
+        moved = (field(changed) - logits).abs().amax((0, 2)) > 1e-6
+        assert not moved[:t].any() and moved[t:].all()
+
+
+def test_another_field_sees_everything():
+    field = shaken(TRANSFORMER.field(TOKENS))
+    x = torch.randint(7, (3, 10))
+    changed = x.clone()
+    changed[:, 4] = 7  # the mask symbol is a token like others
+    assert ((field(changed) - field(x)).abs().amax((0, 2)) > 1e-6).all()
+
+
+@pytest.mark.parametrize("cross", [False, True])
+@pytest.mark.parametrize("prompt", [1, 4])
+def test_cached_logits_equal_full_logits(cross, prompt):
+    field = shaken(TRANSFORMER.field(TOKENS, cond_width=16, causal=True, cross=cross))
+    x, cond = torch.randint(8, (3, 10)), conditioning(3)
+    full = field(x, cond)
+    with torch.no_grad():
+        cache = field.new_cache(3, 10, x.device)
+        parts = [field(x[:, :prompt], cond, cache=cache)]
+        parts += [field(x[:, t : t + 1], cond, cache=cache) for t in range(prompt, 10)]
+    assert cache.length == 10
+    torch.testing.assert_close(torch.cat(parts, dim=1), full, rtol=1e-4, atol=1e-5)
+    if cross:
+        silent = Conditioning(cond.vector, cond.sequence + 1, cond.sequence_mask)
+        assert not torch.allclose(field(x, silent), full), "the source is heard"
+
+
+def test_a_cache_without_a_condition_and_in_bfloat16():
+    field = shaken(TRANSFORMER.field(TOKENS, causal=True))
+    x = torch.randint(7, (2, 6))
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        cache = field.new_cache(2, 10, x.device)
+        parts = [field(x[:, t : t + 1], cache=cache) for t in range(6)]
+    torch.testing.assert_close(torch.cat(parts, dim=1).float(), field(x), rtol=0.1, atol=0.15)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_padding_does_not_influence_tokens(causal):
+    network = shaken(TRANSFORMER.field(TOKENS, causal=causal))
+    encoder = shaken(TRANSFORMER.encoder(TOKENS, 4))
+    x, mask = torch.randint(7, (2, 10)), torch.arange(10) < torch.tensor([[6], [10]])
+    noise = torch.where(mask, x, torch.randint(7, x.shape))
+    torch.testing.assert_close(network(x, None, mask)[mask], network(noise, None, mask)[mask])
+    torch.testing.assert_close(network(x, None, mask)[0, :6], network(x[:1, :6])[0])
+    if not causal:
+        torch.testing.assert_close(encoder(x, None, mask), encoder(noise, None, mask))
+        torch.testing.assert_close(encoder(x, None, mask)[:1], encoder(x[:1, :6]))
+
+
+def test_sources_do_not_leak_their_padding():
+    field = shaken(TRANSFORMER.field(TOKENS, cond_width=16, causal=True, cross=True))
+    x, cond = torch.randint(7, (4, 10)), conditioning(4)
+    noise = torch.where(cond.sequence_mask[..., None], cond.sequence, torch.randn_like(cond.sequence))
+    torch.testing.assert_close(field(x, cond), field(x, Conditioning(cond.vector, noise, cond.sequence_mask)))
+
+
+def test_rotary_products_depend_on_distance_only():
+    q, k, table = torch.randn(8), torch.randn(8), rotary_table(20, 8)
+    turned_q, turned_k = (rotate(v.expand(1, 1, 20, 8), table)[0, 0] for v in (q, k))
+    products = turned_q @ turned_k.T
+    for distance in (0, 3, 11):
+        along = products.diagonal(distance)
+        torch.testing.assert_close(along, along[:1].expand_as(along), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(products[0, 0], q @ k)
+
+
+@pytest.mark.parametrize(
+    ("config", "shape"), [(CONV, (1, 7, 5)), (CONV, (2, 12)), (MLP, (9,)), (TRANSFORMER, (1, 8, 8))]
+)
+def test_critics_have_second_derivatives(config, shape):
+    """R1's gradient with respect to a parameter equals its finite difference."""
+    critic = shaken(config.encoder(Continuous(shape=shape), 1, cond_width=16)).double()
+    x, cond = torch.randn(3, *shape, dtype=torch.double, requires_grad=True), conditioning(3)
+    cond = Conditioning(cond.vector.double())
+
+    def penalty() -> torch.Tensor:
+        with sdpa_kernel(SDPBackend.MATH):  # fused attention has no second derivative on a CPU
+            (gradient,) = torch.autograd.grad(critic(x, cond).sum(), x, create_graph=True)
+            return gradient.square().sum()
+
+    weight = next(p for p in critic.parameters() if p.ndim > 1)
+    with sdpa_kernel(SDPBackend.MATH):
+        (analytic,) = torch.autograd.grad(penalty(), weight)
+    direction = torch.randn_like(weight)
+    step = 1e-6
+    with torch.no_grad():
+        weight.add_(step * direction)
+    high = penalty().item()
+    with torch.no_grad():
+        weight.sub_(2 * step * direction)
+    low = penalty().item()
+    assert analytic.abs().sum() > 0
+    assert (analytic * direction).sum().item() == pytest.approx((high - low) / (2 * step), rel=1e-3)
+
+
+def test_examples_do_not_influence_each_other():
+    """No normalisation over the batch: a critic's gradient penalty is of one example alone."""
+    space, x = Continuous(shape=(1, 8, 8)), torch.randn(4, 1, 8, 8)
+    for network in (CONV.encoder(space, 1), UNET.field(space), MLP.encoder(space, 1), TRANSFORMER.field(space)):
+        network = shaken(network)
+        torch.testing.assert_close(network(x)[:2], network(x[:2]), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("config", [TRANSFORMER, UNET, MLP])
+def test_autocast_stays_close_to_float32(config):
+    field = shaken(config.field(Continuous(shape=(1, 8, 8)), cond_width=16))
+    x, cond = torch.randn(2, 1, 8, 8), conditioning(2)
+    exact = field(x, cond)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = field(x, cond).float()
+    assert (rounded - exact).square().mean().sqrt() < 0.05 * exact.std()
+
+
+def test_noise_levels_are_told_apart():
+    torch.manual_seed(0)
+    embedding = NoiseEmbedding(16)
+    vectors = embedding(torch.linspace(-1.5, 1.5, 50))
+    assert vectors.shape == (50, 16)
+    assert torch.pdist(vectors).min() > 1e-3
+
+
+@pytest.mark.parametrize(("make", "message"), [
+    (lambda: TransformerConfig(width=30, heads=4), "transformer.width is 30: must be a multiple of twice the heads"),
+    (lambda: TransformerConfig(depth=0), "transformer.depth is 0: must be at least 1"),
+    (lambda: TransformerConfig(dropout=1.0), "transformer.dropout is 1.0"),
+    (lambda: UNetConfig(width=12), "unet.width is 12: must be a multiple of 8"),
+    (lambda: UNetConfig(multipliers=()), "unet.multipliers"),
+    (lambda: ConvConfig(multipliers=(1, 0)), "conv.multipliers"),
+    (lambda: MLPConfig(width=0), "mlp.width is 0"),
+    (lambda: MLP.field(Continuous(shape=(3,)), causal=True), "use a transformer"),
+    (lambda: UNET.field(Continuous(shape=(3,))), "one or two axes"),
+    (lambda: CONV.encoder(Continuous(shape=(1, 2, 2, 2)), 1), "one or two axes"),
+    (lambda: TRANSFORMER.encoder(Continuous(shape=(1, 2, 2, 2)), 1), "one or two axes"),
+    (lambda: MLP.encoder(TOKENS, 3), "takes arrays, and the data are 7 kinds of token: use a transformer"),
+    (lambda: CONV.encoder(TOKENS, 3), "takes arrays, and the data are 7 kinds of token: use a transformer"),
+    (lambda: UNET.field(TOKENS), "takes arrays, and the data are 7 kinds of token: use a transformer"),
+    (lambda: TRANSFORMER.field(Continuous(shape=(1, 4)), causal=True), "causal"),
+])
+def test_what_does_not_fit_is_refused(make, message):
+    with pytest.raises(FourfoldError, match=message):
+        make()
