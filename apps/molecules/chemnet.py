@@ -19,7 +19,10 @@ from core.errors import FourfoldError
 
 WIDTH = 512  # numbers in a feature vector
 LENGTH = 350  # symbols ChemNet reads
-SYMBOLS = {s: i for i, s in enumerate("C N O H F Cl P B Br S I Si # ( ) + - 1 2 3 4 5 6 7 8 = [ ] @ c n o s X .".split())}
+SYMBOLS = {symbol: index for index, symbol in enumerate([
+    "C", "N", "O", "H", "F", "Cl", "P", "B", "Br", "S", "I", "Si", "#", "(", ")", "+", "-", "1", "2", "3", "4", "5",
+    "6", "7", "8", "=", "[", "]", "@", "c", "n", "o", "s", "X", ".",
+])}
 UNKNOWN, END = SYMBOLS["X"], SYMBOLS["."]
 SYMBOL = re.compile(r".[ril]|.")  # ChemNet's reading: a letter r, i or l belongs to the one before it
 
@@ -63,7 +66,9 @@ def chemnet() -> ChemNet:
             owner.load_state_dict(state)
     except Exception as error:  # torch.load raises many kinds for a damaged file
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise FourfoldError(f"ChemNet's weights {path} cannot be read ({reason}): pip install --force-reinstall fcd_torch")
+        raise FourfoldError(
+            f"ChemNet's weights {path} cannot be read ({reason}): pip install --force-reinstall fcd_torch"
+        ) from error
     return network.eval().requires_grad_(False)
 
 

@@ -18,7 +18,8 @@ def design(
     run: RunFolder,
     num: Num = 20,
     wanted: Annotated[
-        str | None, typer.Option("--property", help="Targets in real units: logp=2.5,qed=0.8 (logp, qed, weight, tpsa, sa).")
+        str | None,
+        typer.Option("--property", help="Targets in real units: logp=2.5,qed=0.8 (logp, qed, weight, tpsa, sa)."),
     ] = None,
     novel: Annotated[bool, typer.Option("--novel", help="Leave out molecules of the training set.")] = False,
     choose_from: Annotated[

@@ -127,7 +127,9 @@ class SmilesCodec:
                 raise FourfoldError(f"molecule {number}: {error}") from None
             strange = next((token for token in tokens if token not in known), None)
             if strange is not None:
-                raise FourfoldError(f"molecule {number}, {shortened(item)!r}: the model's training data have no {strange!r}")
+                raise FourfoldError(
+                    f"molecule {number}, {shortened(item)!r}: the model's training data have no {strange!r}"
+                )
             tokenized.append(tokens)
         rows = self.rows(tokenized)
         for number, (item, row) in enumerate(zip(items, rows, strict=True), 1):
@@ -185,7 +187,7 @@ def load_codec(folder: Path) -> SmilesCodec:
     except (ValueError, KeyError, TypeError, AttributeError, UnicodeDecodeError, OSError) as error:
         raise FourfoldError(f"{path} is damaged ({type(error).__name__}: {error}): train the model again") from None
     if len(histogram) != length:
-        raise FourfoldError(f"{path} is damaged: {len(histogram)} lengths in the histogram of a model of {length} tokens")
+        raise FourfoldError(f"{path} is damaged: {len(histogram)} lengths for a model of {length} tokens")
     if not all(1 <= part <= len(tokens) for pair in merges for part in pair) or len(merges) >= len(tokens):
         raise FourfoldError(f"{path} is damaged: its merges do not fit its {len(tokens)} tokens")
     return SmilesCodec(tokens, merges, token_space(len(tokens), histogram), conditions)

@@ -156,14 +156,15 @@ def _moses(data: MoleculeData, files: Sequence[Path]) -> dict[str, list[str]]:
 
 def _own(data: MoleculeData, files: Sequence[Path]) -> dict[str, list[str]]:
     """A user's molecules made canonical, each once, shuffled; a tenth each, at most, for validation and test."""
-    unique = list(dict.fromkeys(smiles for path in files for smiles in read_smiles(path, data.column, data.max_invalid)))
+    found = (smiles for path in files for smiles in read_smiles(path, data.column, data.max_invalid))
+    unique = list(dict.fromkeys(found))
     fitting = [smiles for smiles in unique if len(tokenize(smiles)) <= data.max_tokens]
     if len(fitting) < len(unique):
         log.warning("%s: %d molecules of more than %d tokens are left out", data.folder, len(unique) - len(fitting),
                     data.max_tokens)
     if len(fitting) < FEWEST:
-        raise FourfoldError(f"{data.folder} has {len(fitting)} different molecules of at most {data.max_tokens} tokens: "
-                            f"at least {FEWEST} are needed")
+        raise FourfoldError(f"{data.folder} has {len(fitting)} different molecules of at most {data.max_tokens} "
+                            f"tokens: at least {FEWEST} are needed")
     shuffled = [fitting[i] for i in order(data.shuffle_seed, 0, len(fitting))]
     sizes = {name: min(most, len(shuffled) // 10) for name, most in HELD_OUT.items()}
     test, rest = shuffled[: sizes["test"]], shuffled[sizes["test"] :]

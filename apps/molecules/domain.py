@@ -27,13 +27,16 @@ SAMPLES = 1_000  # behind every sample measure, for all families alike: the FCD 
 LIKELIHOOD_EXAMPLES = 256
 VERSION = 1  # of what `describe` computes
 
+Described = Mapping[str, np.ndarray]  # what `describe` returns
+Sets = Mapping[str, tuple[int, Described]]  # "samples", "trigram" and "real": strings drawn, and what they are
+
 
 def load(path: str | Path, device: str = "auto") -> Model:
     """The trained model in a run or model folder."""
     return pretrained.load(path, DOMAIN, device)
 
 
-def describe(smiles: Sequence[str]) -> dict[str, np.ndarray]:
+def describe(smiles: Sequence[str]) -> Described:
     """What measures need of a set of SMILES: `canonical` (bytes `[V]`, V valid ones), ChemNet `features` `[V, 512]`,
     `values` `[V, 4]` of `metrics.COMPARED`, `diversity` `[1]`."""
     valid = [text for text in chemistry.canonical(smiles) if text is not None]
@@ -46,7 +49,7 @@ def describe(smiles: Sequence[str]) -> dict[str, np.ndarray]:
     }
 
 
-def _described(smiles: Sequence[str]) -> dict[str, np.ndarray]:
+def _described(smiles: Sequence[str]) -> Described:
     """The same from the cache: for molecules that are measured again and again."""
     return cached((VERSION, "describe", tuple(smiles)), lambda: describe(smiles))
 
@@ -55,8 +58,8 @@ def evaluate(model: Model, prepared: Prepared, n: int, seed: int) -> list[Measur
     """FCD (the headline), likelihood where there is one, and MOSES' measures, of `n` samples.
 
     Half the test split is the reference; `n` of the other half, measured as if they were samples, give the floor, and
-    as many samples of a trigram model of single SMILES tokens give the baseline. A conditional model is asked for the properties of that
-    other half, so that its samples should be distributed as they are.
+    as many samples of a trigram model of single SMILES tokens give the baseline. A conditional model is asked for the
+    properties of that other half, so that its samples should be distributed as they are.
     """
     codec: Any = prepared.codec
     half = len(prepared.test) // 2
@@ -81,12 +84,15 @@ def evaluate(model: Model, prepared: Prepared, n: int, seed: int) -> list[Measur
     return measures
 
 
-def _distances(sets: Mapping[str, tuple[int, dict[str, np.ndarray]]], target: Mapping[str, np.ndarray]) -> list[Measure]:
-    found = {
-        name: {"fcd": metrics.fcd(made["features"], target["features"])}
-        | {f"wasserstein_{key}": value for key, value in metrics.property_distances(made["values"], target["values"]).items()}
-        for name, (_, made) in sets.items()
-    }
+def _distances(sets: Sets, target: Described) -> list[Measure]:
+    def distances(made: Described) -> dict[str, float]:
+        named = {name: f"wasserstein_{name}" for name in metrics.COMPARED}
+        return {
+            "fcd": metrics.fcd(made["features"], target["features"]),
+            **metrics.property_distances(made["values"], target["values"], named),
+        }
+
+    found = {name: distances(made) for name, (_, made) in sets.items()}
     return [
         Measure(name=name, value=value, better="lower", count=sets["samples"][0], baseline=found["trigram"][name],
                 baseline_name="trigram", floor=found["real"][name])
@@ -94,8 +100,8 @@ def _distances(sets: Mapping[str, tuple[int, dict[str, np.ndarray]]], target: Ma
     ]
 
 
-def _shares(sets: Mapping[str, tuple[int, dict[str, np.ndarray]]], train: set[str]) -> list[Measure]:
-    def shares(drawn: int, made: Mapping[str, np.ndarray]) -> dict[str, tuple[float, int]]:
+def _shares(sets: Sets, train: set[str]) -> list[Measure]:
+    def shares(drawn: int, made: Described) -> dict[str, tuple[float, int]]:
         valid = [text.decode() for text in made["canonical"]]
         return {
             "valid": (len(valid) / drawn, drawn),

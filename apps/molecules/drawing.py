@@ -1,4 +1,4 @@
-"""Pictures of molecules: RDKit's drawing code, or a plain one on Pillow where RDKit's needs missing system libraries."""
+"""Pictures of molecules: RDKit's drawing code, or a plain one on Pillow where RDKit's lacks system libraries."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _pillow_grid(mols: Sequence[Any], legends: Sequence[str], columns: int, rows
 
 
 def _pillow_molecule(pen: Any, mol: Any, left: int, top: int, size: int) -> None:
-    """Bonds as lines, their order as parallel lines (aromatic ones in Kekulé form), other atoms than carbon as letters."""
+    """Bonds as lines, parallel ones for their order (aromatic in Kekulé form); letters for all but carbon."""
     import numpy as np
     from rdkit.Chem import rdDepictor
 

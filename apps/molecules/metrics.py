@@ -50,8 +50,9 @@ def internal_diversity(fingerprints: np.ndarray, p: int = 1) -> float:
     """1 - (mean over pairs, each with itself included, of Tanimoto similarity^p)^(1/p); 0 to 1."""
     if not len(fingerprints):
         return 0.0
-    means = [(tanimoto(fingerprints[i : i + 2000], fingerprints) ** p).mean(1) for i in range(0, len(fingerprints), 2000)]
-    return float(1 - (np.concatenate(means) ** (1 / p)).mean())
+    parts = (fingerprints[i : i + 2000] for i in range(0, len(fingerprints), 2000))
+    means = np.concatenate([(tanimoto(part, fingerprints) ** p).mean(1) for part in parts])
+    return float(1 - (means ** (1 / p)).mean())
 
 
 def nearest_similarity(fingerprints: np.ndarray, reference: np.ndarray) -> float:
@@ -144,7 +145,7 @@ def property_distances(
 
 
 def passes_filters(mols: Sequence[Any], folder: Path) -> list[bool]:
-    """Whether each molecule passes MOSES' filters: rings below 8 atoms, no charge, common elements, no MCF or PAINS hit.
+    """Whether each molecule passes MOSES' filters: rings below 8 atoms, no charge, common elements, no MCF or PAINS.
 
     Raises:
         FourfoldError: a filter file is missing.
@@ -169,5 +170,7 @@ def _smarts(path: Path, column: int, header: bool) -> list[str]:
         with open(path, newline="", encoding="utf-8") as stream:
             rows = [row[column].strip() for row in csv.reader(stream) if len(row) > column]
     except OSError as error:
-        raise FourfoldError(f"{path} cannot be read: {error.strerror}; it comes with the wheel molsets==0.3.1") from None
+        raise FourfoldError(
+            f"{path} cannot be read: {error.strerror}; it comes with the wheel molsets==0.3.1"
+        ) from None
     return rows[1:] if header else rows

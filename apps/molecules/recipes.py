@@ -1,4 +1,8 @@
-"""Named recipes. The tour's four train for about 35 seconds on one core of a laptop-class CPU."""
+"""Named recipes. The tour's four train for about 35 seconds on one core of a laptop-class CPU.
+
+All merge frequent pairs of SMILES tokens: 11 tokens a molecule in place of 36 are three times as fast to learn from and
+to sample, and a ring that is one token cannot be left open. Muon reaches in 35 seconds what AdamW needs minutes for.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +11,23 @@ from collections.abc import Callable
 from apps.molecules.data import MoleculeData
 from core.families import AutoregressiveConfig, DiffusionConfig, GANConfig, Masking, VAEConfig
 from core.networks import MLPConfig, TransformerConfig
-from core.recipe import Recipe, SampleSettings, TrainConfig
+from core.recipe import Recipe, TrainConfig
 
 MOSES = MoleculeData(merges=200)
+SMALL = TransformerConfig(width=96, depth=3, heads=3)
+ENCODER = TransformerConfig(width=64, depth=2, heads=2)
+
+
+def tour_train(steps: int, batch_size: int = 64) -> TrainConfig:
+    """Half a minute: a high learning rate, and a short moving average."""
+    return TrainConfig(steps=steps, batch_size=batch_size, learning_rate=8e-3, optimizer="muon", ema_decay=0.98)
 
 
 def tour_autoregressive() -> Recipe:
     """MOSES in half a minute: a small causal transformer."""
     return Recipe(
         name="tour-autoregressive", domain="molecules", data=MOSES,
-        family=AutoregressiveConfig(model=TransformerConfig(width=128, depth=3, heads=4)),
-        train=TrainConfig(steps=500, batch_size=64, learning_rate=8e-3, optimizer="muon", ema_decay=0.99),
+        family=AutoregressiveConfig(model=SMALL), train=tour_train(500),
     )
 
 
@@ -25,8 +35,8 @@ def tour_diffusion() -> Recipe:
     """MOSES in half a minute: masked diffusion, the length drawn first."""
     return Recipe(
         name="tour-diffusion", domain="molecules", data=MOSES,
-        family=DiffusionConfig(denoiser=TransformerConfig(width=128, depth=3, heads=4), process=Masking()),
-        train=TrainConfig(steps=500, batch_size=64, learning_rate=8e-3, optimizer="muon", ema_decay=0.99),
+        family=DiffusionConfig(denoiser=TransformerConfig(width=64, depth=4, heads=2), process=Masking()),
+        train=tour_train(450, batch_size=128),
     )
 
 
@@ -34,27 +44,57 @@ def tour_vae() -> Recipe:
     """MOSES in half a minute: a sequence VAE with an autoregressive decoder."""
     return Recipe(
         name="tour-vae", domain="molecules", data=MOSES,
-        family=VAEConfig(
-            encoder=TransformerConfig(width=64, depth=1, heads=2), decoder=TransformerConfig(width=128, depth=3, heads=4),
-            latent=32, beta=0.5, free_bits=0.1,
-        ),
-        train=TrainConfig(steps=500, batch_size=64, learning_rate=8e-3, optimizer="muon", ema_decay=0.99),
+        family=VAEConfig(encoder=ENCODER, decoder=SMALL, latent=16, free_bits=0.2, word_dropout=0.1),
+        train=tour_train(380),
     )
 
 
 def tour_gan() -> Recipe:
     """MOSES in half a minute: a GAN in the latent space of a sequence autoencoder (LatentGAN)."""
-    network = TransformerConfig(width=128, depth=2, heads=4)
+    network = MLPConfig(width=128, depth=3)
     return Recipe(
         name="tour-gan", domain="molecules", data=MOSES,
         family=GANConfig(
-            generator=MLPConfig(width=128, depth=3), critic=MLPConfig(width=128, depth=3), latent=32, gamma=0.1,
-            autoencoder=VAEConfig(
-                encoder=TransformerConfig(width=64, depth=1, heads=2), decoder=network, latent=32, beta=0.05,
-            ),
-            autoencoder_share=0.7,
+            generator=network, critic=network, latent=32, gamma=0.1, autoencoder_share=0.6,
+            autoencoder=VAEConfig(encoder=ENCODER, decoder=SMALL, latent=32, beta=0.1),
         ),
-        train=TrainConfig(steps=600, batch_size=64, learning_rate=8e-3, optimizer="muon", ema_decay=0.99),
+        train=tour_train(520),
+    )
+
+
+def moses_autoregressive() -> Recipe:
+    """MOSES by logP and QED: a causal transformer for a long run, best on a GPU; properties take minutes, once."""
+    return Recipe(
+        name="moses-autoregressive", domain="molecules",
+        data=MoleculeData(merges=200, limit=250_000, properties=("logp", "qed")),
+        family=AutoregressiveConfig(
+            model=TransformerConfig(width=256, depth=6, heads=8, dropout=0.05), condition_dropout=0.2
+        ),
+        train=TrainConfig(
+            steps=30_000, batch_size=256, learning_rate=3e-3, optimizer="muon", checkpoint_every=1000,
+        ),
+    )
+
+
+def moses_diffusion() -> Recipe:
+    """MOSES: masked diffusion of pair tokens for a long run, best on a GPU."""
+    return Recipe(
+        name="moses-diffusion", domain="molecules", data=MoleculeData(merges=200, limit=1_500_000),
+        family=DiffusionConfig(
+            denoiser=TransformerConfig(width=256, depth=6, heads=8, dropout=0.05), process=Masking()
+        ),
+        train=TrainConfig(
+            steps=60_000, batch_size=256, learning_rate=3e-3, optimizer="muon", checkpoint_every=1000,
+        ),
+    )
+
+
+def design() -> Recipe:
+    """MOSES by logP, polar surface and weight: what `design --property` works best with."""
+    return Recipe(
+        name="design", domain="molecules", data=MoleculeData(merges=200, properties=("logp", "tpsa", "weight")),
+        family=AutoregressiveConfig(model=TransformerConfig(width=128, depth=4, heads=4), condition_dropout=0.2),
+        train=TrainConfig(steps=5_000, batch_size=64, learning_rate=5e-3, optimizer="muon"),
     )
 
 
@@ -63,4 +103,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "tour-gan": tour_gan,
     "tour-diffusion": tour_diffusion,
     "tour-autoregressive": tour_autoregressive,
+    "design": design,
+    "moses-autoregressive": moses_autoregressive,
+    "moses-diffusion": moses_diffusion,
 }

@@ -53,7 +53,9 @@ def design(
     found = _candidates(model, wanted, n, known, targets, seed, settings)
     names = list(chemistry.PROPERTIES)
     values = chemistry.properties(chemistry.molecules(found), names)
-    designed = [Molecule(smiles, dict(zip(names, row.tolist(), strict=True))) for smiles, row in zip(found, values, strict=True)]
+    designed = [
+        Molecule(smiles, dict(zip(names, row.tolist(), strict=True))) for smiles, row in zip(found, values, strict=True)
+    ]
     if targets:
         columns = values[:, [names.index(name) for name in targets]]
         spread = columns.std(0).clip(min=1e-6)
@@ -72,12 +74,14 @@ def _candidates(
     while len(found) < wanted and drawn < limit:
         size = min(256, max(16, wanted - len(found)))
         # Every round has a seed of its own: the same seed again would draw the same molecules.
-        items = model.sample(size, seed=seed + 1_000_003 * drawn, condition=condition_for(model, targets, size), **settings)
+        condition = condition_for(model, targets, size)
+        items = model.sample(size, seed=seed + 1_000_003 * drawn, condition=condition, **settings)
         drawn += size
         found |= dict.fromkeys(s for s in chemistry.canonical(items) if s is not None and s not in known)
     if len(found) < needed:
-        raise FourfoldError(f"only {len(found)} of {drawn} samples are different valid{' new' if known else ''} molecules, "
-                            f"{needed} were asked for: train the model longer, or ask for fewer")
+        kind = "different valid new molecules" if known else "different valid molecules"
+        raise FourfoldError(f"only {len(found)} of {drawn} samples are {kind}, {needed} were asked for: "
+                            "train the model longer, or ask for fewer")
     return list(found)[:wanted]
 
 

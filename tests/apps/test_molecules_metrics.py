@@ -85,8 +85,8 @@ def test_fcd_tells_real_from_false(moses) -> None:
     alkanes = metrics.fcd(["C" * n for n in range(2, 60)], reference)
     one = metrics.fcd([ASPIRIN] * 100, reference)
     assert metrics.fcd(reference, reference) == pytest.approx(0, abs=0.05)
-    assert 0.5 < floor < 6  # 300 against 300: the bias of small samples
-    assert alkanes > 10 * floor
+    assert 0.5 < floor < 10  # 300 against 300: the bias of small samples
+    assert alkanes > 5 * floor
     assert one > 5 * floor
     assert metrics.fcd([ASPIRIN, "not valid"], reference) == float("inf")
 

@@ -1,0 +1,167 @@
+"""The molecules command line on a user's own file: what works, and mistakes that are one line and exit code 2."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from apps.molecules.cli import app
+from apps.molecules.data import MoleculeData, moses_files, prepare, read_smiles, text_of
+from core.cli import main
+
+Cli = Callable[..., tuple[int, str, str]]
+SMALL = [
+    "--set", "family.model.width=32", "--set", "family.model.depth=1", "--set", "family.model.heads=2",
+    "--set", "train.steps=30", "--set", "train.batch_size=32", "--set", "data.merges=100",
+]
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
+    """Run a command line; returns exit code, stdout and stderr."""
+
+    def run(*words: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as caught:
+            main(app, [str(word) for word in words])
+        out, err = capsys.readouterr()
+        code = caught.value.code
+        return code if isinstance(code, int) else 0, out, err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def smiles() -> list[str]:
+    return [line.partition(",")[0] for line in text_of(moses_files()[1]).splitlines()[1:401]]
+
+
+@pytest.fixture(scope="module")
+def file(smiles: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A .smi file with names, a blank line, a duplicate, and two invalid molecules."""
+    path = tmp_path_factory.mktemp("own") / "mine.smi"
+    rows = [f"{text} name{i}" for i, text in enumerate(smiles)]
+    path.write_text("\n".join([rows[0], "", "C1CC broken", *rows, "hello"]) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny conditional model of that file, hardly trained."""
+    folder = tmp_path_factory.mktemp("runs") / "mine"
+    with pytest.raises(SystemExit) as caught:
+        main(app, ["train", "tour-autoregressive", "--data", str(file), "--run", str(folder), *SMALL,
+                   "--set", 'data.properties=["tpsa", "weight"]'])
+    assert caught.value.code == 0
+    return folder
+
+
+def test_own_file_is_split_without_loss_or_leak(file: Path, smiles: list[str]) -> None:
+    prepared = prepare(MoleculeData(folder=str(file), merges=50))
+    parts = [prepared.codec.strings(p.x) for p in (prepared.train, prepared.validation, prepared.test)]
+    assert [len(p) for p in parts][1:] == [40, 40]
+    together = [s for part in parts for s in part]
+    assert len(set(together)) == len(together) > 390  # once each; a rare token in a held-out molecule may cost it
+    assert set(together) <= set(read_smiles(file, max_invalid=0.01))
+
+
+def test_columns_are_found(tmp_path: Path, smiles: list[str]) -> None:
+    rows = [[str(i), text, f"{i / 7:.2f}"] for i, text in enumerate(smiles[:60])]
+    kinds = (("a", ["id", "SMILES", "y"], ".csv"), ("b", ["id", "thing", "y"], ".tsv"), ("c", None, ".csv"))
+    for name, header, suffix in kinds:
+        path = tmp_path / f"{name}{suffix}"
+        with open(path, "w", newline="") as stream:
+            table = csv.writer(stream, delimiter="\t" if suffix == ".tsv" else ",")
+            table.writerows([*([header] if header else []), *rows])
+        assert len(read_smiles(path)) == 60
+    packed = tmp_path / "d.smi.gz"
+    packed.write_bytes(gzip.compress("\n".join(["SMILES", *smiles[:60]]).encode()))
+    assert len(read_smiles(packed)) == 60
+
+
+def test_sample_writes_table_and_picture(cli: Cli, trained: Path, tmp_path: Path) -> None:
+    code, out, err = cli("sample", trained, "-n", 5, "--property", "tpsa=60,weight=300", "-o", tmp_path / "out")
+    assert code == 0, err
+    rows = list(csv.DictReader((tmp_path / "out" / "samples.csv").open()))
+    assert len(rows) == 5 and set(rows[0]) >= {"smiles", "valid", "canonical", "logp", "qed", "weight", "tpsa", "sa"}
+    assert (tmp_path / "out" / "samples.png").read_bytes().startswith(b"\x89PNG")
+    assert str(tmp_path / "out" / "samples.csv") in out
+
+
+def bad(name: str, file: Path, trained: Path, folder: Path, smiles: list[str]) -> tuple[list[object], str]:
+    """A mistaken command line, and what its one line must say."""
+    train: list[object] = ["train", "tour-autoregressive", "--dry-run", "--run", folder / "run"]
+
+    def own(filename: str, content: str | bytes, *more: object) -> list[object]:
+        path = folder / filename
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return [*train, "--data", path, *more]
+
+    def damaged(change: Callable[[Path], object]) -> Path:
+        copy = folder / "copy"
+        shutil.copytree(trained, copy)
+        change(copy / "model" / "codec.json")
+        return copy
+
+    many = "\n".join(smiles[:99])
+    packed = gzip.compress(many.encode())
+    cases: dict[str, Callable[[], tuple[list[object], str]]] = {
+        "recipe": lambda: (["train", "tour-autoregresive"], "did you mean 'tour-autoregressive'"),
+        "no file": lambda: ([*train, "--data", folder / "none.smi"], "no such"),
+        "empty": lambda: (own("a.smi", ""), "is empty"),
+        "invalid": lambda: (own("a.smi", f"{many}\nC1CC\nxyz\n"), "line 100, 'C1CC'"),
+        "kind": lambda: (own("a.pdf", many), "not a molecule file"),
+        "binary": lambda: (own("a.smi", b"\xff\xfe\x00\x81" * 50), "not text"),
+        "truncated": lambda: (own("a.smi.gz", packed[: len(packed) // 2]), "cannot be read"),
+        "not gzip": lambda: (own("a.csv.gz", many), "cannot be read"),
+        "few": lambda: (own("a.smi", "\n".join(smiles[:9])), "9 different molecules"),
+        "no column": lambda: (own("a.csv", "a,b\n1,2\n3,4\n"), "no column of SMILES; its columns: a, b"),
+        "column": lambda: (own("a.csv", "smiles,y\nCC,1\n", "--set", "data.column=smile"), "no column 'smile'"),
+        "empty folder": lambda: ([*train, "--data", folder], "holds no molecule files"),
+        "limit": lambda: ([*train, "--set", "data.limit=3"], "data.limit is 3"),
+        "property": lambda: ([*train, "--set", 'data.properties=["logD"]'], "did you mean 'logp'"),
+        "key": lambda: ([*train, "--set", "data.max_token=9"], "did you mean 'max_tokens'"),
+        "long": lambda: (own("a.smi", many, "--set", "data.max_tokens=3"), "0 different molecules of at most 3 tokens"),
+        "no run": lambda: (["sample", folder / "none"], "no such run"),
+        "asked name": lambda: (["sample", trained, "--property", "logp=2"], "logp"),
+        "asked value": lambda: (["sample", trained, "--property", "tpsa=much,weight=300"], "much"),
+        "codec lost": lambda: (["sample", damaged(Path.unlink)], "codec.json is missing"),
+        "codec cut": lambda: (["sample", damaged(lambda p: p.write_text(p.read_text()[:99]))], "codec.json is damaged"),
+        "target": lambda: (["design", trained, "--property", "logd=1"], "did you mean 'logp'"),
+        "target value": lambda: (["design", trained, "--property", "logp"], "must look like logp=2.5"),
+        "output": lambda: (["sample", trained, "-n", "2", "-o", file / "out"], "mine.smi"),
+    }
+    if name == "names":
+        return list(cases), ""
+    return cases[name]()
+
+
+NAMES = [str(name) for name in bad("names", Path(), Path(), Path(), [])[0]]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_mistakes_are_one_line(
+    name: str, cli: Cli, file: Path, trained: Path, tmp_path: Path, smiles: list[str]
+) -> None:
+    words, expected = bad(name, file, trained, tmp_path, smiles)
+    code, _, err = cli(*words)
+    assert code == 2, err
+    assert expected in err
+    assert err.startswith("error: ") and err.count("\n") == 1
+
+
+def test_design_refuses_what_the_model_cannot_give(cli: Cli, trained: Path, tmp_path: Path) -> None:
+    code, out, err = cli("design", trained, "-n", 1000, "--temperature", 50, "-o", tmp_path / "d")
+    assert code == 2 and "were asked for" in err and not (tmp_path / "d").exists()
+
+
+def test_codec_holds_what_was_asked_for(trained: Path) -> None:
+    value = json.loads((trained / "model" / "codec.json").read_text())
+    assert value["properties"]["property"]["names"] == ["tpsa", "weight"]
+    assert len(value["merges"]) == 100
