@@ -9,6 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from benchmarks.readme import table
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -22,6 +24,8 @@ def test_tour_benchmark_and_picture(tmp_path: Path) -> None:
     assert {"measure", "value", "baseline", "floor", "seconds", "beats_baseline"} <= row.keys() and row["value"] > 0
     assert result["metrics"]["minutes/0"] > 0 and "image/vae" in done.stdout
     assert done.returncode == (0 if row["beats_baseline"] else 1)
-    picture = [sys.executable, "-m", "benchmarks.picture", tmp_path / "runs" / "seed-0", tmp_path / "tour.png"]
+    picture = [sys.executable, "-m", "benchmarks.readme", tmp_path / "runs" / "seed-0", "--picture-only",
+               "--picture", tmp_path / "tour.png"]
     subprocess.run(picture, cwd=ROOT, check=True, timeout=60)
+    assert "| image | vae | `fd" in table(result) and "of 1 beat their baseline" in table(result)
     assert len(Image.open(tmp_path / "tour.png").convert("L").getcolors() or []) > 2

@@ -1,0 +1,125 @@
+"""README's picture and table, made of the tour's own results.
+
+    python -m benchmarks.readme runs/tour
+
+Draws docs/tour.png from the run's samples (families as rows, domains as columns) and writes the table of
+benchmarks/results/tour.json between README's markers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from apps.cli import DOMAINS
+from core.domain import Media
+from core.run import figure, load_media
+from core.tour import FAMILIES
+
+ROOT = Path(__file__).parent.parent
+TILE, GAP, LEFT, TOP = 256, 16, 120, 44
+INK, PAPER, LINE = "#1c2430", "#fbfaf8", "#e4e1da"
+WORDS = {"vae": "VAE", "gan": "GAN", "diffusion": "diffusion", "autoregressive": "auto-\nregressive"}
+BEGIN, END = "<!-- tour table: begin -->", "<!-- tour table: end -->"
+
+
+def main() -> None:
+    """Write the picture, and README's table where the benchmark has been run."""
+    parser = argparse.ArgumentParser(description="README's picture and table from the tour's results.")
+    parser.add_argument("run", type=Path, nargs="?", default=Path("runs/tour"))
+    parser.add_argument("--picture", type=Path, default=ROOT / "docs" / "tour.png")
+    parser.add_argument("--picture-only", action="store_true")
+    options = parser.parse_args()
+    options.picture.parent.mkdir(parents=True, exist_ok=True)
+    picture(options.run).quantize(256, method=Image.Quantize.MEDIANCUT).save(options.picture, optimize=True)
+    print(options.picture)
+    results = ROOT / "benchmarks" / "results" / "tour.json"
+    if results.exists() and not options.picture_only:
+        readme = ROOT / "README.md"
+        before, rest = readme.read_text().split(BEGIN)
+        lines = table(json.loads(results.read_text()))
+        readme.write_text(f"{before}{BEGIN}\n{lines}\n{END}{rest.split(END)[1]}")
+        print(readme)
+
+
+def picture(run: Path) -> Image.Image:
+    """The wall of results as one image."""
+    size = (LEFT + len(DOMAINS) * (TILE + GAP), TOP + len(FAMILIES) * (TILE + GAP))
+    image = Image.new("RGB", size, PAPER)
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(size=17)
+    for column, domain in enumerate(DOMAINS):
+        draw.text((LEFT + column * (TILE + GAP) + TILE // 2, TOP // 2), domain, INK, font, anchor="mm")
+    for row, family in enumerate(FAMILIES):
+        top = TOP + row * (TILE + GAP)
+        draw.multiline_text((LEFT // 2, top + TILE // 2), WORDS[family], INK, font, anchor="mm", align="center")
+        for column, domain in enumerate(DOMAINS):
+            left = LEFT + column * (TILE + GAP)
+            image.paste(tile(load_media(run / domain / family / "samples" / "preview")), (left, top))
+            draw.rectangle((left, top, left + TILE - 1, top + TILE - 1), outline=LINE)
+    return image
+
+
+def tile(media: list[Media]) -> Image.Image:
+    """The first thing to look at, fitted into a square: a picture, a late frame of an animation, or text."""
+    square = Image.new("RGB", (TILE, TILE), "white")
+    seen = next((entry for entry in media if entry.kind != "wav"), None)
+    if seen is None:
+        return square
+    if isinstance(seen.content, str):
+        lines = [line[i : i + 40] for line in seen.content.splitlines() for i in range(0, max(len(line), 1), 40)]
+        font = ImageFont.load_default(size=11)
+        ImageDraw.Draw(square).multiline_text((9, 8), "\n".join(lines[:17]), INK, font, spacing=3)
+        return square
+    image: Image.Image = Image.open(io.BytesIO(seen.content))
+    if getattr(image, "n_frames", 1) > 1:
+        image.seek(image.n_frames * 2 // 3)  # type: ignore[attr-defined]
+    enlarge = Image.Resampling.NEAREST if max(image.size) < TILE else Image.Resampling.LANCZOS
+    fitted = ImageOps.contain(image.convert("RGB"), (TILE - 2, TILE - 2), enlarge)
+    square.paste(fitted, ((TILE - fitted.width) // 2, (TILE - fitted.height) // 2))
+    return square
+
+
+def table(results: dict[str, Any]) -> str:
+    """The benchmark as markdown: a row per cell, mean and range over seeds beside baseline and floor."""
+    metrics = results["metrics"]
+    lines = ["| domain | family | measure | mean (range of seeds) | baseline | real against real | seconds |",
+             "|---|---|---|---|---|---|---|"]
+    for domain in DOMAINS:
+        for family in FAMILIES:
+            rows = [row for key, row in metrics.items() if key.startswith(f"{domain}/{family}/")]
+            if rows:
+                lines.append(f"| {domain} | {family} | {' | '.join(_cells(rows))} |")
+    minutes = [value for key, value in metrics.items() if key.startswith("minutes/")]
+    judged = [row["beats_baseline"] for key, row in metrics.items() if not key.startswith("minutes/")]
+    return "\n".join([
+        *lines, "",
+        f"Each cell's headline over {len(minutes)} seeds: {sum(map(bool, judged))} of {len(judged)} beat their baseline. "
+        f"A seed took {min(minutes):.1f} to {max(minutes):.1f} minutes in all on {results['hardware']} "
+        f"(`{results['command']}`; every figure is in `benchmarks/results/tour.json`). Seconds are a cell's: training, "
+        "sampling, judging, imports.",
+    ])
+
+
+def _cells(rows: list[dict[str, Any]]) -> list[str]:
+    """A cell's row from its seeds' rows."""
+    first, values = rows[0], [row["value"] for row in rows if row["value"] is not None]
+    if not values:
+        return [str(first["measure"]), "failed", "", "", ""]
+    kind = "" if first["kind"] == "estimate" else f" ({first['kind']})"
+    spread = f"{figure(statistics.mean(values))} ({figure(min(values))} to {figure(max(values))})"
+    baselines = [row["baseline"] for row in rows if row["baseline"] is not None]
+    floors = [row["floor"] for row in rows if row["floor"] is not None]
+    against = f"{figure(statistics.mean(baselines))} ({first['baseline_name']})" if baselines else ""
+    floor = figure(statistics.mean(floors)) if floors else ""
+    seconds = statistics.mean(row["seconds"] for row in rows if row["seconds"] is not None)
+    return [f"`{first['measure']}`{kind}", spread, against, floor, f"{seconds:.0f}"]
+
+
+if __name__ == "__main__":
+    main()
