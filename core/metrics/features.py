@@ -11,6 +11,9 @@ from core.errors import FourfoldError
 CHUNK_NUMBERS = 2**23
 """Distances held in memory at once (64 MB)."""
 
+POINTS_AT_ONCE = 16384
+"""Points that are widened to float64 at once."""
+
 
 def as_features(x: np.ndarray, name: str, at_least: int = 1) -> np.ndarray:
     """`x` `[N, ...]`, an array or a tensor, as float64 `[N, D]`.
@@ -54,13 +57,27 @@ def distance_blocks(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[slice, np.nd
 
 
 def nearest(queries: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distance `[N]` to, and index `[N]` of, the nearest of `points` `[M, ...]` for each of `queries` `[N, ...]`."""
-    queries, points = as_features(queries, "queries"), as_features(points, "points")
-    check_widths(queries, points, ("queries", "points"))
-    indices = np.empty(len(queries), np.int64)
-    for rows, block in distance_blocks(queries, points):
-        indices[rows] = block.argmin(axis=1)
-    return np.linalg.norm(queries - points[indices], axis=1), indices
+    """Distance `[N]` to, and index `[N]` of, the nearest of `points` `[M, ...]` for each of `queries` `[N, ...]`.
+
+    `points` are read a block at a time: they may be compact integers, or memory-mapped.
+
+    Raises:
+        FourfoldError: no rows, different widths, values that are not finite.
+    """
+    queries = as_features(queries, "queries")
+    if not len(points):
+        raise FourfoldError("points has 0 rows: needs at least 1")
+    best, indices = np.full(len(queries), np.inf), np.zeros(len(queries), np.int64)
+    for start in range(0, len(points), POINTS_AT_ONCE):
+        block = as_features(points[start : start + POINTS_AT_ONCE], "points")
+        check_widths(queries, block, ("queries", "points"))
+        for rows, distances in distance_blocks(queries, block):
+            index = distances.argmin(axis=1)
+            nearer = np.arange(len(index))[distances[np.arange(len(index)), index] < best[rows]]
+            at, index = nearer + rows.start, index[nearer]
+            indices[at] = start + index
+            best[at] = np.linalg.norm(queries[at] - block[index], axis=1)  # exact also for copies
+    return best, indices
 
 
 def neighbour_radii(x: np.ndarray, k: int) -> np.ndarray:

@@ -14,7 +14,8 @@ def kernel_distance(
     """Mean over random subsets of the unbiased squared MMD of features `[N, D]` and `[M, D]` (Binkowski et al. 2018).
 
     The kernel is `(x.y / D + 1)^3`. Unbiased: near 0, and as often below it, for equal distributions. With
-    `subsets=0` all rows are used at once. The subsets are torch-fidelity's for the same seed.
+    `subsets=0` all rows are used at once. The subsets are torch-fidelity's for the same seed; they shrink to the
+    smaller set where that has fewer than `subset_size` rows.
 
     Raises:
         FourfoldError: fewer than two rows, different widths, values that are not finite.

@@ -10,6 +10,7 @@ from core.metrics.features import as_features, check_widths, nearest
 
 SIGNIFICANT = 0.001
 EXCESS = 0.05
+QUERIES = 4000
 
 
 def memorization_test(
@@ -39,15 +40,13 @@ def memorization_test(
     """
     from scipy.stats import binomtest, mannwhitneyu
 
-    samples = as_features(samples, "the samples", 2)
-    train, held_out = as_features(train, "the training data", 2), as_features(held_out, "the held-out data", 20)
-    check_widths(samples, train, ("the samples", "the training data"))
+    samples, held_out = as_features(samples, "the samples", 2), as_features(held_out, "the held-out data", 20)
+    check_widths(samples, held_out, ("the samples", "the held-out data"))
     to_train, _ = nearest(samples, train)
     to_held, _ = nearest(samples, held_out)
-    held_to_train, _ = nearest(held_out, train)
-    # All training data are needed as neighbours, but not as queries: a few thousand settle a quantile.
-    queries = train[np.random.default_rng(0).permutation(len(train))[:5000]]
-    train_to_held, _ = nearest(queries, held_out)
+    # All are needed as neighbours, but not as queries: a few thousand settle a quantile.
+    held_to_train, _ = nearest(_some(held_out), train)
+    train_to_held, _ = nearest(_some(train), held_out)
     copies = to_train < np.quantile(held_to_train, quantile)
     control = to_held < np.quantile(train_to_held, quantile)
     only, control_only = int((copies & ~control).sum()), int((control & ~copies).sum())
@@ -65,3 +64,7 @@ def memorization_test(
         "verdict": f"{share:.0%} of samples are near copies of training data, {control_share:.0%} of held-out data"
         + (": memorized" if memorized else ": no sign of memorization"),
     }
+
+
+def _some(rows: np.ndarray) -> np.ndarray:
+    return rows[np.sort(np.random.default_rng(0).permutation(len(rows))[:QUERIES])]

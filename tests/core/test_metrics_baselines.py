@@ -41,6 +41,16 @@ def test_bootstrap_keeps_pairs_together_unless_told_otherwise():
     assert together[1] - together[0] < 0.01 < apart[1] - apart[0]
 
 
+def test_bootstrap_around_a_biased_statistic():
+    """Resampling inflates a Fréchet distance; an interval around its value holds it."""
+    a, b = np.random.default_rng(0).normal(size=(2, 300, 16))
+    value = frechet_distance(a, b)
+    low, _ = bootstrap(frechet_distance, a, b, n=50, paired=False)
+    assert low > value
+    low, high = bootstrap(frechet_distance, a, b, n=50, paired=False, around=value)
+    assert 0 <= low < value < high < 2 * value and value - low == pytest.approx(high - value)
+
+
 def test_wilson_equals_scipy():
     for successes, n in ((0, 10), (3, 10), (10, 10), (480, 500), (0, 1)):
         theirs = stats.binomtest(successes, n).proportion_ci(0.95, method="wilson")

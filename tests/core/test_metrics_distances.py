@@ -96,6 +96,7 @@ def test_prdc_and_neighbours_in_blocks(monkeypatch):
     real, fake = features(150, 10, 0), features(120, 10, 1)
     whole, (distances, indices) = prdc(real, fake), nearest(fake, real)
     monkeypatch.setattr("core.metrics.features.CHUNK_NUMBERS", 1000)
+    monkeypatch.setattr("core.metrics.features.POINTS_AT_ONCE", 37)
     assert prdc(real, fake) == whole
     np.testing.assert_array_equal(nearest(fake, real)[1], indices)
     every = np.linalg.norm(fake[:, None] - real, axis=2)
@@ -119,6 +120,7 @@ BAD = [
     (lambda: kernel_distance(np.zeros((5, 3)), np.zeros((5, 3)), subsets=-1), "-1 subsets"),
     (lambda: prdc(np.zeros((5, 3)), np.zeros((9, 3))), "the real features has 5 rows: needs at least 6"),
     (lambda: prdc(np.zeros((5, 3)), np.zeros((9, 3)), k=0), "k is 0"),
+    (lambda: nearest(np.zeros((5, 3)), np.zeros((0, 3))), "points has 0 rows"),
 ]
 
 
