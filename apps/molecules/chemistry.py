@@ -72,12 +72,12 @@ def check_properties(names: Sequence[str]) -> None:
 
 @cache
 def _property(name: str) -> Callable[[Any], float]:
-    from rdkit.Chem import QED, Crippen, Descriptors, rdMolDescriptors
+    from rdkit.Chem import QED, rdMolDescriptors
 
-    functions = {
-        "logp": Crippen.MolLogP,
+    functions: dict[str, Callable[[Any], float]] = {
+        "logp": lambda mol: rdMolDescriptors.CalcCrippenDescriptors(mol)[0],
         "qed": QED.qed,
-        "weight": Descriptors.MolWt,
+        "weight": rdMolDescriptors._CalcMolWt,
         "tpsa": rdMolDescriptors.CalcTPSA,
         "sa": synthetic_accessibility,
     }

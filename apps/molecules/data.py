@@ -6,8 +6,10 @@ import csv
 import gzip
 import io
 import logging
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -82,12 +84,14 @@ def prepare(data: MoleculeData) -> Prepared:
     counts = np.bincount(arrays["train_lengths"], minlength=length + 1)[1:]
     space = token_space(len(tokens), tuple((counts / counts.sum()).tolist()))
     codec = SmilesCodec(tokens, merges, space)
-    columns = [
-        cached(("property", name, *key), lambda name=name: {
+
+    def column(name: str) -> dict[str, np.ndarray]:
+        """One property of each split's molecules, float32 `[N, 1]` in its unit."""
+        return {
             split: properties(molecules(codec.strings(arrays[split])), [name]).astype(np.float32) for split in SPLITS
-        })
-        for name in data.properties
-    ]
+        }
+
+    columns = [cached(("property", name, *key), partial(column, name)) for name in data.properties]
     values = {split: np.concatenate([column[split] for column in columns], 1) for split in SPLITS if columns}
     codec = replace(codec, conditions=_conditions(data, values))
 
@@ -207,7 +211,7 @@ def text_of(path: Path) -> str:
         return (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise FourfoldError(f"{path} is not text in UTF-8") from None
-    except (OSError, EOFError, gzip.zlib.error) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise FourfoldError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
 

@@ -157,7 +157,7 @@ def test_mistakes_are_one_line(
 
 
 def test_design_refuses_what_the_model_cannot_give(cli: Cli, trained: Path, tmp_path: Path) -> None:
-    code, out, err = cli("design", trained, "-n", 1000, "--temperature", 50, "-o", tmp_path / "d")
+    code, out, err = cli("design", trained, "-n", 40, "--temperature", 50, "-o", tmp_path / "d")
     assert code == 2 and "were asked for" in err and not (tmp_path / "d").exists()
 
 
