@@ -214,8 +214,8 @@ class TextCodec:
 
     def save(self, folder: Path) -> None:
         """codec.json, complete: a sentencepiece model is in it, as base64."""
-        kind, value = _described(self.tokenizer)
-        value = {"tokenizer": kind, "length": self.length, **value}
+        kind, state = _described(self.tokenizer)
+        value = {"tokenizer": kind, "length": self.length, **state}
         write_atomically(folder / FILE, (json.dumps(value) + "\n").encode())
 
 

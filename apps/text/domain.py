@@ -34,7 +34,8 @@ def write(items: Sequence[str], folder: Path) -> list[Path]:
 
 def preview(items: Sequence[str]) -> list[Media]:
     """The first few texts."""
-    return [Media(kind="text", content="\n\n– – –\n\n".join(items[:SHOWN]), caption=f"{min(SHOWN, len(items))} samples")]
+    shown = items[:SHOWN]
+    return [Media(kind="text", content="\n\n– – –\n\n".join(shown), caption=f"{len(shown)} samples")]
 
 
 DOMAIN = Domain(

@@ -68,7 +68,7 @@ def _share(counts: np.ndarray) -> float:
 
 
 def baselines(train: ArrayData) -> dict[str, NGramModel]:
-    """Interpolated unigram and trigram models of the training text's tokens, which windows cut as they do for models."""
+    """Interpolated unigram and trigram models of the training text's tokens, cut into windows as the models' are."""
     length = train.x.shape[1]
     tokens = train.x[: BASELINE_TOKENS : length]
     return {name: NGramModel.fit(tokens, order, train.space.vocab) for name, order in BASELINES.items()}  # type: ignore[union-attr]
@@ -114,9 +114,8 @@ def _sample_measures(
 ) -> list[Measure]:
     n = min(n, max(1, len(prepared.test) // 2))
     texts = {"samples": model.sample(n, seed=seed), "floor": _texts(spread(prepared.test, n, 0.5), codec)}
-    texts |= {
-        name: [codec.text(row) for row in baseline.sample(n, codec.length, seed)[0]] for name, baseline in simple.items()
-    }
+    for name, baseline in simple.items():
+        texts[name] = [codec.text(row) for row in baseline.sample(n, codec.length, seed)[0]]
     real = _texts(spread(prepared.test, n), codec)
     measures = []
     compared: list[tuple[str, str, Callable[[Sequence[str]], float]]] = [

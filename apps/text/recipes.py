@@ -7,7 +7,7 @@ from collections.abc import Callable
 from apps.text.data import TextData
 from core.families import AutoregressiveConfig, DiffusionConfig, GANConfig, Masking, VAEConfig
 from core.networks import MLPConfig, TransformerConfig
-from core.recipe import Recipe, SampleSettings, TrainConfig
+from core.recipe import Recipe, TrainConfig
 
 PLAYS = TextData(length=64)
 NETWORK = TransformerConfig(width=128, depth=3, heads=4)

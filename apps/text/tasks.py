@@ -1,0 +1,152 @@
+"""What people come for: writing on from a prompt, filling gaps, scoring a text."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from apps.text.codec import TextCodec
+from core.errors import FourfoldError, Unsupported
+from core.families.autoregressive import Autoregressive
+from core.families.diffusion import MaskedDiffusion
+from core.pretrained import Model
+from core.space import Batch
+from core.training.seeds import derive
+
+GAP = re.compile(r"\[MASK(?::([^\]]*))?\]")
+
+
+def generate(model: Model, prompt: str = "", n: int = 1, *, length: int | None = None, seed: int = 0,
+             **settings: Any) -> list[str]:
+    """`n` texts of `length` tokens (default: one window) that begin with `prompt`.
+
+    Autoregressive models write on beyond their window, from its second half; masked diffusion fills the
+    window after the prompt. A VAE or a GAN draws whole windows and takes no prompt.
+
+    Args:
+        settings: sample settings: temperature, top_k, top_p, min_p.
+
+    Raises:
+        Unsupported: a prompt or a length that this family cannot honour.
+        FourfoldError: n or length below 1, a refused setting, a prompt that leaves no room.
+    """
+    codec = _codec(model)
+    if n < 1 or (length is not None and length < 1):
+        raise FourfoldError(f"asked for {n} texts of {length} tokens: both must be at least 1")
+    tokens = codec.tokens(prompt)
+    total = len(tokens) + (codec.length - len(tokens) % codec.length if length is None else length)
+    if isinstance(model.family, Autoregressive):
+        return [codec.text(row) for row in _written_on(model, tokens, n, total, seed, settings).tolist()]
+    if len(tokens) and not isinstance(model.family, MaskedDiffusion):
+        raise Unsupported(f"a {type(model.family).__name__} takes no prompt: use an autoregressive or diffusion model")
+    if total > codec.length:
+        raise Unsupported(f"the prompt has {len(tokens)} tokens and the text {total}: this model's window has "
+                          f"{codec.length}; an autoregressive model writes on beyond it")
+    if len(tokens):
+        known = np.full((n, codec.length), -1)
+        known[:, : len(tokens)] = tokens
+        drawn = _filled(model, known, seed, settings)
+    else:
+        drawn = model.sample_batch(n, seed=seed, **settings).x
+    return [codec.text(row) for row in drawn[:, :total].tolist()]
+
+
+def _written_on(
+    model: Model, tokens: np.ndarray, n: int, total: int, seed: int, settings: dict[str, Any]
+) -> torch.Tensor:
+    """`[n, total]` tokens: windows that overlap by half, each begun with the end of the text so far."""
+    codec, family = _codec(model), model.family
+    assert isinstance(family, Autoregressive)
+    text = torch.from_numpy(np.tile(tokens, (n, 1))).to(model.device)
+    generator = torch.Generator(model.device).manual_seed(derive(seed, 0))
+    family.eval()
+    while text.shape[1] < total:
+        kept = text if text.shape[1] < codec.length else text[:, -(codec.length // 2) :]
+        drawn = family.sample(n, settings=model.settings(**settings), generator=generator,
+                              prefix=kept if kept.shape[1] else None)
+        text = torch.cat([text, drawn.x[:, kept.shape[1] :]], dim=1)
+    return text[:, :total].cpu()
+
+
+def _filled(model: Model, known: np.ndarray, seed: int, settings: dict[str, Any]) -> torch.Tensor:
+    """`known` `[n, window]` with its -1 filled in by a masked diffusion model."""
+    family = model.family
+    assert isinstance(family, MaskedDiffusion)
+    family.eval()
+    generator = torch.Generator(model.device).manual_seed(derive(seed, 0))
+    drawn = family.sample(len(known), settings=model.settings(**settings), generator=generator,
+                          known=torch.from_numpy(known).to(model.device))
+    return drawn.x.cpu()
+
+
+def infill(model: Model, text: str, n: int = 1, *, seed: int = 0, **settings: Any) -> list[str]:
+    """`n` versions of `text` with each gap, "[MASK:8]", filled by that many tokens (1 without a number).
+
+    Raises:
+        Unsupported: the model is no masked diffusion.
+        FourfoldError: no gap, a malformed one, or a text longer than the model's window.
+    """
+    codec = _codec(model)
+    if not isinstance(model.family, MaskedDiffusion):
+        raise Unsupported(f"a {type(model.family).__name__} cannot fill gaps: use a masked diffusion model")
+    if n < 1:
+        raise FourfoldError(f"asked for {n} texts: must be at least 1")
+    row: list[int] = []
+    at = 0
+    for gap in GAP.finditer(text):
+        size = gap[1] if gap[1] is not None else "1"
+        if not size.isdecimal() or int(size) < 1:
+            raise FourfoldError(f"the gap {gap[0]!r} has no size: write [MASK:8] for eight tokens")
+        row += codec.tokens(text[at : gap.start()]).tolist() + [-1] * min(int(size), codec.length + 1)
+        at = gap.end()
+    if not at:
+        raise FourfoldError(f"nothing to fill in {text[:60]!r}: write a gap of eight tokens as [MASK:8]")
+    row += codec.tokens(text[at:]).tolist()
+    if len(row) > codec.length:
+        raise FourfoldError(f"the text has {len(row)} tokens with its gaps: the model's window has {codec.length}")
+    # What follows the text in its window is made up too, and cut off: the model knows whole windows only.
+    known = np.full((n, codec.length), -1)
+    known[:, : len(row)] = row
+    return [codec.text(filled[: len(row)]) for filled in _filled(model, known, seed, settings).tolist()]
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well a model predicts a text: `kind` is "exact" or "bound", `bytes` and `tokens` are the text's."""
+
+    bits_per_byte: float
+    kind: str
+    bytes: int
+    tokens: int
+
+
+def score(model: Model, text: str, *, seed: int = 0, batch_size: int = 128) -> Score:
+    """Bits per byte of a text, in windows that do not overlap: each is predicted from nothing before it.
+
+    Raises:
+        Unsupported: the model has no likelihood (a GAN).
+        FourfoldError: the text is empty.
+    """
+    codec = _codec(model)
+    tokens = codec.tokens(text)
+    if not len(tokens):
+        raise FourfoldError("the text is empty: nothing to score")
+    model.family.eval()
+    whole = len(tokens) // codec.length * codec.length
+    rows = torch.from_numpy(tokens[:whole].reshape(-1, codec.length))
+    parts = [*rows.split(batch_size), *([torch.from_numpy(tokens[whole:])[None]] if whole < len(tokens) else [])]
+    nats = 0.0
+    for index, part in enumerate(parts):
+        generator = torch.Generator(model.device).manual_seed(derive(seed, index))
+        nats += float(model.family.bound(Batch(part).to(model.device), generator=generator).double().sum())
+    size = len(text.encode())
+    return Score(nats / (np.log(2) * size), model.family.likelihood, size, len(tokens))
+
+
+def _codec(model: Model) -> TextCodec:
+    codec: Any = model.codec
+    return codec
