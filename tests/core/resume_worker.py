@@ -67,18 +67,20 @@ def torture(name: str, kills: int, folder: Path) -> dict[str, object]:
     ended(live(name, folder / "alone", 1))
     alone = time.perf_counter() - begin
     reference = contents(folder / "alone")
-    chance, done, runs, places = random.Random(f"{name}"), 0, 0, []
+    chance, done, runs, places, reach = random.Random(name), 0, 0, [], alone / 5
     while done < kills:
         runs += 1
         run, finished = folder / f"killed-{runs}", False
         while not finished:
-            # Up to a fifth of a whole run: in its start, its steps, and the writing of its checkpoints.
-            delay = chance.uniform(0, alone / 5) if done < kills else None
+            # Up to a fifth of a whole run: in its start, its steps, and the writing of its checkpoints; later, when
+            # the computer has become so busy that kills always come before the next checkpoint.
+            delay = chance.uniform(0, reach) if done < kills else None
             finished = ended(live(name, run, 100 + done), delay)
             if not finished:
                 done += 1
                 states = sorted((run / "state").glob("step-*"))
                 places.append(states[-1].name if states else "start")
+                reach = 1.25 * reach if places[-2:-1] == places[-1:] else alone / 5
         if contents(run)[0] != reference[0]:
             return {"equal": False, "what": "weights", "run": runs, "places": places}
         if contents(run)[1] != reference[1]:
