@@ -1,4 +1,8 @@
-"""Named recipes. Times are of one CPU core."""
+"""Named recipes. Times are of training on one CPU core; success is over new episodes (planar: 300 to 500).
+
+On the planar task, three seeds each, regression with the same network succeeds in 0 to 11 % of the episodes and random
+actions never. Meta-World's scripted experts do a thing in one way only: there regression does as well (100 %).
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ NETWORK = MLPConfig(width=128, depth=2)
 
 
 def tour_vae() -> Recipe:
-    """Planar reaching by a conditional VAE: two latent numbers say which way. 35 s; success 0.92, regression 0.07."""
+    """Planar reaching by a conditional VAE: two latent numbers say which way. 32 s; success 0.90 to 0.92."""
     return Recipe(
         name="tour-vae", domain="robotics", data=PLANAR,
         # A policy needs the prior's latents to decode well, not sharp reconstructions: hence beta and min_std.
@@ -31,7 +35,7 @@ def tour_vae() -> Recipe:
 
 
 def tour_gan() -> Recipe:
-    """Planar reaching by a conditional GAN. 35 s; success 0.94, regression 0.07."""
+    """Planar reaching by a conditional GAN. 35 s; success 0.90 to 0.94."""
     return Recipe(
         name="tour-gan", domain="robotics", data=PLANAR,
         family=GANConfig(generator=NETWORK, critic=NETWORK, latent=16, gamma=0.1, condition_dropout=0.0),
@@ -40,7 +44,7 @@ def tour_gan() -> Recipe:
 
 
 def tour_diffusion() -> Recipe:
-    """Planar reaching by flow matching, six Heun steps a decision. 30 s; success 0.97, regression 0.07."""
+    """Planar reaching by flow matching, six Heun steps a decision. 27 s; success 0.97."""
     return Recipe(
         name="tour-diffusion", domain="robotics", data=PLANAR,
         family=DiffusionConfig(denoiser=NETWORK, condition_dropout=0.0),
@@ -50,7 +54,7 @@ def tour_diffusion() -> Recipe:
 
 
 def tour_autoregressive() -> Recipe:
-    """Planar reaching by a transformer over actions in 32 bins. 35 s; success 0.97."""
+    """Planar reaching by a transformer over actions in 32 bins. 32 s; success 0.97 to 0.98."""
     return Recipe(
         name="tour-autoregressive", domain="robotics", data=PLANAR,
         family=AutoregressiveConfig(
@@ -66,29 +70,33 @@ DRAWER_OPEN = RoboticsData(task="drawer-open-v3", demonstrations=200, noise=0.1,
 
 
 def pick_place_vae() -> Recipe:
-    """Meta-World pick-place-v3 by a conditional VAE."""
-    recipe = tour_vae()
-    return replace(recipe, name="pick-place-vae", data=PICK_PLACE, family=replace(recipe.family, latent=8, beta=1.0))
+    """Meta-World pick-place-v3 by a conditional VAE. 28 s; success in 48 of 48 episodes."""
+    base = tour_vae()
+    family = replace(base.family, latent=8, beta=1.0)
+    return replace(base, name="pick-place-vae", data=PICK_PLACE, family=family, train=replace(base.train, steps=3000))
 
 
 def pick_place_gan() -> Recipe:
-    """Meta-World pick-place-v3 by a conditional GAN."""
-    return replace(tour_gan(), name="pick-place-gan", data=PICK_PLACE)
+    """Meta-World pick-place-v3 by a conditional GAN. 23 s; success in 46 of 48 episodes."""
+    base = tour_gan()
+    return replace(base, name="pick-place-gan", data=PICK_PLACE, train=replace(base.train, steps=1200))
 
 
 def pick_place_diffusion() -> Recipe:
-    """Meta-World pick-place-v3 by flow matching."""
+    """Meta-World pick-place-v3 by flow matching. 25 s; success in 200 of 200 episodes."""
     return replace(tour_diffusion(), name="pick-place-diffusion", data=PICK_PLACE)
 
 
 def pick_place_autoregressive() -> Recipe:
-    """Meta-World pick-place-v3 by a transformer over actions in 32 bins."""
-    return replace(tour_autoregressive(), name="pick-place-autoregressive", data=PICK_PLACE)
+    """Meta-World pick-place-v3 by a transformer over actions in 32 bins. 38 s; success in 48 of 48 episodes."""
+    base = tour_autoregressive()
+    return replace(base, name="pick-place-autoregressive", data=PICK_PLACE, train=replace(base.train, steps=1200))
 
 
 def drawer_open_diffusion() -> Recipe:
-    """Meta-World drawer-open-v3 by flow matching."""
-    return replace(tour_diffusion(), name="drawer-open-diffusion", data=DRAWER_OPEN)
+    """Meta-World drawer-open-v3 by flow matching, twelve actions a decision. 14 s; success in 48 of 48 episodes."""
+    base = tour_diffusion()
+    return replace(base, name="drawer-open-diffusion", data=DRAWER_OPEN, train=replace(base.train, steps=3000))
 
 
 RECIPES: dict[str, Callable[[], Recipe]] = {

@@ -79,7 +79,7 @@ def _view(panel: Sequence[Episode]) -> tuple[np.ndarray, float]:
     scene = panel[0].scene
     points = [places[:, :2] for places in (episode.places for episode in panel)]
     if scene.goal:
-        points.append(np.array([scene.goal[:2]]))
+        points.append(np.asarray(scene.goal[:2]) + scene.goal_radius * np.array([[-1, -1], [1, 1]]))
     if scene.obstacle is not None:
         points.append(np.asarray(scene.obstacle[:2]) + scene.radius * np.array([[-1, -1], [1, 1]]))
     all_points = np.concatenate(points)
