@@ -99,8 +99,8 @@ def table(results: dict[str, Any]) -> str:
     judged = [row["beats_baseline"] for key, row in metrics.items() if not key.startswith("minutes/")]
     return "\n".join([
         *lines, "",
-        f"Each cell's headline over {len(minutes)} seeds: {sum(map(bool, judged))} of {len(judged)} beat their baseline. "
-        f"A seed took {min(minutes):.1f} to {max(minutes):.1f} minutes in all on {results['hardware']} "
+        f"Each cell's headline over {len(minutes)} seeds: {sum(map(bool, judged))} of {len(judged)} beat their "
+        f"baseline. A seed took {min(minutes):.1f} to {max(minutes):.1f} minutes in all on {results['hardware']} "
         f"(`{results['command']}`; every figure is in `benchmarks/results/tour.json`). Seconds are a cell's: training, "
         "sampling, judging, imports.",
     ])
