@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from apps.audio.codec import ChoraleCodec, NoteCodec, levels_of, tokens_of
-from apps.audio.scores import Score, on_grid, read_jsb, read_midi, read_musicxml
+from apps.audio.scores import Score, coarser, on_grid, read_jsb, read_midi, read_musicxml
 from apps.audio.sound import EXTENSIONS, TINYSOUNDFONT, Mel, Synthesizer, fit_length, log_mel, read_sound
 from core.data.arrays import ArrayData, cached
 from core.data.sources import in_data, package_files
@@ -99,8 +99,8 @@ def _prepare_chorales(data: ChoraleData) -> Prepared:
     from core.domain import Prepared
 
     root = _chorale_root(data)
-    content = root if data.folder or data.source == "jsb" else root.parent.parent.name
-    arrays = cached(["chorales", VERSION, data, content], lambda: _chorale_arrays(data, root))
+    content = root if data.folder or data.source == "jsb" else f"music21 {MUSIC21}"
+    arrays = cached(["chorales", VERSION, data, content], lambda: _chorale_arrays(data, root, content))
     low, high = arrays["range"].tolist()
     codec = ChoraleCodec(beats=data.beats, steps_per_beat=data.steps_per_beat, low=low, high=high)
     return Prepared(codec=codec, **{name: ArrayData(codec.space, arrays[name]) for name in SPLITS})
@@ -127,8 +127,8 @@ def _own_folder(path: str) -> Path:
     return found
 
 
-def _chorale_arrays(data: ChoraleData, root: Path) -> dict[str, np.ndarray]:
-    splits = read_chorales(root, data.steps_per_beat)
+def _chorale_arrays(data: ChoraleData, root: Path, content: object) -> dict[str, np.ndarray]:
+    splits = read_chorales(root, data.steps_per_beat, content)
     steps = data.beats * data.steps_per_beat
     scores = [score for pieces in splits.values() for score in pieces]
     sounding = np.concatenate([s.pitches[s.pitches > 0] for s in scores])
@@ -151,10 +151,11 @@ def _chorale_arrays(data: ChoraleData, root: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def read_chorales(root: Path, steps_per_beat: int) -> dict[str, list[Score]]:
+def read_chorales(root: Path, steps_per_beat: int, content: object = None) -> dict[str, list[Score]]:
     """Pieces by split: of a JSON file of splits, or of a folder of MusicXML or MIDI files.
 
-    In a folder, pieces with the same opening melody, in any key, share a split.
+    In a folder, pieces with the same opening melody, in any key, share a split; equal pieces count once.
+    `content`: what names the folder's contents in the cache, by default the folder itself.
 
     Raises:
         FourfoldError: no pieces, fewer than three tunes, or an unreadable file.
@@ -162,17 +163,33 @@ def read_chorales(root: Path, steps_per_beat: int) -> dict[str, list[Score]]:
     if root.is_file():
         published = read_jsb(root, steps_per_beat)
         return {"train": published["train"], "validation": published["valid"], "test": published["test"]}
-    paths = sorted(p for p in root.rglob("*") if p.suffix.lower() in (".mid", ".midi", ".mxl", ".musicxml"))
-    if not paths:
-        raise FourfoldError(f"{root} holds no MIDI files (.mid, .midi)")
-    found = [read_midi(path) if path.suffix.lower().startswith(".mid") else read_musicxml(path) for path in paths]
-    scores = [on_grid(parts, steps_per_beat) for parts in found if len(parts) == 4]
+    arrays = cached(["scores", VERSION, content or root], lambda: _parsed(root))
+    ends = np.cumsum(arrays["lengths"])[:-1]
+    pieces = zip(np.split(arrays["pitches"], ends), np.split(arrays["struck"], ends), strict=True)
+    scores = {pitches.tobytes(): Score(pitches, struck, 4) for pitches, struck in pieces}.values()
     tunes = [zlib.crc32(_opening(score).tobytes()) for score in scores]
     if len(set(tunes)) < 3:
         raise FourfoldError(f"{root} holds {len(set(tunes))} different four-part tunes: at least 3 are needed for three splits")
     split_of = split_by(sorted(set(tunes)))
-    unique = {score.pitches.tobytes(): (score, tune) for score, tune in zip(scores, tunes, strict=True)}.values()
-    return {name: [score for score, tune in unique if split_of[tune] == name] for name in SPLITS}
+    splits: dict[str, list[Score]] = {name: [] for name in SPLITS}
+    for score, tune in zip(scores, tunes, strict=True):
+        splits[split_of[tune]].append(coarser(score, 4 // steps_per_beat))
+    return splits
+
+
+def _parsed(root: Path) -> dict[str, np.ndarray]:
+    """A folder's four-part pieces in sixteenths, one after the other."""
+    paths = sorted(p for p in root.rglob("*") if p.suffix.lower() in (".mid", ".midi", ".mxl", ".musicxml"))
+    if not paths:
+        raise FourfoldError(f"{root} holds no MIDI files (.mid, .midi)")
+    found = [read_midi(path) if path.suffix.lower().startswith(".mid") else read_musicxml(path) for path in paths]
+    scores = [on_grid(parts, 4) for parts in found if len(parts) == 4]
+    if not scores:
+        raise FourfoldError(f"{root} holds no music in four parts")
+    return {
+        "pitches": np.concatenate([s.pitches for s in scores]), "struck": np.concatenate([s.struck for s in scores]),
+        "lengths": np.array([len(s) for s in scores]),
+    }
 
 
 def split_by(ordered: Sequence[int]) -> dict[int, str]:

@@ -38,7 +38,7 @@ def tour_vae() -> Recipe:
     return Recipe(
         name="tour-vae", domain="audio", data=QUARTERS,
         family=VAEConfig(encoder=replace(SMALL, depth=2), decoder=SMALL, latent=32, free_bits=0.1),
-        train=replace(SHORT, steps=400),
+        train=replace(SHORT, steps=380),
     )
 
 
@@ -51,7 +51,7 @@ def tour_gan() -> Recipe:
             generator=pair, critic=pair, latent=32, autoencoder_share=0.4,
             autoencoder=VAEConfig(encoder=replace(SMALL, depth=2), decoder=replace(SMALL, depth=2), latent=32, beta=0.2),
         ),
-        train=replace(SHORT, steps=900, betas=(0.5, 0.99), weight_decay=0.0, learning_rate=2e-3),
+        train=replace(SHORT, steps=800, betas=(0.5, 0.99), weight_decay=0.0, learning_rate=2e-3),
     )
 
 
@@ -62,7 +62,7 @@ def tour_diffusion() -> Recipe:
         family=DiffusionConfig(
             denoiser=UNetConfig(width=16, multipliers=(1, 2, 2)), process=EDM(sigma_data=0.6, log_mean=-0.6)
         ),
-        train=replace(SHORT, steps=700, batch_size=16),
+        train=replace(SHORT, steps=650, batch_size=16),
         sample=SampleSettings(num_steps=12, solver="dpmpp_2m"),
     )
 

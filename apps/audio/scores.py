@@ -62,6 +62,14 @@ def on_grid(parts: list[list[Note]], steps_per_beat: int) -> Score:
     return Score(pitches, (owner != before) & (owner >= 0), steps_per_beat)
 
 
+def coarser(score: Score, factor: int) -> Score:
+    """Every `factor`-th step of a score: what sounds there, struck if its note began since the last step kept."""
+    pitches = score.pitches[::factor]
+    padded = np.vstack([np.zeros((factor - 1, score.struck.shape[1]), dtype=bool), score.struck])
+    began = np.lib.stride_tricks.sliding_window_view(padded, factor, axis=0)[::factor].any(-1)
+    return Score(pitches, began & (pitches > 0), score.steps_per_beat // factor)
+
+
 def notes_of(score: Score) -> Iterator[tuple[int, int, int, int]]:
     """(voice, first step, last step + 1, pitch) of every note; a held step without a note before it is silence."""
     for voice in range(score.pitches.shape[1]):

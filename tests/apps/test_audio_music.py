@@ -11,7 +11,7 @@ import pytest
 from apps.audio.codec import HOLD, REST, ChoraleCodec, load_codec, pitches_of
 from apps.audio.data import ChoraleData, prepare, read_chorales
 from apps.audio.metrics import chord_counts, interval_counts, overlap, pitch_class_counts
-from apps.audio.scores import Note, Score, notes_of, on_grid, piano_roll_png, read_midi, read_musicxml, to_midi
+from apps.audio.scores import Note, Score, coarser, notes_of, on_grid, piano_roll_png, read_midi, read_musicxml, to_midi
 from core.data.sources import package_files
 from core.space import Discrete
 
@@ -43,6 +43,8 @@ def test_grid_samples_notes_at_steps() -> None:
     assert score.struck[:, 0].tolist() == [True, False, False, False, True, True, False, False]
     assert score.pitches[:, 3].tolist() == [0, 0] + [48] * 6
     assert not score.pitches[:, 1].any()
+    fine = coarser(on_grid([soprano, [], [], [Note(Fraction(1), Fraction(4), 48)]], 4), 2)
+    assert (fine.pitches == score.pitches).all() and (fine.struck == score.struck).all()
     assert sorted(notes_of(score)) == [(0, 0, 4, 60), (0, 4, 5, 62), (0, 5, 8, 62), (3, 2, 8, 48)]
 
 
