@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from apps.audio.tasks import compose, effect
 
 __all__ = [
-    "DOMAIN", "ChoraleData", "Mel", "NoteData", "Score", "Sound", "compose", "effect", "load", "music_overlaps", "render",
-    "to_midi",
+    "DOMAIN", "ChoraleData", "Mel", "NoteData", "Score", "Sound", "compose", "effect", "load", "music_overlaps",
+    "render", "to_midi",
 ]
 
 __getattr__ = lazy(__name__, {

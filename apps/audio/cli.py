@@ -17,7 +17,9 @@ app = build("audio", lambda: importlib.import_module("apps.audio.domain").DOMAIN
 def compose(
     run: RunFolder,
     num: Num = 4,
-    beats: Annotated[int | None, typer.Option("--beats", min=1, help="Length in quarter notes; the model's window.")] = None,
+    beats: Annotated[
+        int | None, typer.Option("--beats", min=1, help="Length in quarter notes; the model's window by default.")
+    ] = None,
     tempo: Annotated[float, typer.Option("--tempo", min=20, max=300, help="Quarter notes a minute.")] = 84.0,
     temperature: Temperature = None,
     seed: Seed = 0,

@@ -61,7 +61,8 @@ class ChoraleCodec:
         return Batch(torch.from_numpy(np.stack(rows).reshape(len(items), -1).astype(np.int64)))
 
     def decode(self, batch: Batch) -> list[Score]:
-        return [score_of(row, self.low, self.steps_per_beat) for row in batch.x.cpu().numpy().reshape(len(batch), -1, 4)]
+        rows = batch.x.cpu().numpy().reshape(len(batch), -1, 4)
+        return [score_of(row, self.low, self.steps_per_beat) for row in rows]
 
     def save(self, folder: Path) -> None:
         _save(self, folder)

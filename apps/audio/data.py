@@ -1,4 +1,4 @@
-"""Where music and sounds come from: Bach's chorales and folders of MIDI, a soundfont's notes and folders of recordings."""
+"""Where music and sounds come from: Bach's chorales, folders of MIDI, a soundfont's notes, folders of recordings."""
 
 from __future__ import annotations
 
@@ -168,9 +168,10 @@ def read_chorales(root: Path, steps_per_beat: int, content: object = None) -> di
     pieces = zip(np.split(arrays["pitches"], ends), np.split(arrays["struck"], ends), strict=True)
     scores = {pitches.tobytes(): Score(pitches, struck, 4) for pitches, struck in pieces}.values()
     tunes = [zlib.crc32(_opening(score).tobytes()) for score in scores]
-    if len(set(tunes)) < 3:
-        raise FourfoldError(f"{root} holds {len(set(tunes))} different four-part tunes: at least 3 are needed for three splits")
-    split_of = split_by(sorted(set(tunes)))
+    different = sorted(set(tunes))
+    if len(different) < 3:
+        raise FourfoldError(f"{root} holds {len(different)} different four-part tunes: at least 3 are needed")
+    split_of = split_by(different)
     splits: dict[str, list[Score]] = {name: [] for name in SPLITS}
     for score, tune in zip(scores, tunes, strict=True):
         splits[split_of[tune]].append(coarser(score, 4 // steps_per_beat))
@@ -237,7 +238,8 @@ def _prepare_notes(data: NoteData) -> Prepared:
         root = _sound_root(data.folder)
         files = _classified(root)
         names = tuple(sorted({name for _, name in files if name}))
-        arrays = cached(["sounds", VERSION, data.mel, root], lambda: _note_arrays(*_recorded(files, names, data.mel), data.mel))
+        key = ["sounds", VERSION, data.mel, root]
+        arrays = cached(key, lambda: _note_arrays(*_recorded(files, names, data.mel), data.mel))
     codec = NoteCodec(mel=data.mel, names=names)
 
     def split(name: str) -> ArrayData:
@@ -248,7 +250,7 @@ def _prepare_notes(data: NoteData) -> Prepared:
 
 
 def _rendered(mel: Mel) -> tuple[np.ndarray, np.ndarray]:
-    """Waveforms `[N, samples]` and labels `[N]` of all instruments, pitches and velocities; held for 70 % of the time."""
+    """Waveforms `[N, samples]` and labels `[N]`: every instrument, pitch and velocity, held for 70 % of the time."""
     synthesizer = Synthesizer(mel.rate)
     sounds, labels = [], []
     for label, programs in enumerate(INSTRUMENTS.values()):
@@ -284,9 +286,9 @@ def _classified(root: Path) -> list[tuple[Path, str]]:
 
 
 def _recorded(files: list[tuple[Path, str]], names: tuple[str, ...], mel: Mel) -> tuple[np.ndarray, np.ndarray]:
+    if len(files) < 10:
+        raise FourfoldError(f"{files[0][0].parent} holds {len(files)} sound files: at least 10 are needed")
     sounds = [fit_length(read_sound(path, mel.rate), mel.samples) for path, _ in files]
-    if len(sounds) < 10:
-        raise FourfoldError(f"{files[0][0].parent} holds {len(sounds)} sound files: at least 10 are needed")
     return np.stack(sounds), np.array([names.index(name) if name else 0 for _, name in files])
 
 

@@ -30,7 +30,7 @@ LARGEST_INTERVAL = 12
 
 
 def overlap(a: np.ndarray, b: np.ndarray) -> float:
-    """Overlapping area of two histograms of counts, summed over their first axes `[N, bins]`: 1 when equal, 0 when disjoint."""
+    """Overlapping area of two histograms, sums of counts `[N, bins]` over N: 1 when equal, 0 when disjoint."""
     p, q = a.sum(0, dtype=np.float64), b.sum(0, dtype=np.float64)
     return float(np.minimum(p / max(p.sum(), 1), q / max(q.sum(), 1)).sum())
 
@@ -60,7 +60,7 @@ def interval_counts(pitches: np.ndarray, struck: np.ndarray) -> np.ndarray:
 
 def chord_counts(pitches: np.ndarray) -> np.ndarray:
     """Chords by their pitch classes above the bass: `[N, T, 4]` -> `[N, 4096]` counts of sets."""
-    full = (pitches > 0).all(2)
+    full: np.ndarray = np.all(pitches > 0, axis=2)
     above = (pitches - pitches.min(2, keepdims=True)) % 12
     sets = np.bitwise_or.reduce(1 << above.astype(np.int64), axis=2)
     counts = np.zeros((len(pitches), 4096), dtype=np.float32)
@@ -70,7 +70,7 @@ def chord_counts(pitches: np.ndarray) -> np.ndarray:
 
 
 def music_counts(tokens: np.ndarray, low: int) -> dict[str, np.ndarray]:
-    """The histograms of windows, by the name of their overlap; tokens `[N, 4 T]`, `low` the lowest pitch with a token."""
+    """The histograms of windows, by the name of their overlap; tokens `[N, 4 T]`, `low`: the lowest pitch."""
     grid = np.asarray(tokens).reshape(len(tokens), -1, 4).astype(np.int64)
     pitches, struck = pitches_of(grid, low), grid >= FIRST_PITCH
     return {
@@ -105,7 +105,8 @@ def evaluate_music(model: Model, prepared: Prepared, n: int, seed: int) -> list[
     if model.family.likelihood != "none":
         data = prepared.test.subset(slice(0, BOUND_EXAMPLES))
         nats = model.bound(data, seed=seed).numpy() / test.shape[1]
-        measures.append(_likelihood("nats_per_note", model, nats, bigram.nll(data.x).mean() / test.shape[1], "bigram", seed))
+        simple = bigram.nll(data.x).mean() / test.shape[1]
+        measures.append(_likelihood("nats_per_note", model, nats, simple, "bigram", seed))
     rows = np.random.default_rng(seed).permutation(len(train))[:n]
     drawn, _ = bigram.sample(n, test.shape[1], seed)
     sets = {"model": model.sample_batch(n, seed=seed).x.numpy(), "bigram": drawn, "floor": train[rows]}
@@ -116,7 +117,8 @@ def evaluate_music(model: Model, prepared: Prepared, n: int, seed: int) -> list[
         measures.append(Measure(
             name=name, value=overlap(a, b), better="higher", count=n,
             interval=bootstrap(overlap, a, b, seed=seed, n=200, paired=False),
-            baseline=overlap(counts["bigram"][name], real), baseline_name="bigram", floor=overlap(counts["floor"][name], real),
+            baseline=overlap(counts["bigram"][name], real), baseline_name="bigram",
+            floor=overlap(counts["floor"][name], real),
         ))
     return measures
 
@@ -177,7 +179,7 @@ def note_classifier(prepared: Prepared) -> Classifier | None:
 
 
 def _features(judge: Classifier | None) -> Callable[[np.ndarray], np.ndarray]:
-    """Spectrograms `[N, 1, mels, frames]` -> features; without a classifier each band's mean and deviation over time."""
+    """Spectrograms `[N, 1, mels, frames]` -> features; without a classifier, means and deviations over time."""
     if judge is not None:
         return judge.features
     return lambda x: np.concatenate([x[:, 0].mean(2), x[:, 0].std(2)], axis=1)

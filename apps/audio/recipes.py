@@ -1,4 +1,4 @@
-"""Named audio recipes; each docstring's first line says what it is. The tour's take about 35 s on one core of a laptop."""
+"""Named audio recipes; each docstring's first line says what it is. the tour's take about 35 s on one core."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def tour_vae() -> Recipe:
 
 def tour_gan() -> Recipe:
     """Bach chorales in quarter notes: a GAN in the latent space of a small sequence VAE."""
-    pair = MLPConfig(width=128, depth=2)
+    pair, coder = MLPConfig(width=128, depth=2), replace(SMALL, depth=2)
     return Recipe(
         name="tour-gan", domain="audio", data=QUARTERS,
         family=GANConfig(
             generator=pair, critic=pair, latent=32, autoencoder_share=0.4,
-            autoencoder=VAEConfig(encoder=replace(SMALL, depth=2), decoder=replace(SMALL, depth=2), latent=32, beta=0.2),
+            autoencoder=VAEConfig(encoder=coder, decoder=coder, latent=32, beta=0.2),
         ),
         train=replace(SHORT, steps=800, betas=(0.5, 0.99), weight_decay=0.0, learning_rate=2e-3),
     )
@@ -85,12 +85,12 @@ def chorales_vae() -> Recipe:
 
 def chorales_gan() -> Recipe:
     """Bach chorales in eighth notes: GAN in the latent space of a sequence VAE."""
-    pair = MLPConfig(width=256, depth=3)
+    pair, coder = MLPConfig(width=256, depth=3), replace(LARGE, depth=3)
     return Recipe(
         name="chorales-gan", domain="audio", data=EIGHTHS,
         family=GANConfig(
             generator=pair, critic=pair, latent=64,
-            autoencoder=VAEConfig(encoder=replace(LARGE, depth=3), decoder=replace(LARGE, depth=3), latent=64, beta=0.2),
+            autoencoder=VAEConfig(encoder=coder, decoder=coder, latent=64, beta=0.2),
         ),
         train=replace(LONG, betas=(0.5, 0.99), weight_decay=0.0),
     )
@@ -107,7 +107,8 @@ def chorales_diffusion() -> Recipe:
 def chorales_autoregressive() -> Recipe:
     """Bach chorales in eighth notes: causal transformer, exact likelihood; composes at any length."""
     return Recipe(
-        name="chorales-autoregressive", domain="audio", data=EIGHTHS, family=AutoregressiveConfig(model=LARGE), train=LONG
+        name="chorales-autoregressive", domain="audio", data=EIGHTHS,
+        family=AutoregressiveConfig(model=LARGE), train=LONG,
     )
 
 
@@ -124,7 +125,9 @@ def notes_vae() -> Recipe:
     network = MLPConfig(width=512, depth=2)
     return Recipe(
         name="notes-vae", domain="audio", data=NOTES,
-        family=VAEConfig(encoder=network, decoder=network, latent=48, likelihood=LogisticMixture(levels=256, components=2)),
+        family=VAEConfig(
+            encoder=network, decoder=network, latent=48, likelihood=LogisticMixture(levels=256, components=2)
+        ),
         train=replace(LONG, steps=10_000),
     )
 
@@ -143,7 +146,8 @@ def notes_diffusion() -> Recipe:
     return Recipe(
         name="notes-diffusion", domain="audio", data=FINE_NOTES,
         family=DiffusionConfig(
-            denoiser=UNetConfig(width=32, multipliers=(1, 2, 4), attention=True), process=EDM(sigma_data=0.6, log_mean=-0.6)
+            denoiser=UNetConfig(width=32, multipliers=(1, 2, 4), attention=True),
+            process=EDM(sigma_data=0.6, log_mean=-0.6),
         ),
         train=replace(LONG, batch_size=32), sample=SampleSettings(num_steps=18, guidance_scale=1.5),
     )

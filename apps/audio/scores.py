@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -88,7 +89,7 @@ def notes_of(score: Score) -> Iterator[tuple[int, int, int, int]]:
 
 
 def read_musicxml(path: Path) -> list[list[Note]]:
-    """Parts (that have notes) from a .mxl or .musicxml file, as written (repeats not unfolded); tied notes are one note.
+    """Parts (that have notes) of a .mxl or .musicxml file, repeats not unfolded; tied notes are one note.
 
     Raises:
         FourfoldError: not a MusicXML file.
@@ -208,7 +209,7 @@ def _held_within_beats(sixteenths: np.ndarray, steps_per_beat: int) -> Score:
 # Writing ---------------------------------------------------------------------------------------------------------
 
 
-def to_midi(score: Score, beats_per_minute: float = 84.0, program: int = 52) -> object:
+def to_midi(score: Score, beats_per_minute: float = 84.0, program: int = 52) -> Any:
     """A `pretty_midi.PrettyMIDI` with a track a voice; `program` 52 is choir aahs, 19 a church organ."""
     import pretty_midi
 
@@ -243,8 +244,8 @@ def piano_roll_png(scores: list[Score], columns: int = 4) -> bytes:
     return figure_png(figure)
 
 
-def figure_png(figure: object) -> bytes:
+def figure_png(figure: Any) -> bytes:
     """A matplotlib figure as PNG bytes."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")  # type: ignore[attr-defined]
+    figure.savefig(buffer, format="png")
     return buffer.getvalue()

@@ -95,14 +95,14 @@ def _forward(mel: Mel) -> Any:
 
 
 def log_mel(waveforms: np.ndarray, mel: Mel) -> np.ndarray:
-    """Waveforms `[N, mel.samples]` at `mel.rate` -> decibels float32 `[N, mels, frames]`, clipped at floor and ceiling."""
+    """Waveforms `[N, mel.samples]` at `mel.rate` -> decibels `[N, mels, frames]` between floor and ceiling."""
     power = _forward(mel)(torch.as_tensor(waveforms, dtype=torch.float32))
     return (10 * power.clamp(min=1e-12).log10()).clamp(mel.floor, mel.ceiling).numpy()
 
 
 @torch.no_grad()
 def waves(sounds: list[Sound], iterations: int = 48) -> np.ndarray:
-    """Waveforms `[N, samples]` of sounds of one `Mel`: least-squares spectra, then Griffin-Lim (Perraudin et al. 2013)."""
+    """Waveforms `[N, samples]` of sounds of one `Mel`, by fast Griffin-Lim (Perraudin et al. 2013)."""
     mel = sounds[0].mel
     transforms = torchaudio_transforms()
     decibels = torch.as_tensor(np.stack([s.decibels for s in sounds]), dtype=torch.float32)

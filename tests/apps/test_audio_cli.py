@@ -168,7 +168,7 @@ def test_sounds_by_class_and_wrong_tasks(
     assert sorted(p.name for p in out.iterdir()) == ["000-piano.wav", "001-piano.wav", "spectrograms.png"]
     _succeed("effect", str(notes_run), "--class", "brass", "-n", "1", "-o", str(out))
     assert (out / "000-brass.wav").exists()
-    assert "did you mean 'piano'" in refuse("sample", str(notes_run), "--instrument", "pianno", "-n", "2", "-o", str(out))
+    assert "did you mean 'piano'" in refuse("sample", str(notes_run), "--instrument", "pianno", "-o", str(out))
     assert "did you mean 'guitar'" in refuse("effect", str(notes_run), "--class", "gitar", "-o", str(out))
     assert "instrument" in refuse("sample", str(chorale_run), "--instrument", "piano", "-n", "2", "-o", str(out))
     assert "use `compose`" in refuse("effect", str(chorale_run), "-o", str(out))

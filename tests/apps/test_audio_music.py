@@ -53,7 +53,7 @@ def test_tokens_to_midi_and_back(tmp_path: Path) -> None:
     batch = prepared.test.batch(range(8))
     for index, score in enumerate(prepared.codec.decode(batch)):
         path = tmp_path / f"{index}.mid"
-        to_midi(score).write(str(path))  # type: ignore[attr-defined]
+        to_midi(score).write(str(path))
         again = on_grid(read_midi(path), 2)
         # Silence at the end is not in a MIDI file.
         assert (again.pitches == score.pitches[: len(again)]).all()
@@ -82,7 +82,7 @@ def test_splits_share_no_tune_and_training_is_transposed() -> None:
     assert len(prepared.train) > 5 * sum(len(s) - 15 for s in splits["train"] if len(s) >= 16)
     pitches = pitches_of(grid, prepared.codec.low)  # type: ignore[attr-defined]
     soprano = pitches[:, :, 0][pitches[:, :, 0] > 0]
-    assert 55 <= soprano.min() and soprano.max() <= 84
+    assert soprano.min() >= 55 and soprano.max() <= 84
     openings = {name: {np.diff(s.pitches[:, 0][s.struck[:, 0]])[:8].tobytes() for s in pieces}
                 for name, pieces in splits.items()}
     assert not openings["train"] & openings["test"]

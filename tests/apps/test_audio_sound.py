@@ -31,7 +31,8 @@ def test_notes_have_their_pitch() -> None:
 def test_mel_to_wave_and_back_is_near() -> None:
     for mel in (Mel(), Mel(mels=64, frames=64, hop=256)):
         synthesizer = Synthesizer(mel.rate)
-        notes = np.stack([synthesizer.note(p, k, 100, 11000, mel.samples) for p in (0, 19, 40, 56) for k in (48, 60, 72)])
+        chosen = [(program, pitch) for program in (0, 19, 40, 56) for pitch in (48, 60, 72)]
+        notes = np.stack([synthesizer.note(*both, 100, 11000, mel.samples) for both in chosen])
         decibels = log_mel(notes, mel)
         assert decibels.shape == (12, mel.mels, mel.frames)
         again = log_mel(waves([Sound(d, mel) for d in decibels]), mel)
@@ -70,7 +71,8 @@ def test_a_folder_of_sounds_is_data(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         for index in range(12):
             rate = (8000, 44100)[index % 2]
-            tone = 0.3 * np.sin(2 * np.pi * pitch * np.arange(rate // 2) / rate) + 0.01 * generator.normal(size=rate // 2)
+            tone = 0.3 * np.sin(2 * np.pi * pitch * np.arange(rate // 2) / rate)
+            tone += 0.01 * generator.normal(size=rate // 2)
             soundfile.write(tmp_path / name / f"{index}.wav", np.stack([tone, tone], axis=1), rate)
     prepared = prepare(NoteData(folder=str(tmp_path)))
     assert prepared.codec.conditions["instrument"].names == ("high", "low")  # type: ignore[union-attr]
