@@ -176,9 +176,10 @@ class TextCodec:
     def tokens(self, text: str) -> np.ndarray:
         """Ids of a text of any length, int64 `[T]`."""
         try:
-            return np.array(self.tokenizer.encode(text), np.int64)
+            text.encode()
         except UnicodeEncodeError as error:  # a lone surrogate, as a broken command line makes
             raise FourfoldError(f"the text is not valid Unicode at character {error.start}: give UTF-8") from None
+        return np.array(self.tokenizer.encode(text), np.int64)
 
     def text(self, ids: Iterable[int]) -> str:
         """The text of ids; documents' ends become an empty line."""
@@ -241,8 +242,10 @@ def load_codec(folder: Path) -> TextCodec:
             tokenizer = Characters(str(value["alphabet"]))
         elif value["tokenizer"] == "pieces":
             tokenizer = Pieces(base64.b64decode(value["sentencepiece"], validate=True))
-        else:
+        elif value["tokenizer"] == "bytes":
             tokenizer = Bytes()
+        else:
+            raise ValueError(value["tokenizer"])
         codec = TextCodec(tokenizer, int(value["length"]))
         _ = codec.space  # a damaged sentencepiece model shows when it is read
         return codec

@@ -53,8 +53,8 @@ def _coded(texts: Sequence[str]) -> tuple[int, list[np.ndarray]]:
 
 
 def whole_words(text: str) -> list[str]:
-    """The words of a window, lower case; the first and the last may be cut and do not count."""
-    return [word.lower() for word in re.findall(r"(?<=[^\w'])[^\W\d_]+(?=[^\w'])", text)]
+    """The words of three letters or more in a window, lower case; its first and last may be cut and do not count."""
+    return [word.lower() for word in re.findall(r"(?<=[^\w'])[^\W\d_]{3,}(?=[^\w'])", text)]
 
 
 def known_words(samples: Sequence[str], words: set[str]) -> np.ndarray:

@@ -138,7 +138,7 @@ def score(model: Model, text: str, *, seed: int = 0, batch_size: int = 128) -> S
     model.family.eval()
     whole = len(tokens) // codec.length * codec.length
     rows = torch.from_numpy(tokens[:whole].reshape(-1, codec.length))
-    parts = [*rows.split(batch_size), *([torch.from_numpy(tokens[whole:])[None]] if whole < len(tokens) else [])]
+    parts = [part for part in (*rows.split(batch_size), torch.from_numpy(tokens[whole:])[None]) if part.numel()]
     nats = 0.0
     for index, part in enumerate(parts):
         generator = torch.Generator(model.device).manual_seed(derive(seed, index))
