@@ -16,6 +16,7 @@ def grid(smiles: Sequence[str], captions: Sequence[str] | None = None, columns: 
     """A PNG of `smiles` in rows of `columns` cells of `size` pixels; what is not valid leaves its cell blank."""
     mols = molecules(smiles)
     legends = [""] * len(mols) if captions is None else list(captions)
+    columns = max(1, min(columns, len(mols)))
     rows = max(1, -(-len(mols) // columns))
     draw = cairo()
     if draw is None:

@@ -37,7 +37,7 @@ def tour_diffusion() -> Recipe:
     return Recipe(
         name="tour-diffusion", domain="molecules", data=MOSES,
         family=DiffusionConfig(denoiser=TransformerConfig(width=64, depth=4, heads=2), process=Masking()),
-        train=tour_train(450, batch_size=128),
+        train=tour_train(420, batch_size=128),
     )
 
 
@@ -46,7 +46,7 @@ def tour_vae() -> Recipe:
     return Recipe(
         name="tour-vae", domain="molecules", data=MOSES,
         family=VAEConfig(encoder=ENCODER, decoder=SMALL, latent=16, free_bits=0.2, word_dropout=0.1),
-        train=tour_train(380),
+        train=tour_train(350),
     )
 
 
@@ -56,10 +56,10 @@ def tour_gan() -> Recipe:
     return Recipe(
         name="tour-gan", domain="molecules", data=MOSES,
         family=GANConfig(
-            generator=network, critic=network, latent=32, gamma=0.1, autoencoder_share=0.6,
+            generator=network, critic=network, latent=32, gamma=2.0, autoencoder_share=0.6,
             autoencoder=VAEConfig(encoder=ENCODER, decoder=SMALL, latent=32, beta=0.1),
         ),
-        train=tour_train(520),
+        train=replace(tour_train(480), betas=(0.5, 0.95)),
     )
 
 
