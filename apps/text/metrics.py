@@ -114,8 +114,8 @@ def _sample_measures(
 ) -> list[Measure]:
     n = min(n, max(1, len(prepared.test) // 2))
     texts = {"samples": model.sample(n, seed=seed), "floor": _texts(spread(prepared.test, n, 0.5), codec)}
-    for name, baseline in simple.items():
-        texts[name] = [codec.text(row) for row in baseline.sample(n, codec.length, seed)[0]]
+    for name, ngrams in simple.items():
+        texts[name] = [codec.text(row) for row in ngrams.sample(n, codec.length, seed)[0]]
     real = _texts(spread(prepared.test, n), codec)
     measures = []
     compared: list[tuple[str, str, Callable[[Sequence[str]], float]]] = [
