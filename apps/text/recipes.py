@@ -3,48 +3,112 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from apps.text.data import TextData
 from core.families import AutoregressiveConfig, DiffusionConfig, GANConfig, Masking, VAEConfig
 from core.networks import MLPConfig, TransformerConfig
-from core.recipe import Recipe, TrainConfig
+from core.recipe import Recipe, SampleSettings, TrainConfig
 
 PLAYS = TextData(length=64)
+PIECES = TextData(tokenizer="unigram", vocab=500, length=32)  # about 75 characters
 NETWORK = TransformerConfig(width=128, depth=3, heads=4)
-TRAIN = TrainConfig(steps=1000, batch_size=32, learning_rate=3e-3, ema_decay=0.99, precision="bfloat16")
+READER = TransformerConfig(width=64, depth=1, heads=2)
+# Muon: in 350 steps 2.49 bits per byte on held-out plays, AdamW 2.66 in 400.
+TRAIN = TrainConfig(
+    steps=380, batch_size=32, optimizer="muon", learning_rate=5e-3, ema_decay=0.99, precision="bfloat16",
+)
 
 
 def tour_autoregressive() -> Recipe:
     """Shakespeare by characters: a small causal transformer."""
-    return Recipe(name="tour-autoregressive", domain="text", data=PLAYS, family=AutoregressiveConfig(model=NETWORK),
-                  train=TRAIN)
+    return Recipe(name="tour-autoregressive", domain="text", data=PLAYS, train=TRAIN,
+                  family=AutoregressiveConfig(model=NETWORK))
 
 
 def tour_diffusion() -> Recipe:
-    """Shakespeare by characters: a small masked diffusion."""
-    return Recipe(name="tour-diffusion", domain="text", data=PLAYS, train=TRAIN,
-                  family=DiffusionConfig(denoiser=NETWORK, process=Masking(), bound_samples=16))
+    """Shakespeare by pieces of words: a small masked diffusion.
+
+    It learns from a share of each window's tokens, so it needs more text than the others: pieces of words show it
+    twice as much as characters, 3.14 bits per byte against 3.47 in 400 steps.
+    """
+    return Recipe(
+        name="tour-diffusion", domain="text", data=PIECES, sample=SampleSettings(num_steps=32),
+        family=DiffusionConfig(denoiser=NETWORK, process=Masking(), bound_samples=16),
+        train=replace(TRAIN, batch_size=64, learning_rate=8e-3),
+    )
 
 
 def tour_vae() -> Recipe:
-    """Shakespeare by characters: a sequence VAE with an autoregressive decoder."""
+    """Shakespeare by characters: a sequence VAE with an autoregressive decoder, four free nats against collapse."""
     return Recipe(
-        name="tour-vae", domain="text", data=PLAYS, train=TRAIN,
-        family=VAEConfig(encoder=TransformerConfig(width=64, depth=1, heads=2), decoder=NETWORK, latent=16),
+        name="tour-vae", domain="text", data=PLAYS, train=replace(TRAIN, steps=330),
+        family=VAEConfig(encoder=READER, decoder=NETWORK, latent=16, free_bits=0.25, word_dropout=0.1),
     )
 
 
 def tour_gan() -> Recipe:
     """Shakespeare by characters: a GAN in the latent space of a sequence autoencoder (LatentGAN)."""
     return Recipe(
-        name="tour-gan", domain="text", data=PLAYS, train=TRAIN,
-        family=GANConfig(
-            generator=MLPConfig(width=128, depth=3), critic=MLPConfig(width=128, depth=3), latent=32, gamma=0.1,
-            autoencoder=VAEConfig(encoder=TransformerConfig(width=64, depth=1, heads=2), decoder=NETWORK, latent=32,
-                                  beta=0.05),
-            autoencoder_share=0.7,
-        ),
+        name="tour-gan", domain="text", data=PLAYS, train=replace(TRAIN, steps=480, learning_rate=3e-3),
+        family=_latent_gan(NETWORK, READER, 0.6),
     )
+
+
+def _latent_gan(writer: TransformerConfig, reader: TransformerConfig, share: float) -> GANConfig:
+    network = MLPConfig(width=128, depth=3)
+    return GANConfig(
+        generator=network, critic=network, latent=32, gamma=0.1, autoencoder_share=share,
+        autoencoder=VAEConfig(encoder=reader, decoder=writer, latent=32, beta=0.05),
+    )
+
+
+# Longer recipes: the same families at the size of an hour or so on a few cores.
+LARGE = TransformerConfig(width=256, depth=6, heads=8, dropout=0.1)
+LONG = TrainConfig(
+    steps=6000, batch_size=32, optimizer="muon", learning_rate=3e-3, ema_decay=0.999, precision="bfloat16",
+)
+
+
+def shakespeare_autoregressive() -> Recipe:
+    """The plays by pieces of words: a causal transformer of six layers."""
+    data = TextData(tokenizer="unigram", vocab=2000, length=128)
+    return Recipe(name="shakespeare-autoregressive", domain="text", data=data, train=LONG,
+                  family=AutoregressiveConfig(model=LARGE), sample=SampleSettings(top_p=0.95))
+
+
+def shakespeare_diffusion() -> Recipe:
+    """The plays by pieces of words: masked diffusion of six layers; it also fills gaps."""
+    data = TextData(tokenizer="unigram", vocab=2000, length=64)
+    return Recipe(name="shakespeare-diffusion", domain="text", data=data, train=replace(LONG, batch_size=64),
+                  family=DiffusionConfig(denoiser=LARGE, process=Masking()))
+
+
+def shakespeare_vae() -> Recipe:
+    """The plays by characters: a sequence VAE of six layers."""
+    return Recipe(
+        name="shakespeare-vae", domain="text", data=PLAYS, train=LONG,
+        family=VAEConfig(encoder=NETWORK, decoder=LARGE, latent=32, free_bits=0.25, word_dropout=0.1),
+    )
+
+
+def shakespeare_gan() -> Recipe:
+    """The plays by characters: a latent GAN with a decoder of six layers."""
+    return Recipe(name="shakespeare-gan", domain="text", data=PLAYS, train=LONG, family=_latent_gan(LARGE, NETWORK, 0.6))
+
+
+def code_autoregressive() -> Recipe:
+    """Python's standard library by pieces (BPE): a causal transformer of six layers."""
+    data = TextData(source="stdlib", tokenizer="bpe", vocab=4000, length=128)
+    return Recipe(name="code-autoregressive", domain="text", data=data, train=LONG,
+                  family=AutoregressiveConfig(model=LARGE), sample=SampleSettings(temperature=0.8))
+
+
+def code_diffusion() -> Recipe:
+    """Python's standard library by pieces (BPE): masked diffusion of six layers; it also fills gaps."""
+    data = TextData(source="stdlib", tokenizer="bpe", vocab=4000, length=64)
+    return Recipe(name="code-diffusion", domain="text", data=data, train=replace(LONG, batch_size=64),
+                  family=DiffusionConfig(denoiser=LARGE, process=Masking()))
 
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
@@ -52,4 +116,10 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "tour-gan": tour_gan,
     "tour-diffusion": tour_diffusion,
     "tour-autoregressive": tour_autoregressive,
+    "shakespeare-autoregressive": shakespeare_autoregressive,
+    "shakespeare-diffusion": shakespeare_diffusion,
+    "shakespeare-vae": shakespeare_vae,
+    "shakespeare-gan": shakespeare_gan,
+    "code-autoregressive": code_autoregressive,
+    "code-diffusion": code_diffusion,
 }
