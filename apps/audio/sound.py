@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from apps.audio.scores import Score, notes_of
+from apps.audio.scores import Score, notes_of, to_midi
 from core.errors import FourfoldError
 from core.recipe import require
 
@@ -271,6 +271,10 @@ class Synthesizer:
 
 
 def render(score: Score, rate: int = 16000, beats_per_minute: float = 84.0) -> np.ndarray:
-    """A score as a choir's waveform, peak 0.7."""
-    samples = Synthesizer(rate).score(score, beats_per_minute)
+    """A score as a choir's waveform, peak 0.7; in sine tones where the synthesizer cannot be had (offline)."""
+    try:
+        samples = Synthesizer(rate).score(score, beats_per_minute)
+    except FourfoldError:
+        seconds = len(score) * 60.0 / beats_per_minute / score.steps_per_beat + 1
+        samples = fit_length(to_midi(score, beats_per_minute).synthesize(fs=rate), round(seconds * rate))
     return samples * (0.7 / max(float(np.abs(samples).max()), 1e-6))

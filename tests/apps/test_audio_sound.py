@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 import soundfile
 
 from apps.audio.codec import NoteCodec, load_codec
@@ -12,6 +13,7 @@ from apps.audio.data import NoteData, prepare
 from apps.audio.scores import Score
 from apps.audio.sound import Mel, Sound, Synthesizer, fit_length, log_mel, mel_png, read_sound, render, waves
 from apps.audio.tasks import trimmed, write_scores, write_sounds
+from core.errors import FourfoldError
 
 
 def strongest(samples: np.ndarray, rate: int) -> float:
@@ -100,3 +102,14 @@ def test_writing(tmp_path: Path) -> None:
     assert rate == 16000 and 0.89 < np.abs(written).max() <= 0.91
     assert trimmed(np.zeros(100), 16000).tolist() == [0.0] * 100
     assert mel_png([Sound(tone, Mel())]).startswith(b"\x89PNG")
+
+
+def test_without_the_synthesizer_scores_are_sine_tones(monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*_: object) -> None:
+        raise FourfoldError("cannot fetch")
+
+    monkeypatch.setattr("apps.audio.sound.Synthesizer", offline)
+    pitches = np.array([[69, 0, 0, 0]] * 2, dtype=np.int16)
+    samples = render(Score(pitches, pitches > 0, 1), 16000, 60.0)
+    assert len(samples) == 3 * 16000 and 0.69 < np.abs(samples).max() < 0.71
+    assert abs(strongest(samples[1000:12000], 16000) - 440) < 4

@@ -1,0 +1,43 @@
+"""Every audio recipe builds its family for its data, takes a step's gradient and draws a sample."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from apps.audio.codec import ChoraleCodec, NoteCodec
+from apps.audio.data import INSTRUMENTS, ChoraleData
+from apps.audio.recipes import RECIPES
+from core.recipe import recipe_from_dict, to_dict
+from core.space import Batch, Discrete
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipe_builds(name: str) -> None:
+    from apps.audio.domain import DOMAIN
+
+    recipe = RECIPES[name]()
+    assert recipe.name == name
+    assert recipe_from_dict(to_dict(recipe), DOMAIN.data_type) == recipe
+    data = recipe.data
+    if isinstance(data, ChoraleData):
+        codec: ChoraleCodec | NoteCodec = ChoraleCodec(
+            beats=data.beats, steps_per_beat=data.steps_per_beat, low=36, high=81
+        )
+    else:
+        codec = NoteCodec(mel=data.mel, names=tuple(INSTRUMENTS))
+    torch.manual_seed(0)
+    family = recipe.family.build(codec.space, codec.conditions)
+    if isinstance(codec.space, Discrete):
+        batch = Batch(torch.randint(codec.space.vocab, (2, codec.space.length)))
+    else:
+        batch = Batch(torch.rand(2, *codec.space.shape) * 2 - 1, {"instrument": torch.tensor([0, 3])})
+    for player in family.players:
+        loss = family(batch, player, 0.9).value
+        loss.backward()
+        assert torch.isfinite(loss)
+    if name.startswith("tour"):
+        settings = replace(recipe.sample, num_steps=2) if recipe.sample.num_steps else recipe.sample
+        assert len(codec.decode(family.eval().sample(2, settings=settings))) == 2
