@@ -94,7 +94,8 @@ def shakespeare_vae() -> Recipe:
 
 def shakespeare_gan() -> Recipe:
     """The plays by characters: a latent GAN with a decoder of six layers."""
-    return Recipe(name="shakespeare-gan", domain="text", data=PLAYS, train=LONG, family=_latent_gan(LARGE, NETWORK, 0.6))
+    return Recipe(name="shakespeare-gan", domain="text", data=PLAYS, train=LONG,
+                  family=_latent_gan(LARGE, NETWORK, 0.6))
 
 
 def code_autoregressive() -> Recipe:

@@ -53,8 +53,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run_folder = tmp_path_factory.mktemp("runs") / "autoregressive"
     network = ["--set", "family.model.width=64", "--set", "family.model.depth=2", "--set", "train.learning_rate=0.01"]
-    assert run("train", "tour-autoregressive", "--data", folder, *SIZE, *network, "--set", "train.steps=250",
-               "--run", run_folder) == 0
+    assert run("train", "tour-autoregressive", "--data", folder, *SIZE, *network, "--set", "train.steps=160",
+               "--set", "train.batch_size=64", "--set", "data.limit=200000", "--run", run_folder) == 0
     return run_folder
 
 
