@@ -25,7 +25,11 @@ def tour_train(steps: int, batch_size: int = 64) -> TrainConfig:
 
 
 def tour_autoregressive() -> Recipe:
-    """MOSES by logP in half a minute: a small causal transformer."""
+    """MOSES by logP in half a minute: a small causal transformer.
+
+    Measured on 1,000 samples, seed 0: FCD 3.3 (trigram 42.6, real 1.6), 24.3 nats a molecule (trigram 47.4), 58 % valid,
+    logP correlates by 0.69 with what was asked for. The training set's logP takes 20 seconds more, once.
+    """
     return Recipe(
         name="tour-autoregressive", domain="molecules", data=replace(MOSES, properties=("logp",)),
         family=AutoregressiveConfig(model=SMALL, condition_dropout=0.2), train=tour_train(500),
@@ -33,7 +37,11 @@ def tour_autoregressive() -> Recipe:
 
 
 def tour_diffusion() -> Recipe:
-    """MOSES in half a minute: masked diffusion, the length drawn first."""
+    """MOSES in half a minute: masked diffusion, the length drawn first.
+
+    Measured on 1,000 samples, seeds 0 to 2: FCD 19 to 22 (trigram 43 to 44, real 1.6), 9 % valid: tokens learned in every
+    order need far more steps than from left to right.
+    """
     return Recipe(
         name="tour-diffusion", domain="molecules", data=MOSES,
         family=DiffusionConfig(denoiser=TransformerConfig(width=64, depth=4, heads=2), process=Masking()),
@@ -42,7 +50,10 @@ def tour_diffusion() -> Recipe:
 
 
 def tour_vae() -> Recipe:
-    """MOSES in half a minute: a sequence VAE with an autoregressive decoder."""
+    """MOSES in half a minute: a sequence VAE with an autoregressive decoder.
+
+    Measured on 1,000 samples, seeds 0 and 1: FCD 5.6 and 5.5 (trigram 43, real 1.6), 26.4 nats a molecule at most.
+    """
     return Recipe(
         name="tour-vae", domain="molecules", data=MOSES,
         family=VAEConfig(encoder=ENCODER, decoder=SMALL, latent=16, free_bits=0.2, word_dropout=0.1),
@@ -51,7 +62,10 @@ def tour_vae() -> Recipe:
 
 
 def tour_gan() -> Recipe:
-    """MOSES in half a minute: a GAN in the latent space of a sequence autoencoder (LatentGAN)."""
+    """MOSES in half a minute: a GAN in the latent space of a sequence autoencoder (LatentGAN).
+
+    Measured on 1,000 samples: FCD 4.9 (trigram 43, real 1.6); latents from the prior would score 5.3.
+    """
     network = MLPConfig(width=128, depth=3)
     return Recipe(
         name="tour-gan", domain="molecules", data=MOSES,
