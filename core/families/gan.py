@@ -31,7 +31,8 @@ class GANConfig:
             or "nonsaturating" (Goodfellow et al. 1406.2661) with the same penalties.
         gamma: weight of the penalties. The rule: start at about 1 for data of unit scale, whatever its size (R3GAN's
             own settings are 0.1 to 2 from 32 to 256 pixels), and a tenth or a hundredth of that for data of few
-            dimensions whose modes are narrow (0.01 for the grid of 25 Gaussians); training that oscillates wants more. It falls to a tenth, by a cosine, over training.
+            dimensions whose modes are narrow (0.01 for the grid of 25 Gaussians); training that oscillates wants
+            more. It falls to a tenth, by a cosine, over training.
         packing: examples the critic judges together, against mode collapse (PacGAN, Lin et al. 1712.04086).
         autoencoder: for tokens: the sequence VAE in whose latent space the pair works; it is trained first.
         autoencoder_share: of training, spent on it.

@@ -102,8 +102,8 @@ def flow_log_prob(
     """log p(x) `[B]` in nats of the probability-flow ODE, by the instantaneous change of variables.
 
     The classical Runge-Kutta method in log sigma from sigmas[0] (lowest, > 0) up to sigmas[-1], where x is
-    N(0, prior_std^2); the divergence by Hutchinson's estimator with one Rademacher probe an example (FFJORD, 1810.01367), unbiased,
-    and without variance where the denoiser's Jacobian is diagonal.
+    N(0, prior_std^2); the divergence by Hutchinson's estimator with one Rademacher probe an example (FFJORD,
+    1810.01367), unbiased, and without variance where the denoiser's Jacobian is diagonal.
     """
     probe = torch.randint(0, 2, x.shape, generator=generator, device=x.device).to(x.dtype) * 2 - 1
 

@@ -211,7 +211,8 @@ def test_gan_covers_the_grid_of_25_gaussians(tmp_path):
     family = config.build(space, {})
     before = grid_quality(family.sample(2500).x.numpy() * scale)
     fit(family, ArrayData(space, (points / scale).astype(np.float32)), tmp_path, steps=8000, batch_size=128,
-        learning_rate=3e-3, ema_decay=0.998, checkpoint_every=8000, betas=(0.0, 0.99), weight_decay=0.0, schedule="cosine", clip=0.0)
+        learning_rate=3e-3, ema_decay=0.998, checkpoint_every=8000, betas=(0.0, 0.99), weight_decay=0.0,
+        schedule="cosine", clip=0.0)
     modes, quality = grid_quality(family.sample(2500, generator=torch.Generator().manual_seed(0)).x.numpy() * scale)
     assert before[1] < 0.2
     assert modes >= 24 and quality >= 0.9, (modes, quality)
