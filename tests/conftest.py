@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
@@ -12,17 +11,17 @@ torch.set_num_threads(1)  # the models here are small: threads would only get in
 
 
 @pytest.fixture
-def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """Run a command line that must be refused: exit code 2 and one line on stderr, which is returned."""
+def refused(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run a command line of the test module's `app` that must be refused with exit code 2; returns its one line."""
     from core.cli import main
 
-    def run(app: Any, *words: object) -> str:
+    def check(*words: object) -> str:
         capsys.readouterr()
         with pytest.raises(SystemExit) as caught:
-            main(app, [str(word) for word in words])
+            main(request.module.app, [str(word) for word in words])
         out, err = capsys.readouterr()
         assert caught.value.code == 2, err
-        assert err.startswith("error: ") and err.count("\n") == 1 and "Traceback" not in err, err
+        assert out == "" and err.startswith("error: ") and err.count("\n") == 1 and "Traceback" not in err, err
         return err
 
-    return run
+    return check

@@ -178,32 +178,32 @@ def test_damaged_and_missing_pictures_are_named(refused, tmp_path):
     whole = png(tmp_path)
     for name, content in {"a.png": b"", "b.png": b"no picture", "c.png": whole[:-40], "d.jpg": b"\xff\xd8\xff"}.items():
         folder = folder_with(tmp_path / name, name, content)
-        line = refused(app, *TRAIN, "--data", folder)
+        line = refused(*TRAIN, "--data", folder)
         assert name in line and "remove or replace" in line
     (tmp_path / "empty").mkdir()
-    assert "0 images" in refused(app, *TRAIN, "--data", tmp_path / "empty")
-    assert "1 images" in refused(app, *TRAIN, "--data", damaged(tmp_path / "one" / "x.png", whole))
-    assert "no such" in refused(app, *TRAIN, "--data", tmp_path / "nowhere")
-    assert "not a folder" in refused(app, *TRAIN, "--data", tmp_path / "whole.png")
+    assert "0 images" in refused(*TRAIN, "--data", tmp_path / "empty")
+    assert "1 images" in refused(*TRAIN, "--data", damaged(tmp_path / "one" / "x.png", whole))
+    assert "no such" in refused(*TRAIN, "--data", tmp_path / "nowhere")
+    assert "not a folder" in refused(*TRAIN, "--data", tmp_path / "whole.png")
 
 
 def test_impossible_recipes_are_refused(refused, tmp_path):
     folder = folder_of(tmp_path / "flat", {"": 12})
-    assert "classes" in refused(app, *TRAIN, "--data", folder, "--set", "data.by_class=true")
-    assert "data.size" in refused(app, "train", "tour-vae", "--set", "data.size=2")
-    assert "digits, mnist, folder" in refused(app, "train", "tour-vae", "--set", "data.source=digit")
-    assert "levels" in refused(app, "train", "tour-vae", "--set", "family.likelihood.levels=4")
-    assert "bins" in refused(app, "train", "tour-autoregressive", "--set", "family.quantizer.bins=4")
+    assert "classes" in refused(*TRAIN, "--data", folder, "--set", "data.by_class=true")
+    assert "data.size" in refused("train", "tour-vae", "--set", "data.size=2")
+    assert "digits, mnist, folder" in refused("train", "tour-vae", "--set", "data.source=digit")
+    assert "levels" in refused("train", "tour-vae", "--set", "family.likelihood.levels=4")
+    assert "bins" in refused("train", "tour-autoregressive", "--set", "family.quantizer.bins=4")
 
 
 def test_mistaken_requests_of_a_model_are_refused(refused, run, tmp_path):
-    assert "'77'" in refused(app, "sample", run, "--class", "77", "-o", tmp_path / "o")
-    assert "temperature" in refused(app, "sample", run, "--temperature", "-1", "-o", tmp_path / "o")
-    assert "guidance" in refused(app, "sample", run, "--guidance", "2", "-o", tmp_path / "o")
+    assert "'77'" in refused("sample", run, "--class", "77", "-o", tmp_path / "o")
+    assert "temperature" in refused("sample", run, "--temperature", "-1", "-o", tmp_path / "o")
+    assert "guidance" in refused("sample", run, "--guidance", "2", "-o", tmp_path / "o")
     codec = run / "model" / "codec.json"
     kept = codec.read_bytes()
     try:
         codec.write_bytes(b"{")
-        assert "codec" in refused(app, "sample", run, "-o", tmp_path / "o")
+        assert "codec" in refused("sample", run, "-o", tmp_path / "o")
     finally:
         codec.write_bytes(kept)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from apps import robotics
@@ -16,15 +15,6 @@ from apps.robotics.cli import app
 from core.cli import main
 
 TINY = ["--set", "data.demonstrations=300", "--set", "train.learning_rate=2e-3", "--set", "train.ema_decay=0.99"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small lose by sharing their work."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def run(*words: object) -> int:
@@ -39,20 +29,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "tiny"
     assert run("train", "tour-vae", *TINY, "--set", "train.steps=600", "--run", folder) == 0
     return folder
-
-
-@pytest.fixture
-def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """Run a command line that must be refused; returns its one line."""
-
-    def check(*words: object) -> str:
-        capsys.readouterr()
-        assert run(*words) == 2
-        out, err = capsys.readouterr()
-        assert out == "" and err.startswith("error: ") and err.count("\n") == 1 and "Traceback" not in err, err
-        return err
-
-    return check
 
 
 Refused = Callable[..., str]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,15 +22,6 @@ from core.training.checkpoint import save_weights
 MODULES = ("ast", "argparse", "calendar", "csv", "difflib", "heapq", "inspect", "pprint", "random", "shutil")
 SIZE = ["--set", "data.length=32", "--set", "train.checkpoint_every=1000"]
 GAP = "import [MASK:4] as x"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small lose by sharing their work."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def run(*words: object) -> int:
@@ -218,17 +209,3 @@ def test_refused_source_without_its_file(
     monkeypatch.setenv("FOURFOLD_CACHE", str(tmp_path / "cache"))
     message = refused("train", "tour-vae", "--set", "data.source=tinyshakespeare", "--run", tmp_path / "run")
     assert "tinyshakespeare" in message and "input.txt" in message
-
-
-@pytest.fixture
-def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """Run a command line that must be refused; returns its one line."""
-
-    def check(*words: object) -> str:
-        capsys.readouterr()
-        assert run(*words) == 2
-        out, err = capsys.readouterr()
-        assert out == "" and err.startswith("error: ") and err.count("\n") == 1 and "Traceback" not in err, err
-        return err
-
-    return check
