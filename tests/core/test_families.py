@@ -11,10 +11,18 @@ import torch
 
 from core.data.arrays import ArrayData
 from core.errors import FourfoldError, Unsupported
-from core.families import AutoregressiveConfig, DiffusionConfig, GANConfig, Masking, SampleSettings, VAEConfig
+from core.families import (
+    AutoregressiveConfig,
+    DiffusionConfig,
+    GANConfig,
+    LearnedCodes,
+    Masking,
+    SampleSettings,
+    VAEConfig,
+)
 from core.likelihood import Gaussian, LogisticMixture
 from core.networks import ConvConfig, MLPConfig, TransformerConfig
-from core.quantizers import UniformBins
+from core.quantizers import FSQ, UniformBins
 from core.recipe import TrainConfig
 from core.space import Batch, ClassCondition, Continuous, Discrete
 from core.training.loop import train
@@ -189,6 +197,40 @@ def test_unfit_settings_and_spaces_are_refused():
     with pytest.raises(FourfoldError, match="levels"):
         VAEConfig(encoder=ConvConfig(width=8), decoder=ConvConfig(width=8), latent=2,
                   likelihood=LogisticMixture(levels=4, components=1)).build(Continuous(shape=(1, 8, 8), levels=3), {})
+
+
+def test_a_packed_critic_judges_pairs_together():
+    network = MLPConfig(width=16, depth=1)
+    space = Continuous(shape=(2,))
+    family = shaken(GANConfig(generator=network, critic=network, packing=2).build(space, {}))
+    x = torch.randn(5, 2)  # an odd one is left out
+    score = family.judge(x[:4], Batch(x[:4]), None)
+    changed = x.clone()
+    changed[1] += 1
+    assert score.shape == (2,)
+    assert (family.judge(changed[:4], Batch(x[:4]), None) != score).tolist() == [True, False]
+    family.train()
+    for player in family.players:
+        assert family(Batch(x), player).value.isfinite()
+
+
+def test_codes_of_a_learned_quantiser_are_modelled(tmp_path):
+    ramp = torch.where(torch.arange(8) < 4, -1.0, 1.0).expand(1, 8, 8)
+    patterns = torch.stack([ramp, -ramp, ramp.mT, -ramp.mT])
+    space = Continuous(shape=(1, 8, 8))
+    codes = LearnedCodes(network=ConvConfig(width=16, multipliers=(1, 1, 1)), fsq=FSQ(levels=(4, 4)), share=0.6)
+
+    def distance(family) -> float:
+        """How far samples are from the nearest of the four patterns; 1 is as far as grey is."""
+        x = family.sample(64, generator=torch.Generator().manual_seed(0)).x
+        return torch.cdist(x.flatten(1), patterns.flatten(1)).amin(1).square().mean().item() / 64
+
+    torch.manual_seed(0)
+    family = AutoregressiveConfig(model=TINY, quantizer=codes).build(space, {})
+    assert distance(family) > 0.8
+    fit(family, ArrayData(space, patterns.repeat(64, 1, 1, 1).numpy()), tmp_path, steps=400, batch_size=32,
+        learning_rate=5e-3, ema_decay=0.98)
+    assert distance(family) < 0.2
 
 
 def grid_quality(points: np.ndarray) -> tuple[int, float]:
