@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from core.errors import FourfoldError, did_you_mean
-from core.space import ClassCondition, ConditionSpec, SequenceCondition, VectorCondition
-
-
-@dataclass(frozen=True)
-class Conditioning:
-    """What networks see of a condition: `vector` `[B, width]`, `sequence` `[B, S, width]` with its mask `[B, S]`."""
-
-    vector: Tensor | None = None
-    sequence: Tensor | None = None
-    sequence_mask: Tensor | None = None
+from core.networks.attention import Block, rotary_table
+from core.space import ClassCondition, Conditioning, ConditionSpec, SequenceCondition, VectorCondition
 
 
 class Conditioner(nn.Module):
@@ -94,8 +85,6 @@ class SequenceEncoder(nn.Module):
     def __init__(self, spec: SequenceCondition, width: int, depth: int = 2) -> None:
         super().__init__()
         # core.networks needs Conditioning from here, so a circle would close at import time.
-        from core.networks.attention import Block, rotary_table
-
         heads = max(1, width // 64)
         self.embedding = nn.Embedding(spec.vocab, width)
         self.blocks = nn.ModuleList(Block(width, heads, mlp_ratio=4, dropout=0.0) for _ in range(depth))

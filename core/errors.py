@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class FourfoldError(Exception):
@@ -21,3 +22,13 @@ def did_you_mean(name: str, choices: Iterable[str]) -> str:
     if close:
         return f"did you mean {close[0]!r}?"
     return f"known: {', '.join(known)}" if known else "none are known"
+
+
+def require(condition: bool, key: str, value: Any, allowed: str) -> None:
+    """Refuse a setting's value, in the one form that all such errors take.
+
+    Raises:
+        FourfoldError: `condition` is false.
+    """
+    if not condition:
+        raise FourfoldError(f"{key} is {value!r}: {allowed}")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, logsigmoid, softplus
 
-from core.recipe import require
+from core.errors import require
 
 
 @dataclass(frozen=True, kw_only=True)

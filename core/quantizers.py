@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from core.recipe import require
+from core.errors import require
 from core.space import Continuous, Discrete
 
 

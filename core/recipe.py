@@ -15,49 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal, Union
 
-from core.errors import FourfoldError, did_you_mean
-
-
-def require(condition: bool, key: str, value: Any, allowed: str) -> None:
-    """Refuse a recipe's value in the one form all recipe errors take.
-
-    Raises:
-        FourfoldError: `condition` is false.
-    """
-    if not condition:
-        raise FourfoldError(f"{key} is {value!r}: {allowed}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class SampleSettings:
-    """How to draw samples. None leaves a setting at the family's default; a family refuses what it cannot honour.
-
-    Attributes:
-        num_steps: network evaluations' schedule length (diffusion), >= 1.
-        solver: "euler", "heun", "dpmpp_2m" or "ancestral" (continuous diffusion).
-        guidance_scale: classifier-free guidance, >= 0; 1 is none (diffusion, autoregressive).
-        guidance_interval: noise levels (sigma_low, sigma_high) in which guidance acts (diffusion).
-        temperature: > 0; divides logits, or scales latent noise.
-        top_k, top_p, min_p: truncations of the next-token distribution.
-    """
-
-    num_steps: int | None = None
-    solver: str | None = None
-    guidance_scale: float | None = None
-    guidance_interval: tuple[float, float] | None = None
-    temperature: float | None = None
-    top_k: int | None = None
-    top_p: float | None = None
-    min_p: float | None = None
-
-    def __post_init__(self) -> None:
-        limits = {
-            "num_steps": (1, 100_000), "guidance_scale": (0, 1e4), "temperature": (1e-6, 1e4),
-            "top_k": (1, 10**9), "top_p": (1e-9, 1), "min_p": (0, 1),
-        }
-        for name, (low, high) in limits.items():
-            value = getattr(self, name)
-            require(value is None or low <= value <= high, name, value, f"must be in [{low:g}, {high:g}]")
+from core.errors import FourfoldError, did_you_mean, require
+from core.families import CONFIGS, SampleSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,8 +187,6 @@ def recipe_from_dict(value: Any, data_type: type) -> Recipe:
     Raises:
         FourfoldError: anything unknown, missing or out of range, named.
     """
-    from core.families import CONFIGS
-
     require(isinstance(value, Mapping), "recipe", value, "must be an object")
     shell = dict(value)
     data, family = shell.pop("data", None), shell.pop("family", None)

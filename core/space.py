@@ -114,6 +114,15 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class Conditioning:
+    """What networks see of a condition: `vector` `[B, width]`, `sequence` `[B, S, width]` with its mask `[B, S]`."""
+
+    vector: Tensor | None = None
+    sequence: Tensor | None = None
+    sequence_mask: Tensor | None = None
+
+
+@dataclass(frozen=True)
 class Loss:
     """What a player minimises: a scalar, and named parts for the log (detached scalars)."""
 

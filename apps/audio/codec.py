@@ -13,8 +13,8 @@ import torch
 
 from apps.audio.scores import Score
 from apps.audio.sound import Mel, Sound
-from core.errors import FourfoldError
-from core.recipe import from_dict, require, to_dict
+from core.errors import FourfoldError, require
+from core.recipe import from_dict, to_dict
 from core.space import Batch, ClassCondition, ConditionSpec, Continuous, Discrete, Space
 
 REST, HOLD, FIRST_PITCH = 0, 1, 2

@@ -15,8 +15,7 @@ from apps.audio.scores import Score, coarser, on_grid, read_jsb, read_midi, read
 from apps.audio.sound import EXTENSIONS, TINYSOUNDFONT, Mel, Synthesizer, fit_length, log_mel, read_sound
 from core.data.arrays import ArrayData, cached
 from core.data.sources import in_data, package_files
-from core.errors import FourfoldError
-from core.recipe import require
+from core.errors import FourfoldError, require
 
 if TYPE_CHECKING:
     from core.domain import Prepared

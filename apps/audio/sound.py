@@ -17,8 +17,7 @@ import torch
 from torch import Tensor
 
 from apps.audio.scores import Score, notes_of, to_midi
-from core.errors import FourfoldError
-from core.recipe import require
+from core.errors import FourfoldError, require
 
 TINYSOUNDFONT = "0.3.7"
 EXTENSIONS = (".wav", ".flac", ".ogg", ".aif", ".aiff")

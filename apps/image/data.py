@@ -14,8 +14,7 @@ from apps.image.codec import ImageCodec
 from core.data.arrays import ArrayData, cached, order
 from core.data.sources import in_data, package_files
 from core.domain import Prepared
-from core.errors import FourfoldError
-from core.recipe import require
+from core.errors import FourfoldError, require
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 

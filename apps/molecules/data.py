@@ -20,8 +20,7 @@ from apps.molecules.codec import SmilesCodec, fit, padded, shortened, token_spac
 from core.data.arrays import ArrayData, cached, order
 from core.data.sources import in_data, package_files
 from core.domain import Prepared
-from core.errors import FourfoldError
-from core.recipe import require
+from core.errors import FourfoldError, require
 from core.space import ConditionSpec, VectorCondition
 
 SUFFIXES = (".smi", ".smiles", ".csv", ".tsv", ".txt")

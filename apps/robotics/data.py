@@ -15,8 +15,7 @@ from apps.robotics.environments import TASKS, make
 from apps.robotics.rollouts import Demonstrator, Episode, run_episodes
 from core.data.arrays import ArrayData, cached
 from core.domain import Prepared
-from core.errors import FourfoldError, did_you_mean
-from core.recipe import require
+from core.errors import FourfoldError, did_you_mean, require
 from core.training.checkpoint import write_atomically
 
 VERSION = 2  # of what collecting and cutting do; part of the cache's key

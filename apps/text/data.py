@@ -14,8 +14,7 @@ from apps.text.codec import Bytes, Characters, Kind, Pieces, TextCodec, fit
 from core.data.arrays import ArrayData, cached, order, windows
 from core.data.sources import cache_folder, in_data, package_files
 from core.domain import Prepared
-from core.errors import FourfoldError
-from core.recipe import require
+from core.errors import FourfoldError, require
 
 SUFFIXES = (".txt", ".md", ".py")
 VERSION = 1  # of the cached tokens

@@ -10,19 +10,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.conditioning import Conditioner, Conditioning
-from core.errors import FourfoldError, Unsupported, did_you_mean
+from core.conditioning import Conditioner
+from core.errors import FourfoldError, Unsupported, did_you_mean, require
 from core.families.family import Family, SampleSettings, condition_drop, has_sequence, truncations
 from core.families.lengths import draw_lengths, length_nll, lengths
 from core.families.processes import EDM, FlowMatching, GaussianProcess, Masking, Process, training_sigmas
 from core.likelihood import categorical_nll
 from core.networks import MLPConfig, TransformerConfig, UNetConfig
 from core.networks.layers import NoiseEmbedding
-from core.recipe import require
 from core.samplers.ode import SOLVERS, Denoiser, flow_log_prob, guided
 from core.samplers.tokens import truncate
 from core.samplers.unmask import unmask
-from core.space import Batch, ConditionSpec, Continuous, Discrete, Loss, Space
+from core.space import Batch, Conditioning, ConditionSpec, Continuous, Discrete, Loss, Space
 
 
 @dataclass(frozen=True, kw_only=True)

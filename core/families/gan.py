@@ -13,11 +13,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import softplus
 
 from core.conditioning import Conditioner
-from core.errors import FourfoldError
+from core.errors import FourfoldError, require
 from core.families.family import Family, SampleSettings, condition_drop
 from core.families.vae import VAE, VAEConfig
 from core.networks import ConvConfig, MLPConfig, TransformerConfig
-from core.recipe import require
 from core.space import Batch, ConditionSpec, Continuous, Discrete, Loss, Space
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from core.recipe import require
+from core.errors import require
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,14 +10,14 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from core.conditioning import Conditioner, Conditioning
+from core.conditioning import Conditioner
+from core.errors import require
 from core.families.family import Family, SampleSettings, condition_drop, has_sequence, truncations
 from core.families.lengths import lengths
 from core.likelihood import Bernoulli, Gaussian, LogisticMixture, categorical_nll
 from core.networks import ConvConfig, MLPConfig, TransformerConfig
-from core.recipe import require
 from core.samplers.tokens import generate, truncate
-from core.space import Batch, ConditionSpec, Continuous, Discrete, Loss, Space
+from core.space import Batch, Conditioning, ConditionSpec, Continuous, Discrete, Loss, Space
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad, silu
 
-from core.conditioning import Conditioning
+from core.errors import require
 from core.networks.layers import array_axes, leaky, zeroed
-from core.recipe import require
-from core.space import Continuous
+from core.space import Conditioning, Continuous
 
 CONV = {1: nn.Conv1d, 2: nn.Conv2d}
 POOL = {1: nn.AvgPool1d, 2: nn.AvgPool2d}

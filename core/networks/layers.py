@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
-from core.errors import FourfoldError
-from core.recipe import require
+from core.errors import FourfoldError, require
 from core.space import Continuous, Discrete, Space
 
 Layer = TypeVar("Layer", bound=nn.Module)

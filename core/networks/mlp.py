@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from core.conditioning import Conditioning
+from core.errors import require
 from core.networks.layers import leaky, require_arrays, zeroed
-from core.recipe import require
-from core.space import Continuous
+from core.space import Conditioning, Continuous
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,11 +10,10 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from core.conditioning import Conditioning
+from core.errors import require
 from core.networks.attention import Block, LayerCondition, rotary_table
 from core.networks.layers import zeroed
-from core.recipe import require
-from core.space import Continuous, Discrete, Space
+from core.space import Conditioning, Continuous, Discrete, Space
 
 
 @dataclass(frozen=True, kw_only=True)

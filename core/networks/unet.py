@@ -9,11 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, scaled_dot_product_attention, silu
 
-from core.conditioning import Conditioning
+from core.errors import require
 from core.networks.convnet import CONV, POOL, cropped, modulated, modulation, padded
 from core.networks.layers import array_axes, zeroed
-from core.recipe import require
-from core.space import Continuous
+from core.space import Conditioning, Continuous
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,12 +9,11 @@ import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from core.conditioning import Conditioning
 from core.errors import FourfoldError
 from core.networks import ConvConfig, MLPConfig, TransformerConfig, UNetConfig
 from core.networks.attention import rotary_table, rotate
 from core.networks.layers import NoiseEmbedding
-from core.space import Continuous, Discrete
+from core.space import Conditioning, Continuous, Discrete
 
 TRANSFORMER = TransformerConfig(width=32, depth=2, heads=2, patch=2)
 UNET = UNetConfig(width=8, multipliers=(1, 2, 2), attention=True)

@@ -14,11 +14,11 @@ import torch
 from core.cli import build
 from core.data.arrays import ArrayData
 from core.domain import Domain, Measure, Media, Prepared
-from core.errors import FourfoldError
+from core.errors import FourfoldError, require
 from core.families import AutoregressiveConfig, DiffusionConfig, GANConfig, VAEConfig
 from core.networks import MLPConfig, TransformerConfig
 from core.quantizers import UniformBins
-from core.recipe import Recipe, TrainConfig, require
+from core.recipe import Recipe, TrainConfig
 from core.space import Batch, ClassCondition, ConditionSpec, Continuous, Space
 
 
