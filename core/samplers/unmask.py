@@ -30,7 +30,6 @@ def unmask(
     count = hidden.sum(1, keepdim=True)
     group = (rank * num_steps).div(count.clamp(min=1), rounding_mode="floor")
     for step in range(num_steps):
-        # Early steps know least, so they are no larger than late ones: groups are equal, in random order.
         chosen = hidden & (group == step)
         drawn = draw(transform(logits_of(tokens)[chosen]), generator)
         tokens = tokens.masked_scatter(chosen, drawn)
