@@ -10,7 +10,7 @@ from core.metrics.features import as_features, check_widths, nearest
 
 SIGNIFICANT = 0.001
 EXCESS = 0.05
-QUERIES = 4000
+QUERIES = 2000
 
 
 def memorization_test(

@@ -217,8 +217,11 @@ def _grams(tokens: np.ndarray, ends: np.ndarray, order: int) -> np.ndarray:
 
 def _number(rows: np.ndarray, vocab: int) -> tuple[np.ndarray, np.ndarray]:
     """A number for each row `[M]`, in sorted order, and the first row of each number `[U]`."""
-    numbers = np.zeros(len(rows), np.int64)
-    first = np.zeros(0, np.int64)
+    numbers, size = np.zeros(len(rows), np.int64), 1
     for column in rows.T:
-        _, first, numbers = np.unique(numbers * vocab + column, return_index=True, return_inverse=True)
+        if size > 2**62 // vocab:  # the next digit might not fit: number what there is, closely
+            different, numbers = np.unique(numbers, return_inverse=True)
+            size = len(different)
+        numbers, size = numbers * vocab + column, size * vocab
+    _, first, numbers = np.unique(numbers, return_index=True, return_inverse=True)
     return numbers, first
