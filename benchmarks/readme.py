@@ -72,7 +72,8 @@ def tile(media: list[Media]) -> Image.Image:
     if seen is None:
         return square
     if isinstance(seen.content, str):
-        lines = [line[i : i + 40] for line in seen.content.splitlines() for i in range(0, max(len(line), 1), 40)]
+        text = seen.content.replace("–", "-")  # the built-in font has no dash
+        lines = [line[i : i + 40] for line in text.splitlines() for i in range(0, max(len(line), 1), 40)]
         font = ImageFont.load_default(size=11)
         ImageDraw.Draw(square).multiline_text((9, 8), "\n".join(lines[:17]), INK, font, spacing=3)
         return square
@@ -80,7 +81,10 @@ def tile(media: list[Media]) -> Image.Image:
     if getattr(image, "n_frames", 1) > 1:
         image.seek(image.n_frames * 2 // 3)  # type: ignore[attr-defined]
     enlarge = Image.Resampling.NEAREST if max(image.size) < TILE else Image.Resampling.LANCZOS
-    fitted = ImageOps.contain(image.convert("RGB"), (TILE - 2, TILE - 2), enlarge)
+    image = image.convert("RGB")
+    # The left part of what is wide, so that it can be made out.
+    image = image.crop((0, 0, min(image.width, round(1.02 * image.height)), image.height))
+    fitted = ImageOps.contain(image, (TILE - 2, TILE - 2), enlarge)
     square.paste(fitted, ((TILE - fitted.width) // 2, (TILE - fitted.height) // 2))
     return square
 
