@@ -218,7 +218,7 @@ def wall(title: str, cells: Sequence[Cell], facts: Mapping[str, Any]) -> str:
         body.append(f"<h3>{family}</h3>" + "".join("<div></div>" if cell is None else cell_html(cell) for cell in row))
     judged = [cell.measures[0].beats_baseline for cell in cells if cell.measures and cell.error is None]
     score = f"{sum(map(bool, judged))} of {len(cells)} beat their baseline"
-    columns = f"grid-template-columns: 7rem repeat({len(domains)}, minmax(14rem, 1fr))"
+    columns = f"grid-template-columns: 9rem repeat({len(domains)}, minmax(14rem, 1fr))"
     return page(title, "\n".join([
         f"<h1>{html.escape(title)}</h1>",
         f'<p class="dim">Every model was trained from scratch on this machine, then sampled and judged; {score}.</p>',
