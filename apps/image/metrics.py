@@ -13,6 +13,7 @@ from apps.image.codec import ImageCodec
 from apps.image.data import labels
 from core.data.arrays import ArrayData
 from core.domain import Measure, Prepared
+from core.errors import FourfoldError
 from core.metrics import (
     Classifier,
     FittedGaussian,
@@ -29,11 +30,19 @@ if TYPE_CHECKING:
     from core.pretrained import Model
 
 LARGEST = 10_000  # real images that distances are measured against, at most
+FEWEST = 10  # held-out images that a judgement needs
 LIKELIHOOD_IMAGES = 128  # test images whose likelihood is measured, at most: a flow's takes 128 evaluations each
 
 
 def evaluate(model: Model, prepared: Prepared, n: int, seed: int) -> list[Measure]:
-    """Measures of `n` samples, conditioned on the test images' classes where the model is: Fréchet distance first."""
+    """Measures of `n` samples, conditioned on the test images' classes where the model is: Fréchet distance first.
+
+    Raises:
+        FourfoldError: too few held-out images.
+    """
+    if len(prepared.test) < FEWEST:
+        raise FourfoldError(f"{len(prepared.test)} held-out images are too few to judge by: at least {FEWEST} are "
+                            f"needed, which a folder of {10 * FEWEST} images has")
     condition = None
     if model.codec.conditions:
         picks = np.random.default_rng(seed).integers(len(prepared.test), size=n)

@@ -187,6 +187,15 @@ def test_damaged_and_missing_pictures_are_named(refused, tmp_path):
     assert "not a folder" in refused(*TRAIN, "--data", tmp_path / "whole.png")
 
 
+def test_a_judgement_needs_held_out_pictures(refused, tmp_path):
+    folder = folder_of(tmp_path / "few", {"": 12})
+    with pytest.raises(SystemExit) as caught:
+        main(app, ["train", "folder-gan", "--data", str(folder), "--run", str(tmp_path / "run"),
+                   "--set", "train.steps=1", "--set", "train.batch_size=2", "--set", "data.size=8"])
+    assert caught.value.code == 0
+    assert "held-out images" in refused("evaluate", tmp_path / "run")
+
+
 def test_impossible_recipes_are_refused(refused, tmp_path):
     folder = folder_of(tmp_path / "flat", {"": 12})
     assert "classes" in refused(*TRAIN, "--data", folder, "--set", "data.by_class=true")
