@@ -52,7 +52,7 @@ def evaluate(model: Model, prepared: Prepared, n: int, seed: int) -> list[Measur
     # What is judged is what a person is given: 8-bit images.
     fake = ((fake.clamp(-1, 1) + 1) / 2 * (levels - 1)).round() / (levels - 1) * 2 - 1
     name, features = feature_space(model, prepared)
-    measures = _distances(name, features, fake.numpy(), prepared, n, seed)
+    measures = distances(name, features, fake.numpy(), prepared, n, seed)
     if condition is not None:
         measures.append(_class_accuracy(model, prepared, fake.numpy(), condition["class"].numpy()))
     kind = model.family.likelihood
@@ -82,9 +82,10 @@ def classifier(model: Model, prepared: Prepared) -> Classifier:
     return train_classifier(train, y["train"][: len(train)], test, y["test"][: len(test)], features=32)
 
 
-def _distances(
+def distances(
     name: str, features: Callable[[np.ndarray], np.ndarray], fake: np.ndarray, prepared: Prepared, n: int, seed: int
 ) -> list[Measure]:
+    """Distances, coverage and copies of images `fake` `[n, C, H, W]` in [-1, 1], on `features` called `name`."""
     train_x, test_x = _real(prepared.train), _real(prepared.test)
     gaussian_x = FittedGaussian.fit(train_x, levels=levels_of(prepared)).sample(n, seed)
     train, test, drawn, gaussian = (features(x) for x in (train_x, test_x, fake, gaussian_x))
@@ -109,7 +110,9 @@ def _distances(
                 baseline_name="fitted Gaussian", floor=real[key])
         for key in ("precision", "recall", "density", "coverage")
     ]
-    copies = memorization_test(fake, train_x, test_x)
+    # In levels, against every training image: a copy of one that was left out would go unseen.
+    in_levels = ((fake + 1) / 2 * (levels_of(prepared) - 1)).round()
+    copies = memorization_test(in_levels, prepared.train.x, prepared.test.x)
     measures.append(Measure(name="near_copies_of_training", value=copies["share"], better="lower", count=n,
                             floor=copies["control_share"]))
     return measures

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from apps import image
+from apps.image import metrics
 from apps.image.cli import app
 from apps.image.codec import ImageCodec
 from apps.image.data import ImageData, labels, open_image, prepare
@@ -123,6 +124,19 @@ def test_each_family_learns_digits(make, steps, tmp_path):
     train(model.family, prepared.train, recipe.train, tmp_path, seed=0)
     distance, accuracy = quality(model, prepared)
     assert distance < baseline and accuracy > 0.4
+
+
+def test_copies_of_any_training_picture_are_seen(monkeypatch):
+    monkeypatch.setattr(metrics, "LARGEST", 200)  # distances read few images here; copies are looked for in all
+    prepared = prepare(ImageData())
+    last = prepared.train.batch(np.arange(len(prepared.train) - 300, len(prepared.train))).x.numpy()
+    held = prepared.test.batch(np.arange(300)).x.numpy()
+
+    def share(x: np.ndarray) -> float:
+        found = metrics.distances("pixels", lambda x: x.reshape(len(x), -1)[:, ::4], x, prepared, 100, 0)
+        return next(m.value for m in found if m.name == "near_copies_of_training")
+
+    assert share(last) == 1 and share(held) < 0.15
 
 
 @pytest.fixture(scope="module")
