@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -116,9 +118,35 @@ def parse_condition(specs: Mapping[str, ConditionSpec], texts: Mapping[str, str]
             parsed[name] = torch.full((n,), _class_index(spec, name, text))
         elif isinstance(spec, VectorCondition):
             parsed[name] = _vector(spec, name, text).expand(n, -1)
+        elif spec.words:
+            parsed[name] = torch.from_numpy(word_tokens(spec, name, text)).expand(n, -1)
         else:
             raise FourfoldError(f"condition {name!r} is a sequence: it cannot be given as an option")
     return parsed
+
+
+def words_of(text: str) -> list[str]:
+    """A caption's words: runs of letters and digits, in lower case."""
+    return re.findall(r"[^\W_]+", text.lower())
+
+
+def word_tokens(spec: SequenceCondition, name: str, text: str) -> np.ndarray:
+    """A caption as tokens, int64 `[length]`, padded; what is longer is cut.
+
+    Raises:
+        FourfoldError: no words, or one that the model never saw.
+    """
+    tokens = np.full(spec.length, spec.pad, dtype=np.int64)
+    words = words_of(text)
+    if not words:
+        raise FourfoldError(f"{name} is {text!r}: must have words")
+    for place, word in enumerate(words):
+        if word not in spec.words:
+            raise FourfoldError(f"{name} has the word {word!r}, which this model never saw: "
+                                f"{did_you_mean(word, spec.words)}")
+        if place < spec.length:
+            tokens[place] = spec.words.index(word)
+    return tokens
 
 
 def _class_index(spec: ClassCondition, name: str, text: str) -> int:

@@ -70,11 +70,15 @@ class VectorCondition:
 
 @dataclass(frozen=True, kw_only=True)
 class SequenceCondition:
-    """A source sequence of tokens (translation, summaries); batched as int64 `[B, length]`, padded with `pad`."""
+    """A source sequence of tokens (translation, captions); batched as int64 `[B, length]`, padded with `pad`.
+
+    `words`: where given, the token of `words[i]` is i, and a user may write the words.
+    """
 
     length: int
     vocab: int
     pad: int
+    words: tuple[str, ...] = ()
 
 
 ConditionSpec = ClassCondition | VectorCondition | SequenceCondition

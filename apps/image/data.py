@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import gzip
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 
 from apps.image.codec import ImageCodec
 from core.data.arrays import ArrayData, cached, order
 from core.data.sources import in_data, package_files
 from core.domain import Prepared
 from core.errors import FourfoldError, require
+from core.space import Batch
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
@@ -29,6 +31,8 @@ class ImageData:
         size: height and width in pixels; images are resized and cropped to it.
         color: RGB instead of grey (folders).
         by_class: condition on the class.
+        binarize: each pixel is 0 or 1, 1 with its intensity as probability: drawn anew whenever a training image is
+            used (dynamic binarisation, Salakhutdinov & Murray 2008), once for held-out ones.
         limit: use only the first so many training images (0: all).
     """
 
@@ -37,6 +41,7 @@ class ImageData:
     size: int = 8
     color: bool = False
     by_class: bool = False
+    binarize: bool = False
     limit: int = 0
 
     def __post_init__(self) -> None:
@@ -52,7 +57,8 @@ def prepare(data: ImageData) -> Prepared:
         FourfoldError: no readable images, or too few to split.
     """
     arrays, names = _folder(data) if data.source == "folder" else _package(data)
-    levels = 17 if data.source == "digits" and data.size == 8 else 256
+    stored = 17 if data.source == "digits" and data.size == 8 else 256
+    levels = 2 if data.binarize else stored
     channels = 3 if data.color else 1
     codec = ImageCodec(
         shape=(channels, data.size, data.size), levels=levels, class_names=names if data.by_class and names else ()
@@ -64,9 +70,21 @@ def prepare(data: ImageData) -> Prepared:
         x, y = arrays[f"{name}_x"], arrays[f"{name}_y"]
         if limit:
             x, y = x[:limit], y[:limit]
-        return ArrayData(codec.space, x, {"class": y} if data.by_class else {})
+        condition = {"class": y} if data.by_class else {}
+        if not data.binarize:
+            return ArrayData(codec.space, x, condition)
+        if name == "train":
+            return ArrayData(replace(codec.space, levels=stored), x, condition, vary=binarized)
+        uniform = np.random.default_rng(len(x)).random(x.shape, dtype=np.float32)
+        return ArrayData(codec.space, (uniform * (stored - 1) < x).astype(np.uint8), condition)
 
     return Prepared(codec=codec, train=split("train", data.limit), validation=split("validation"), test=split("test"))
+
+
+def binarized(batch: Batch, generator: torch.Generator) -> Batch:
+    """Pixels `[B, C, H, W]` in [-1, 1] drawn as -1 or 1, with the pixel itself as mean."""
+    uniform = torch.rand(batch.x.shape, generator=generator)
+    return replace(batch, x=torch.where(uniform * 2 - 1 < batch.x, 1.0, -1.0))
 
 
 def labels(data: ImageData) -> dict[str, np.ndarray]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from apps.image.data import ImageData
 from core.families import EDM, AutoregressiveConfig, DiffusionConfig, GANConfig, VAEConfig
-from core.likelihood import LogisticMixture
+from core.likelihood import Bernoulli, LogisticMixture
 from core.networks import ConvConfig, MLPConfig, TransformerConfig, UNetConfig
 from core.quantizers import UniformBins
 from core.recipe import Recipe, SampleSettings, TrainConfig
@@ -114,6 +114,34 @@ def mnist_autoregressive() -> Recipe:
     )
 
 
+BINARY_MNIST = ImageData(source="mnist", size=28, binarize=True)
+
+
+def binary_mnist_vae() -> Recipe:
+    """Binarised MNIST: convolutional VAE, for the likelihood benchmark."""
+    network = ConvConfig(width=32, multipliers=(1, 2, 4), blocks=1)
+    return Recipe(
+        name="binary-mnist-vae", domain="image", data=BINARY_MNIST,
+        family=VAEConfig(
+            encoder=network, decoder=network, latent=40, likelihood=Bernoulli(), importance_samples=500,
+        ),
+        train=TrainConfig(steps=8500, batch_size=100, learning_rate=1e-3, optimizer="muon", precision="bfloat16"),
+    )
+
+
+def binary_mnist_autoregressive() -> Recipe:
+    """Binarised MNIST: transformer over patches of 2x4 pixels, exact likelihood."""
+    return Recipe(
+        name="binary-mnist-autoregressive", domain="image", data=BINARY_MNIST,
+        family=AutoregressiveConfig(
+            model=TransformerConfig(width=128, depth=6, heads=4), quantizer=UniformBins(bins=2, patch=(2, 4))
+        ),
+        train=TrainConfig(
+            steps=7500, batch_size=64, learning_rate=3e-3, optimizer="muon", weight_decay=0.05, precision="bfloat16"
+        ),
+    )
+
+
 def _on_folder(make: Callable[[], Recipe], name: str, size: int) -> Recipe:
     """A recipe for a user's own folder, given by `--data`."""
     recipe = make()
@@ -159,6 +187,8 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "mnist-gan": mnist_gan,
     "mnist-diffusion": mnist_diffusion,
     "mnist-autoregressive": mnist_autoregressive,
+    "binary-mnist-vae": binary_mnist_vae,
+    "binary-mnist-autoregressive": binary_mnist_autoregressive,
     "folder-vae": folder_vae,
     "folder-gan": folder_gan,
     "folder-diffusion": folder_diffusion,

@@ -37,6 +37,8 @@ class ArrayData:
             `[N, length]` integers in [0, vocab) for Discrete.
         condition: arrays `[N, ...]` by name: integers (classes, tokens) or floats (vectors).
         lengths: `[N]` tokens that count in each row (eos included), for Discrete of variable length.
+        vary: changes each batch that `batch` makes, with random draws from the generator it is given: dynamic
+            binarisation, degraded copies to learn restoring from. `space` is that of x before it.
 
     Raises:
         FourfoldError: shapes that disagree with the space or each other, NaN or infinite values, values out of range.
@@ -46,6 +48,7 @@ class ArrayData:
     x: np.ndarray
     condition: Mapping[str, np.ndarray] = field(default_factory=dict)
     lengths: np.ndarray | None = None
+    vary: Callable[[Batch, torch.Generator], Batch] | None = None
 
     def __post_init__(self) -> None:
         shape = self.space.shape if isinstance(self.space, Continuous) else (self.space.length,)
@@ -107,11 +110,12 @@ class ArrayData:
             example = int(first[row]) if isinstance(first, np.ndarray) else first + row
             raise FourfoldError(f"data {name!r} of example {example} holds values that are {reason}")
 
-    def batch(self, indices: np.ndarray | Sequence[int]) -> Batch:
+    def batch(self, indices: np.ndarray | Sequence[int], seed: int = 0) -> Batch:
         """The examples at `indices` `[B]`, as tensors in memory.
 
         Continuous x is float32; level indices i become `2 i / (levels - 1) - 1`. Discrete x is int64; with
         `lengths` it is trimmed to the batch's longest row and `mask` is True on tokens that count.
+        `seed` is of the draws of `vary`.
         """
         indices = np.asarray(indices, dtype=np.int64)
         lengths = None if self.lengths is None else np.asarray(self.lengths)[indices].astype(np.int64)
@@ -126,7 +130,8 @@ class ArrayData:
         mask = None
         if lengths is not None:
             mask = torch.arange(x.shape[1]) < torch.from_numpy(lengths)[:, None]
-        return Batch(x, condition, mask)
+        made = Batch(x, condition, mask)
+        return made if self.vary is None else self.vary(made, torch.Generator().manual_seed(seed))
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
         """Every example once, in order; the last batch may be smaller."""

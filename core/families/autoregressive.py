@@ -144,7 +144,7 @@ class Autoregressive(Family):
 
 
 class BinAutoregressive(Family):
-    """Arrays as one token a number. Exact on data of as many levels as bins, else a piecewise constant density."""
+    """Arrays as one token a number or patch of numbers. Exact on data of as many levels as bins, else a piecewise constant density."""
 
     options = Autoregressive.options
     likelihood = "exact"
@@ -177,7 +177,7 @@ class BinAutoregressive(Family):
         generator: torch.Generator | None = None,
     ) -> Batch:
         tokens = self.tokens.sample(n, condition, settings=settings, generator=generator).x
-        return Batch(self.bins.decode(tokens).view(n, *self.space.shape))
+        return Batch(self.bins.decode(tokens, self.space.shape))
 
     def _quantized(self, batch: Batch) -> Batch:
         return Batch(self.bins.encode(batch.x), batch.condition)

@@ -31,7 +31,7 @@ from core.training.ema import Average
 from core.training.interrupt import Interrupt
 from core.training.log import Listener, RunLog
 from core.training.optimizers import PlayerOptimizer, learning_rate
-from core.training.seeds import seed_step
+from core.training.seeds import derive, seed_step
 
 PATIENCE = 20
 """Updates of a player that may fail one after the other before training stops."""
@@ -234,7 +234,11 @@ def _batches(run: _Run, data: ArrayData) -> list[Batch]:
     share = len(indices) // run.world.size
     mine = indices[run.world.rank * share : (run.world.rank + 1) * share]
     size = share // run.config.accumulation
-    return [data.batch(mine[start : start + size]).to(run.device) for start in range(0, share, size)]
+    draws = derive(run.seed, run.step, run.world.rank)
+    return [
+        data.batch(mine[start : start + size], seed=derive(draws, start)).to(run.device)
+        for start in range(0, share, size)
+    ]
 
 
 def _update(
