@@ -21,7 +21,8 @@ def did_you_mean(name: str, choices: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     if close:
         return f"did you mean {close[0]!r}?"
-    return f"known: {', '.join(known)}" if known else "none are known"
+    shown = ", ".join(known) if len(known) <= 60 else f"{', '.join(known[:60])} and {len(known) - 60:,} more"
+    return f"known: {shown}" if known else "none are known"
 
 
 def require(condition: bool, key: str, value: Any, allowed: str) -> None:
