@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from core.errors import FourfoldError, did_you_mean
 from core.networks.attention import Block, rotary_table
-from core.space import ClassCondition, Conditioning, ConditionSpec, SequenceCondition, VectorCondition
+from core.space import ArrayCondition, ClassCondition, Conditioning, ConditionSpec, SequenceCondition, VectorCondition
 
 
 class Conditioner(nn.Module):
-    """Embeds named conditions; classes and vectors are summed into one vector, sequences are concatenated."""
+    """Embeds named conditions; classes and vectors are summed into one vector, sequences and arrays concatenated."""
 
     def __init__(self, specs: Mapping[str, ConditionSpec], width: int) -> None:
         super().__init__()
@@ -23,6 +23,8 @@ class Conditioner(nn.Module):
         self.embeddings = nn.ModuleDict()
         self.nulls = nn.ParameterDict()
         for name, spec in self.specs.items():
+            if isinstance(spec, ArrayCondition):
+                continue  # read as it is; its null is zero
             self.nulls[name] = nn.Parameter(0.02 * torch.randn(width))
             if isinstance(spec, ClassCondition):
                 self.embeddings[name] = nn.Embedding(len(spec.names), width)
@@ -43,8 +45,11 @@ class Conditioner(nn.Module):
         for name in condition:
             if name not in self.specs:
                 raise FourfoldError(f"no condition {name!r} in this model: {did_you_mean(name, self.specs)}")
-        vector, sequences, masks = None, [], []
+        vector, sequences, masks, arrays = None, [], [], []
         for name, spec in self.specs.items():
+            if isinstance(spec, ArrayCondition):
+                arrays.append(self._array(spec, condition.get(name), n, drop))
+                continue
             null = self.nulls[name]
             if isinstance(spec, SequenceCondition):
                 sequence, mask = self._sequence(name, spec, condition.get(name), n, drop)
@@ -58,12 +63,19 @@ class Conditioner(nn.Module):
             else:
                 part = null.expand(n, -1)
             vector = part if vector is None else vector + part
+        array = torch.cat(arrays, dim=1) if arrays else None
         if not sequences:
-            return Conditioning(vector)
+            return Conditioning(vector, array=array)
         sequence, mask = torch.cat(sequences, dim=1), torch.cat(masks, dim=1)
         weights = mask[..., None].float()
         pooled = (sequence * weights).sum(1) / weights.sum(1)
-        return Conditioning(pooled if vector is None else vector + pooled, sequence, mask)
+        return Conditioning(pooled if vector is None else vector + pooled, sequence, mask, array)
+
+    def _array(self, spec: ArrayCondition, array: Tensor | None, n: int, drop: Tensor | None) -> Tensor:
+        if array is None:
+            device = next(self.parameters(), torch.empty(0)).device
+            return torch.zeros((n, *spec.shape), device=device)
+        return array if drop is None else array * ~drop.view(-1, *[1] * (array.ndim - 1))
 
     def _sequence(
         self, name: str, spec: SequenceCondition, tokens: Tensor | None, n: int, drop: Tensor | None
@@ -118,10 +130,10 @@ def parse_condition(specs: Mapping[str, ConditionSpec], texts: Mapping[str, str]
             parsed[name] = torch.full((n,), _class_index(spec, name, text))
         elif isinstance(spec, VectorCondition):
             parsed[name] = _vector(spec, name, text).expand(n, -1)
-        elif spec.words:
+        elif isinstance(spec, SequenceCondition) and spec.words:
             parsed[name] = torch.from_numpy(word_tokens(spec, name, text)).expand(n, -1)
         else:
-            raise FourfoldError(f"condition {name!r} is a sequence: it cannot be given as an option")
+            raise FourfoldError(f"condition {name!r} cannot be written as an option")
     return parsed
 
 

@@ -187,9 +187,7 @@ def train(
 
 def test_conditions(data: ArrayData, n: int) -> dict[str, Tensor] | None:
     """Conditions of `n` examples `[n, ...]` by name, around again when there are fewer; None where data have none."""
-    if not data.condition:
-        return None
-    return dict(data.batch(np.arange(n) % len(data)).condition)
+    return dict(data.batch(np.arange(n) % len(data)).condition) or None
 
 
 def preview_items(model: Model, prepared: Prepared, n: int = PREVIEW, seed: int = 0) -> list[Any]:

@@ -81,7 +81,17 @@ class SequenceCondition:
     words: tuple[str, ...] = ()
 
 
-ConditionSpec = ClassCondition | VectorCondition | SequenceCondition
+@dataclass(frozen=True, kw_only=True)
+class ArrayCondition:
+    """An array that lies over the data, such as a degraded image; batched as float32 `[B, *shape]`.
+
+    Its axes behind the channels are the data's; networks read it as more channels of their input.
+    """
+
+    shape: tuple[int, ...]
+
+
+ConditionSpec = ClassCondition | VectorCondition | SequenceCondition | ArrayCondition
 
 
 @dataclass(frozen=True)
@@ -119,11 +129,13 @@ class Batch:
 
 @dataclass(frozen=True)
 class Conditioning:
-    """What networks see of a condition: `vector` `[B, width]`, `sequence` `[B, S, width]` with its mask `[B, S]`."""
+    """What networks see of a condition: `vector` `[B, width]`, `sequence` `[B, S, width]` with its mask `[B, S]`,
+    `array` `[B, channels, *S]`."""
 
     vector: Tensor | None = None
     sequence: Tensor | None = None
     sequence_mask: Tensor | None = None
+    array: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -119,13 +119,14 @@ BINARY_MNIST = ImageData(source="mnist", size=28, binarize=True)
 
 def binary_mnist_vae() -> Recipe:
     """Binarised MNIST: convolutional VAE, for the likelihood benchmark."""
-    network = ConvConfig(width=32, multipliers=(1, 2, 4), blocks=1)
+    network = ConvConfig(width=16, multipliers=(1, 4, 8), blocks=1)
     return Recipe(
         name="binary-mnist-vae", domain="image", data=BINARY_MNIST,
         family=VAEConfig(
-            encoder=network, decoder=network, latent=40, likelihood=Bernoulli(), importance_samples=500,
+            encoder=network, decoder=network, latent=40, likelihood=Bernoulli(), kl_warmup=0.1,
+            importance_samples=500,
         ),
-        train=TrainConfig(steps=8500, batch_size=100, learning_rate=1e-3, optimizer="muon", precision="bfloat16"),
+        train=TrainConfig(steps=8000, batch_size=100, learning_rate=2e-3, optimizer="muon", precision="bfloat16"),
     )
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from core.conditioning import Conditioner
 from core.errors import FourfoldError, Unsupported, require
-from core.families.family import Family, SampleSettings, condition_drop, has_sequence, truncations
+from core.families.family import Family, SampleSettings, condition_drop, has_sequence, refuse_arrays, truncations
 from core.families.lengths import lengths
 from core.likelihood import categorical_nll
 from core.networks import ConvConfig, TransformerConfig
@@ -51,6 +51,7 @@ class AutoregressiveConfig:
         Raises:
             FourfoldError: arrays without a quantiser, or tokens with one.
         """
+        refuse_arrays(conditions, "an autoregressive model")
         if isinstance(space, Discrete):
             require(self.quantizer is None, "quantizer", self.quantizer, "tokens need none")
             return Autoregressive(self, space, conditions)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -12,7 +12,15 @@ from torch import Tensor
 
 from core.conditioning import Conditioner
 from core.errors import FourfoldError, Unsupported, did_you_mean, require
-from core.families.family import Family, SampleSettings, condition_drop, has_sequence, truncations
+from core.families.family import (
+    Family,
+    SampleSettings,
+    array_channels,
+    condition_drop,
+    has_sequence,
+    refuse_arrays,
+    truncations,
+)
 from core.families.lengths import draw_lengths, length_nll, lengths
 from core.families.processes import EDM, FlowMatching, GaussianProcess, Masking, Process, training_sigmas
 from core.likelihood import categorical_nll
@@ -21,7 +29,10 @@ from core.networks.layers import NoiseEmbedding
 from core.samplers.ode import SOLVERS, Denoiser, flow_log_prob, guided
 from core.samplers.tokens import truncate
 from core.samplers.unmask import unmask
-from core.space import Batch, Conditioning, ConditionSpec, Continuous, Discrete, Loss, Space
+from core.space import ArrayCondition, Batch, Conditioning, ConditionSpec, Continuous, Discrete, Loss, Space
+
+NUM_STEPS = 18
+"""Of a sampler that is not told."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +65,7 @@ class DiffusionConfig:
             FourfoldError: the process does not fit the space.
         """
         if isinstance(space, Discrete):
+            refuse_arrays(conditions, "masked diffusion")
             require(isinstance(self.process, Masking), "process", self.process, "tokens need Masking")
             return MaskedDiffusion(self, space, conditions)
         require(not isinstance(self.process, Masking), "process", self.process, "arrays need FlowMatching or EDM")
@@ -72,7 +84,14 @@ class Diffusion(Family):
         self.likelihood = "estimate" if space.levels is None else "bound"
         self.conditioner = Conditioner(conditions, config.cond_width)
         self.noise_embedding = NoiseEmbedding(config.cond_width)
-        self.network = config.denoiser.field(space, cond_width=config.cond_width, cross=has_sequence(conditions))
+        seen = replace(space, shape=(space.shape[0] + array_channels(conditions), *space.shape[1:]))
+        self.network = config.denoiser.field(
+            seen, space.shape[0], cond_width=config.cond_width, cross=has_sequence(conditions)
+        )
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        return self.space.shape
 
     def denoise(self, x: Tensor, sigma: Tensor, cond: Conditioning) -> Tensor:
         """D(x; sigma): clean data `[B, ...]` from x `[B, ...]` at noise levels `[B]`."""
@@ -80,7 +99,10 @@ class Diffusion(Family):
         vector = self.noise_embedding(sigma.log() / 4)  # c_noise of EDM
         if cond.vector is not None:
             vector = vector + cond.vector
-        raw = self.network(coefficients.input * x, Conditioning(vector, cond.sequence, cond.sequence_mask))
+        seen = coefficients.input * x
+        if cond.array is not None:
+            seen = torch.cat([seen, cond.array], dim=1)
+        raw = self.network(seen, Conditioning(vector, cond.sequence, cond.sequence_mask))
         return coefficients.skip * x + coefficients.out * raw.float()
 
     def forward(self, batch: Batch, player: str = "model", progress: float = 1.0) -> Loss:
@@ -113,15 +135,60 @@ class Diffusion(Family):
         settings: SampleSettings = SampleSettings(),
         generator: torch.Generator | None = None,
     ) -> Batch:
-        self.check(settings)
+        """With an array condition samples have its extent, which may differ from that of training."""
         device = next(self.parameters()).device
+        shape = self.space.shape
+        for name, spec in self.conditioner.specs.items():
+            if isinstance(spec, ArrayCondition) and condition is not None and name in condition:
+                shape = (shape[0], *condition[name].shape[2:])
+        noise = torch.randn((n, *shape), generator=generator, device=device)
+        return self.decode(noise, condition, settings=settings, generator=generator)
+
+    @torch.no_grad()
+    def decode(
+        self,
+        z: Tensor,
+        condition: Mapping[str, Tensor] | None = None,
+        *,
+        settings: SampleSettings = SampleSettings(),
+        generator: torch.Generator | None = None,
+    ) -> Batch:
+        sigmas = self.process.sigmas(settings.num_steps or NUM_STEPS).to(z.device)
+        return self._solve(self._prior_std() * z, sigmas, condition, settings, generator)
+
+    @torch.no_grad()
+    def vary(
+        self,
+        x: Tensor,
+        strength: float,
+        condition: Mapping[str, Tensor] | None = None,
+        *,
+        settings: SampleSettings = SampleSettings(),
+        generator: torch.Generator | None = None,
+    ) -> Batch:
+        """Data near x `[n, *shape]` (SDEdit, Meng et al. 2108.01073): noised, then denoised again.
+
+        `strength` in (0, 1] is the share of the schedule's steps that are walked back and solved anew.
+
+        Raises:
+            FourfoldError: strength is out of range.
+        """
+        require(0 < strength <= 1, "strength", strength, "must be in (0, 1]")
+        sigmas = self.process.sigmas(settings.num_steps or NUM_STEPS).to(x.device)
+        steps = len(sigmas) - 1
+        sigmas = sigmas[steps - max(1, round(strength * steps)) :]
+        noise = torch.randn(x.shape, generator=generator, device=x.device)
+        return self._solve(x + sigmas[0] * noise, sigmas, condition, settings, generator)
+
+    def _solve(
+        self, start: Tensor, sigmas: Tensor, condition: Mapping[str, Tensor] | None, settings: SampleSettings,
+        generator: torch.Generator | None,
+    ) -> Batch:
+        self.check(settings)
         solver = settings.solver or "heun"
         if solver not in SOLVERS:
             raise FourfoldError(f"solver is {solver!r}: {did_you_mean(solver, SOLVERS)}")
-        sigmas = self.process.sigmas(settings.num_steps or 18).to(device)
-        noise = torch.randn((n, *self.space.shape), generator=generator, device=device)
-        start = self._prior_std() * noise
-        return Batch(SOLVERS[solver](self.denoiser(condition, n, settings), start, sigmas, generator))
+        return Batch(SOLVERS[solver](self.denoiser(condition, len(start), settings), start, sigmas, generator))
 
     def bound(self, batch: Batch, *, generator: torch.Generator | None = None) -> Tensor:
         """-log p(x) by the flow's ODE; over levels, of uniformly dequantised data: an upper bound (1511.01844)."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import FourfoldError, Unsupported, require
-from core.space import Batch, ConditionSpec, Loss, SequenceCondition
+from core.space import ArrayCondition, Batch, ConditionSpec, Loss, SequenceCondition
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +87,30 @@ class Family(nn.Module, ABC):
         `condition`: tensors `[n, ...]` by name; None draws unconditionally (the null condition).
         """
 
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """Shape of the standard normal latents that `decode` turns into data.
+
+        Raises:
+            Unsupported: the family draws its samples otherwise.
+        """
+        raise Unsupported(f"a {type(self).__name__} has no latents to interpolate between: use a VAE, GAN or diffusion")
+
+    def decode(
+        self,
+        z: Tensor,
+        condition: Mapping[str, Tensor] | None = None,
+        *,
+        settings: SampleSettings = SampleSettings(),
+        generator: torch.Generator | None = None,
+    ) -> Batch:
+        """Data from latents `[n, *latent_shape]`.
+
+        Raises:
+            Unsupported: see `latent_shape`.
+        """
+        raise Unsupported(f"a {type(self).__name__} has no latents to decode: use a VAE, GAN or diffusion")
+
     def bound(self, batch: Batch, *, generator: torch.Generator | None = None) -> Tensor:
         """Nats per example `[B]`, at least -log p(x | condition) in expectation; see `likelihood` for what it is."""
         raise Unsupported(f"a {type(self).__name__} has no likelihood: judge it by its samples")
@@ -116,6 +140,22 @@ def truncations(settings: SampleSettings) -> dict[str, Any]:
 def condition_drop(n: int, share: float, device: torch.device) -> Tensor | None:
     """Which of `n` training examples hide their condition, bool `[n]`; None hides nobody's."""
     return torch.rand(n, device=device) < share if share > 0 else None
+
+
+def array_channels(conditions: Mapping[str, ConditionSpec]) -> int:
+    """Channels that array conditions add to a network's input."""
+    return sum(spec.shape[0] for spec in conditions.values() if isinstance(spec, ArrayCondition))
+
+
+def refuse_arrays(conditions: Mapping[str, ConditionSpec], family: str) -> None:
+    """Refuse array conditions, which only diffusion of arrays reads.
+
+    Raises:
+        FourfoldError: there is one.
+    """
+    for name, spec in conditions.items():
+        if isinstance(spec, ArrayCondition):
+            raise FourfoldError(f"condition {name!r} is an array, which {family} does not read: use diffusion")
 
 
 def has_sequence(conditions: Mapping[str, ConditionSpec]) -> bool:

@@ -14,7 +14,7 @@ from torch.nn.functional import softplus
 
 from core.conditioning import Conditioner
 from core.errors import FourfoldError, require
-from core.families.family import Family, SampleSettings, condition_drop
+from core.families.family import Family, SampleSettings, condition_drop, refuse_arrays
 from core.families.vae import VAE, VAEConfig
 from core.networks import ConvConfig, MLPConfig, TransformerConfig
 from core.space import Batch, ConditionSpec, Continuous, Discrete, Loss, Space
@@ -61,6 +61,7 @@ class GANConfig:
         Raises:
             FourfoldError: tokens without an autoencoder, arrays with one.
         """
+        refuse_arrays(conditions, "a GAN")
         if isinstance(space, Discrete):
             if self.autoencoder is None:
                 raise FourfoldError("autoencoder is None: tokens need one, as a VAEConfig")
@@ -130,6 +131,22 @@ class GAN(Family):
         device = next(self.generator.parameters()).device
         z = temperature * torch.randn((n, self.config.latent), generator=generator, device=device)
         return self.generator(z, self.generator_conditioner(condition, n, drop)).float()
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        return (self.config.latent,)
+
+    @torch.no_grad()
+    def decode(
+        self,
+        z: Tensor,
+        condition: Mapping[str, Tensor] | None = None,
+        *,
+        settings: SampleSettings = SampleSettings(),
+        generator: torch.Generator | None = None,
+    ) -> Batch:
+        self.check(settings)
+        return Batch(self.generator(z, self.generator_conditioner(condition, len(z))).float())
 
     def judge(self, x: Tensor, batch: Batch, drop: Tensor | None) -> Tensor:
         """The critic's logits `[n / packing]`; packed examples are stacked as channels."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from core.conditioning import Conditioner
 from core.errors import require
-from core.families.family import Family, SampleSettings, condition_drop, has_sequence, truncations
+from core.families.family import Family, SampleSettings, condition_drop, has_sequence, refuse_arrays, truncations
 from core.families.lengths import lengths
 from core.likelihood import Bernoulli, Gaussian, LogisticMixture, categorical_nll
 from core.networks import ConvConfig, MLPConfig, TransformerConfig
@@ -61,6 +61,7 @@ class VAEConfig:
         Raises:
             FourfoldError: the decoder or the likelihood does not fit the space.
         """
+        refuse_arrays(conditions, "a VAE")
         if isinstance(space, Discrete):
             require(isinstance(self.decoder, TransformerConfig), "decoder", self.decoder, "tokens need a transformer")
         elif isinstance(self.likelihood, Bernoulli):
@@ -96,6 +97,10 @@ class VAE(Family):
                 config.latent, space, config.likelihood.channels(space.shape[0]), cond_width=width
             )
             self.options = frozenset({"temperature"})
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        return (self.config.latent,)
 
     def posterior(self, batch: Batch, cond: Conditioning) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of q(z | x), `[B, latent]` each."""
@@ -222,6 +227,7 @@ class VAE(Family):
 
 def slerp(a: Tensor, b: Tensor, t: float) -> Tensor:
     """Spherical interpolation (White 1609.04468): Gaussian latents live near a sphere, straight lines leave it."""
-    cosine = nn.functional.cosine_similarity(a, b, dim=1).clamp(-0.9999, 0.9999)[:, None]
+    cosine = nn.functional.cosine_similarity(a.flatten(1), b.flatten(1), dim=1).clamp(-0.9999, 0.9999)
+    cosine = cosine.view(-1, *[1] * (a.ndim - 1))
     angle = cosine.acos()
     return (((1 - t) * angle).sin() * a + (t * angle).sin() * b) / angle.sin()

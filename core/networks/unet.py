@@ -7,7 +7,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, scaled_dot_product_attention, silu
+from torch.nn.functional import interpolate, pixel_shuffle, pixel_unshuffle, scaled_dot_product_attention, silu
 
 from core.errors import require
 from core.networks.convnet import CONV, POOL, cropped, modulated, modulation, padded
@@ -19,18 +19,22 @@ from core.space import Conditioning, Continuous
 class UNetConfig:
     """Channels are `width` times each of `multipliers`, the resolution halves between stages.
 
-    `attention` puts self-attention at the lowest resolution.
+    `attention` puts self-attention at the lowest resolution, which also reads a source sequence where there is one.
+    `patch`: elements along each axis that become channels before the first convolution, as SiD's (2301.11093): a
+    quarter of the work in two dimensions for 2.
     """
 
     width: int = 32
     multipliers: tuple[int, ...] = (1, 2, 2)
     blocks: int = 1
     attention: bool = False
+    patch: int = 1
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
         require(self.width >= 8 and self.width % 8 == 0, "unet.width", self.width, "must be a multiple of 8")
         require(self.blocks >= 1, "unet.blocks", self.blocks, "must be at least 1")
+        require(self.patch >= 1, "unet.patch", self.patch, "must be at least 1")
         require(len(self.multipliers) >= 1 and min(self.multipliers) >= 1, "unet.multipliers", self.multipliers,
                 "must be whole numbers of at least 1")
         require(0 <= self.dropout < 1, "unet.dropout", self.dropout, "must be in [0, 1)")
@@ -39,8 +43,8 @@ class UNetConfig:
         self, space: Continuous, out: int | None = None, cond_width: int = 0, causal: bool = False, cross: bool = False
     ) -> nn.Module:
         """`[B, C, *S]` -> `[B, out or C, *S]`; any size: it is padded and cropped."""
-        require(not causal and not cross, "unet", self, "cannot be causal or read a sequence: use a transformer")
-        return UNet(self, space, out, cond_width)
+        require(not causal, "unet", self, "cannot be causal: use a transformer")
+        return UNet(self, space, out, cond_width, cross)
 
 
 class Block(nn.Module):
@@ -61,33 +65,41 @@ class Block(nn.Module):
         return self.skip(x) + self.conv2(self.dropout(silu(h)))
 
 
-class SelfAttention(nn.Module):
-    """Attention over all positions of `[B, C, *S]`, heads of 32 channels or fewer."""
+class Attention(nn.Module):
+    """Every position of `[B, C, *S]` attends to all of them and to the source sequence; heads of up to 32 channels."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, source_width: int) -> None:
         super().__init__()
         self.heads = max(1, channels // 32)
         self.norm = nn.GroupNorm(8, channels)
         self.projection = nn.Linear(channels, 3 * channels)
+        self.source = nn.Linear(source_width, 2 * channels) if source_width else None
         self.out = zeroed(nn.Linear(channels, channels))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, cond: Conditioning) -> Tensor:
         b, c = x.shape[:2]
         h = self.projection(self.norm(x).flatten(2).transpose(1, 2))
         q, k, v = h.view(b, -1, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
-        h = scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, -1, c)
+        attend = None
+        if self.source is not None and cond.sequence is not None and cond.sequence_mask is not None:
+            words = self.source(cond.sequence).view(b, -1, 2, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
+            visible = torch.ones(b, k.shape[2], dtype=torch.bool, device=x.device)
+            attend = torch.cat([visible, cond.sequence_mask], dim=1)[:, None, None, :]
+            k, v = torch.cat([k, words[0]], dim=2), torch.cat([v, words[1]], dim=2)
+        h = scaled_dot_product_attention(q, k, v, attn_mask=attend).transpose(1, 2).reshape(b, -1, c)
         return x + self.out(h).transpose(1, 2).reshape(x.shape)
 
 
 class UNet(nn.Module):
     """Down with skips, up again taking them."""
 
-    def __init__(self, config: UNetConfig, space: Continuous, out: int | None, cond_width: int) -> None:
+    def __init__(self, config: UNetConfig, space: Continuous, out: int | None, cond_width: int, cross: bool) -> None:
         super().__init__()
         axes, widths = array_axes(space, "unet"), [config.width * m for m in config.multipliers]
-        out = out or space.shape[0]
-        self.factor = 2 ** (len(widths) - 1)
-        self.enter = CONV[axes](space.shape[0], widths[0], 3, padding=1)
+        out, self.patch = out or space.shape[0], config.patch
+        self.factor = config.patch * 2 ** (len(widths) - 1)
+        elements = config.patch**axes
+        self.enter = CONV[axes](space.shape[0] * elements, widths[0], 3, padding=1)
         skips, current = [widths[0]], widths[0]
         self.down = nn.ModuleList()
         for width in widths:
@@ -99,7 +111,7 @@ class UNet(nn.Module):
             self.down.append(stage)
         self.pool = POOL[axes](2)
         self.middle = Block(axes, current, current, cond_width, config.dropout)
-        self.attention = SelfAttention(current) if config.attention else nn.Identity()
+        self.attention = Attention(current, cond_width if cross else 0) if config.attention else None
         self.up = nn.ModuleList()
         for width in reversed(widths):
             stage = nn.ModuleList()
@@ -108,21 +120,41 @@ class UNet(nn.Module):
                 current = width
             self.up.append(stage)
         self.norm = nn.GroupNorm(8, current + skips[0])
-        self.leave = zeroed(CONV[axes](current + skips[0], out, 3, padding=1))
+        self.leave = zeroed(CONV[axes](current + skips[0], out * elements, 3, padding=1))
 
     def forward(self, x: Tensor, cond: Conditioning | None = None, mask: Tensor | None = None) -> Tensor:
         vector, sizes = None if cond is None else cond.vector, tuple(x.shape[2:])
-        first = h = self.enter(padded(x, self.factor))
+        first = h = self.enter(unshuffled(padded(x, self.factor), self.patch))
         skips = []
         for index, stage in enumerate(self.down):
             h = self.pool(h) if index else h
             for block in cast(nn.ModuleList, stage):
                 h = block(h, vector)
                 skips.append(h)
-        h = self.attention(self.middle(h, vector))
+        h = self.middle(h, vector)
+        if self.attention is not None:
+            h = self.attention(h, cond or Conditioning())
         for index, stage in enumerate(self.up):
             h = interpolate(h, scale_factor=2, mode="nearest") if index else h
             for block in cast(nn.ModuleList, stage):
                 h = block(torch.cat([h, skips.pop()], dim=1), vector)
         h = self.leave(silu(self.norm(torch.cat([h, first], dim=1))))
-        return cropped(h, sizes)
+        return cropped(shuffled(h, self.patch), sizes)
+
+
+def unshuffled(x: Tensor, patch: int) -> Tensor:
+    """Patches as channels: `[B, C, *S]` -> `[B, C * patch^axes, *(S / patch)]`."""
+    if patch == 1:
+        return x
+    if x.ndim == 4:
+        return pixel_unshuffle(x, patch)
+    return x.unflatten(2, (-1, patch)).transpose(2, 3).flatten(1, 2)
+
+
+def shuffled(x: Tensor, patch: int) -> Tensor:
+    """`unshuffled` undone."""
+    if patch == 1:
+        return x
+    if x.ndim == 4:
+        return pixel_shuffle(x, patch)
+    return x.unflatten(1, (-1, patch)).transpose(2, 3).flatten(2, 3)

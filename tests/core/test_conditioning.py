@@ -85,7 +85,7 @@ def test_words_become_conditions():
     ({"target": "logp=2,qed=high"}, "target.qed is 'high': must be a number"),
     ({"target": "nan,0.5"}, "target.logp is 'nan': must be finite"),
     ({"target": "logp=1,logp=2,qed=0"}, "target names 'logp' twice"),
-    ({"source": "hello"}, "'source' is a sequence"),
+    ({"source": "hello"}, "'source' cannot be written"),
 ])
 def test_wrong_words_are_one_clear_line(texts, message):
     with pytest.raises(FourfoldError, match=message) as caught:
