@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from apps.image.degradations import tasks_of
 from core.errors import FourfoldError
-from core.space import Batch, ClassCondition, ConditionSpec, Continuous
+from core.space import ArrayCondition, Batch, ClassCondition, ConditionSpec, Continuous
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -22,12 +23,14 @@ if TYPE_CHECKING:
 class ImageCodec:
     """`shape` is (channels, height, width), channels 1 (grey) or 3 (RGB); `levels` the values a channel takes.
 
-    An 8-bit image of fewer levels is rounded to them (digits: 17, binarised MNIST: 2).
+    An 8-bit image of fewer levels is rounded to them (digits: 17, binarised MNIST: 2). `restores`: the model is
+    conditioned on degraded pictures, see `apps.image.degradations`.
     """
 
     shape: tuple[int, int, int]
     levels: int = 256
     class_names: tuple[str, ...] = ()
+    restores: bool = False
 
     @property
     def space(self) -> Continuous:
@@ -35,7 +38,13 @@ class ImageCodec:
 
     @property
     def conditions(self) -> Mapping[str, ConditionSpec]:
-        return {"class": ClassCondition(names=self.class_names)} if self.class_names else {}
+        specs: dict[str, ConditionSpec] = {}
+        if self.class_names:
+            specs["class"] = ClassCondition(names=self.class_names)
+        if self.restores:
+            specs["degraded"] = ArrayCondition(shape=(self.shape[0] + 1, *self.shape[1:]))
+            specs["task"] = ClassCondition(names=tasks_of(self.shape[0]))
+        return specs
 
     def to_levels(self, image: Image) -> np.ndarray:
         """One image, resized (short side, centre crop) and converted, as level indices `[C, H, W]` uint8."""
@@ -66,7 +75,9 @@ class ImageCodec:
         return [Image.fromarray(p[0] if grey else np.ascontiguousarray(p.transpose(1, 2, 0))) for p in pixels]
 
     def save(self, folder: Path) -> None:
-        content = {"shape": self.shape, "levels": self.levels, "class_names": self.class_names}
+        content = {
+            "shape": self.shape, "levels": self.levels, "class_names": self.class_names, "restores": self.restores,
+        }
         (folder / "codec.json").write_text(json.dumps(content, indent=2))
 
     @staticmethod
@@ -83,6 +94,7 @@ class ImageCodec:
             return ImageCodec(
                 shape=(channels, height, width),
                 levels=int(content["levels"]), class_names=tuple(map(str, content["class_names"])),
+                restores=bool(content.get("restores", False)),
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise FourfoldError(f"cannot read the image codec {path}: {error}; train the model again") from error

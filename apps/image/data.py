@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from apps.image.codec import ImageCodec
+from apps.image.degradations import degrade_batch
 from core.data.arrays import ArrayData, cached, order
 from core.data.sources import in_data, package_files
 from core.domain import Prepared
@@ -33,6 +34,7 @@ class ImageData:
         by_class: condition on the class.
         binarize: each pixel is 0 or 1, 1 with its intensity as probability: drawn anew whenever a training image is
             used (dynamic binarisation, Salakhutdinov & Murray 2008), once for held-out ones.
+        restore: learn to restore degraded pictures (enlarge, denoise, inpaint, colourise) instead of making new ones.
         limit: use only the first so many training images (0: all).
     """
 
@@ -42,10 +44,14 @@ class ImageData:
     color: bool = False
     by_class: bool = False
     binarize: bool = False
+    restore: bool = False
     limit: int = 0
 
     def __post_init__(self) -> None:
         require(4 <= self.size <= 1024, "data.size", self.size, "must be in [4, 1024] pixels")
+        require(not self.restore or self.size % 4 == 0, "data.size", self.size, "must be a multiple of 4 to restore")
+        require(not self.restore or not (self.binarize or self.by_class), "data.restore", self.restore,
+                "goes without binarize and by_class")
         require(self.limit >= 0, "data.limit", self.limit, "must be at least 0")
         require(self.source != "folder" or bool(self.folder), "data.folder", self.folder, "name a folder of images")
 
@@ -61,7 +67,8 @@ def prepare(data: ImageData) -> Prepared:
     levels = 2 if data.binarize else stored
     channels = 3 if data.color else 1
     codec = ImageCodec(
-        shape=(channels, data.size, data.size), levels=levels, class_names=names if data.by_class and names else ()
+        shape=(channels, data.size, data.size), levels=levels, class_names=names if data.by_class and names else (),
+        restores=data.restore,
     )
     if data.by_class and not names:
         raise FourfoldError(f"{data.folder} has no classes: put its images into one sub-folder for each class")
@@ -71,6 +78,8 @@ def prepare(data: ImageData) -> Prepared:
         if limit:
             x, y = x[:limit], y[:limit]
         condition = {"class": y} if data.by_class else {}
+        if data.restore:
+            return ArrayData(codec.space, x, condition, vary=degrade_batch)
         if not data.binarize:
             return ArrayData(codec.space, x, condition)
         if name == "train":
