@@ -13,15 +13,28 @@ if TYPE_CHECKING:
     from apps.image.codec import ImageCodec
     from apps.image.data import ImageData, open_image, prepare
     from apps.image.domain import DOMAIN, load
-    from apps.image.tasks import grid, interpolate, reconstruct
+    from apps.image.tasks import (
+        colorize,
+        denoise,
+        grid,
+        inpaint,
+        interpolate,
+        reconstruct,
+        upscale,
+        variations,
+    )
 
 __all__ = [
-    "DOMAIN", "ImageCodec", "ImageData", "grid", "interpolate", "load", "open_image", "prepare", "reconstruct",
+    "DOMAIN", "ImageCodec", "ImageData", "colorize", "denoise", "grid", "inpaint", "interpolate", "load",
+    "open_image", "prepare", "reconstruct", "upscale", "variations",
 ]
 
 __getattr__ = lazy(__name__, {
     "DOMAIN": "apps.image.domain", "load": "apps.image.domain",
     "ImageCodec": "apps.image.codec",
     "ImageData": "apps.image.data", "open_image": "apps.image.data", "prepare": "apps.image.data",
-    "grid": "apps.image.tasks", "interpolate": "apps.image.tasks", "reconstruct": "apps.image.tasks",
+    **dict.fromkeys(
+        ("colorize", "denoise", "grid", "inpaint", "interpolate", "reconstruct", "upscale", "variations"),
+        "apps.image.tasks",
+    ),
 })

@@ -52,6 +52,6 @@ DOMAIN = Domain(
     evaluate=evaluate,
     write=write,
     preview=preview,
-    condition_options={"class": "class"},
+    condition_options={"class": "class", "prompt": "prompt"},
     default_samples=1000,
 )

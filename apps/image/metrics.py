@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
@@ -10,7 +11,8 @@ import numpy as np
 import torch
 
 from apps.image.codec import ImageCodec
-from apps.image.data import labels
+from apps.image.data import ImageData, labels
+from apps.image.degradations import add_noise, boxes, degrade, noisy, tasks_of, torn
 from core.data.arrays import ArrayData
 from core.domain import Measure, Prepared
 from core.errors import FourfoldError
@@ -24,6 +26,7 @@ from core.metrics import (
     memorization_test,
     prdc,
     train_classifier,
+    wilson,
 )
 
 if TYPE_CHECKING:
@@ -43,21 +46,24 @@ def evaluate(model: Model, prepared: Prepared, n: int, seed: int) -> list[Measur
     if len(prepared.test) < FEWEST:
         raise FourfoldError(f"{len(prepared.test)} held-out images are too few to judge by: at least {FEWEST} are "
                             f"needed, which a folder of {10 * FEWEST} images has")
+    if _codec(prepared).restores:
+        return evaluate_restoration(model, prepared, n, seed)
     condition = None
     if model.codec.conditions:
         picks = np.random.default_rng(seed).integers(len(prepared.test), size=n)
-        condition = {"class": torch.from_numpy(np.asarray(prepared.test.condition["class"])[picks])}
+        condition = dict(prepared.test.batch(picks).condition)
+    started = time.perf_counter()
     fake = model.sample_batch(n, seed=seed, condition=condition).x
-    levels = levels_of(prepared)
-    # What is judged is what a person is given: 8-bit images.
-    fake = ((fake.clamp(-1, 1) + 1) / 2 * (levels - 1)).round() / (levels - 1) * 2 - 1
+    speed = n / (time.perf_counter() - started)
+    drawn = _rounded(fake, prepared)  # what is judged is what a person is given: 8-bit images
     name, features = feature_space(model, prepared)
-    measures = distances(name, features, fake.numpy(), prepared, n, seed)
-    if condition is not None:
-        measures.append(_class_accuracy(model, prepared, fake.numpy(), condition["class"].numpy()))
+    measures = distances(name, features, drawn, prepared, n, seed)
+    if condition is not None and "class" in condition:
+        measures += _class_measures(model, prepared, drawn, condition["class"].numpy(), seed)
     kind = model.family.likelihood
     if kind != "none":
         measures.append(_bits(model, prepared, kind, seed))
+    measures.append(Measure(name="samples_per_second", value=speed, better="higher", count=n))
     return measures
 
 
@@ -68,18 +74,31 @@ def feature_space(model: Model, prepared: Prepared) -> tuple[str, Callable[[np.n
     components of pixels.
     """
     if labels(model.recipe.data):
-        return f"{model.recipe.data.source}_cnn", classifier(model, prepared).features
+        return f"{model.recipe.data.source}_cnn", classifier(model.recipe.data, prepared).features
     train = _real(prepared.train)
     mean = train.reshape(len(train), -1).mean(0)
     _, _, axes = np.linalg.svd(train.reshape(len(train), -1)[:2000] - mean, full_matrices=False)
     return "pixels_pca", lambda x: (x.reshape(len(x), -1) - mean) @ axes[:64].T
 
 
-def classifier(model: Model, prepared: Prepared) -> Classifier:
-    """A small classifier of the data's classes, whether or not the model is conditioned on them; cached."""
-    y = labels(model.recipe.data)
-    train, test = _real(prepared.train), _real(prepared.test)
-    return train_classifier(train, y["train"][: len(train)], test, y["test"][: len(test)], features=32)
+def classifier(data: ImageData, prepared: Prepared) -> Classifier:
+    """A small classifier of the data's classes, whether or not a model is conditioned on them; cached.
+
+    Raises:
+        FourfoldError: the data have no classes.
+    """
+    y = labels(data)
+    if not y:
+        raise FourfoldError(f"{data.folder or data.source} has no classes to learn features from")
+    train, test = _real(prepared.train, len(prepared.train)), _real(prepared.test)
+    return train_classifier(
+        train, y["train"][: len(train)], test, y["test"][: len(test)], **_classifier_settings(prepared)
+    )
+
+
+def _classifier_settings(prepared: Prepared) -> dict[str, int]:
+    small = prepared.train.x[0].size <= 256
+    return {"features": 32} if small else {"features": 64, "width": 32, "steps": 1500}
 
 
 def distances(
@@ -118,14 +137,29 @@ def distances(
     return measures
 
 
-def _class_accuracy(model: Model, prepared: Prepared, fake: np.ndarray, wanted: np.ndarray) -> Measure:
-    """How often the data's classifier sees the class that was asked for."""
-    y, judge = labels(model.recipe.data), classifier(model, prepared)
-    return Measure(
-        name="class_accuracy", value=judge.accuracy(fake, wanted), better="higher", count=len(fake),
-        baseline=float(np.bincount(y["test"]).max() / len(y["test"])), baseline_name="most frequent class",
-        floor=judge.test_accuracy,
-    )
+def _class_measures(
+    model: Model, prepared: Prepared, fake: np.ndarray, wanted: np.ndarray, seed: int
+) -> list[Measure]:
+    """How often a classifier of real images sees the class asked for; and how well one of generated images knows real
+    ones (the classification accuracy score, CAS, of Ravuri & Vinyals 1905.10887)."""
+    y, judge = labels(model.recipe.data), classifier(model.recipe.data, prepared)
+    train, test = _real(prepared.train, len(prepared.train)), _real(prepared.test)
+    rows = np.random.default_rng(seed).permutation(len(train))[: len(fake)]
+
+    def score(x: np.ndarray, classes: np.ndarray) -> float:
+        settings = _classifier_settings(prepared)
+        return train_classifier(x, classes, test, y["test"][: len(test)], **settings, keep=False).test_accuracy
+
+    frequent = float(np.bincount(y["test"]).max() / len(y["test"]))
+    seen, known = judge.accuracy(fake, wanted), score(fake, wanted)
+    return [
+        Measure(name="class_accuracy", value=seen, better="higher", count=len(fake), baseline=frequent,
+                baseline_name="most frequent class", floor=judge.test_accuracy,
+                interval=wilson(round(seen * len(fake)), len(fake))),
+        Measure(name="classification_accuracy_score", value=known, better="higher", count=len(fake),
+                baseline=frequent, baseline_name="most frequent class", floor=score(train[rows], y["train"][rows]),
+                interval=wilson(round(known * len(test)), len(test))),
+    ]
 
 
 def _bits(model: Model, prepared: Prepared, kind: Literal["exact", "bound", "estimate"], seed: int) -> Measure:
@@ -143,10 +177,99 @@ def _bits(model: Model, prepared: Prepared, kind: Literal["exact", "bound", "est
 
 def levels_of(prepared: Prepared) -> int:
     """How many values a channel takes."""
+    return _codec(prepared).levels
+
+
+def _codec(prepared: Prepared) -> ImageCodec:
     assert isinstance(prepared.codec, ImageCodec)
-    return prepared.codec.levels
+    return prepared.codec
 
 
-def _real(data: ArrayData) -> np.ndarray:
-    """Up to `LARGEST` images as floats in [-1, 1]."""
-    return data.batch(np.arange(min(len(data), LARGEST))).x.numpy()
+def _real(data: ArrayData, most: int = 0) -> np.ndarray:
+    """Up to `most` (by default `LARGEST`) images as floats in [-1, 1]."""
+    return data.batch(np.arange(min(len(data), most or LARGEST))).x.numpy()
+
+
+def evaluate_restoration(model: Model, prepared: Prepared, n: int, seed: int) -> list[Measure]:
+    """PSNR (dB, of pictures in [0, 1]) and Fréchet distance of `n` held-out images restored, for each task.
+
+    Against what needs no training: bicubic enlargement, non-local means (which is told the noise's level, as the model
+    is), biharmonic inpainting of the centre, and the grey picture itself. Noise has sigma = 0.2, holes are the middle
+    10/28 of each side. The floor of a distance is other real images against these.
+    """
+    from apps.image.tasks import restored
+
+    n = min(n, len(prepared.test))
+    real = torch.from_numpy(_real(prepared.test)[:n])
+    name, features = feature_space(model, prepared)
+    held = features(real.numpy())
+    train = _real(prepared.train)
+    floor = frechet_distance(held, features(train[np.random.default_rng(seed).permutation(len(train))[:n]]))
+    measures = []
+    for task in tasks_of(real.shape[1]):
+        degraded = example(task, real, torch.Generator().manual_seed(seed))
+        made = restored(model, task, degraded, seed=seed)
+        if task == "inpaint":
+            made = torch.where(degraded[:, -1:] > 0, made, real)
+        baseline_name, baseline = classical(task, degraded)
+        ours, theirs = _psnr(made, real), _psnr(baseline, real)
+        measures.append(Measure(
+            name=f"psnr_{task}", value=float(ours.mean()), better="higher", count=n,
+            interval=bootstrap(np.mean, ours, seed=seed), baseline=float(theirs.mean()), baseline_name=baseline_name,
+        ))
+        drawn = features(_rounded(made, prepared))
+        distance = frechet_distance(held, drawn)
+        measures.append(Measure(
+            name=f"fd_{name}_{task}", value=distance, better="lower", count=n,
+            interval=bootstrap(frechet_distance, held, drawn, n=50, seed=seed, around=distance),
+            baseline=frechet_distance(held, features(_rounded(baseline, prepared))), baseline_name=baseline_name,
+            floor=floor,
+        ))
+    return measures
+
+
+def example(task: str, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Images `[N, C, H, W]` as the benchmark of `task` degrades them, `[N, C + 1, H, W]`."""
+    if task == "denoise":
+        return noisy(add_noise(x, 0.2, generator), 0.2)
+    if task == "inpaint":
+        height, width = x.shape[2:]
+        size = torch.tensor([[round(height * 10 / 28), round(width * 10 / 28)]])
+        hole = boxes((torch.tensor([[height, width]]) - size) // 2, size, height, width)
+        return torn(x, hole.expand(len(x), -1, -1, -1))
+    return degrade(task, x, generator)
+
+
+def classical(task: str, degraded: torch.Tensor) -> tuple[str, torch.Tensor]:
+    """What the best-known method without training makes of `example`'s pictures: its name, and `[N, C, H, W]`."""
+    picture, plane = degraded[:, :-1], degraded[:, -1].numpy()
+    if task.startswith("upscale"):
+        return "bicubic", picture  # which is how `degradations.small` hands it over
+    if task == "colorize":
+        return "grey", picture
+    pixels = ((picture + 1) / 2).permute(0, 2, 3, 1).numpy()
+    if task == "denoise":
+        from skimage.restoration import denoise_nl_means
+
+        # The settings of scikit-image's own example for a known sigma.
+        made = [denoise_nl_means(x, h=0.8 * s.flat[0], sigma=s.flat[0], patch_size=5, patch_distance=6,
+                                 fast_mode=True, channel_axis=-1) for x, s in zip(pixels, plane, strict=True)]
+        name = "non-local means"
+    else:
+        from skimage.restoration import inpaint_biharmonic
+
+        made = [inpaint_biharmonic(x, hole > 0, channel_axis=-1) for x, hole in zip(pixels, plane, strict=True)]
+        name = "biharmonic"
+    return name, torch.from_numpy(np.stack(made).astype(np.float32)).permute(0, 3, 1, 2).clamp(0, 1) * 2 - 1
+
+
+def _psnr(made: torch.Tensor, real: torch.Tensor) -> np.ndarray:
+    """Decibels `[N]` of each image."""
+    error = ((made.clamp(-1, 1) - real) / 2).square().flatten(1).mean(1)
+    return (-10 * error.clamp(min=1e-10).log10()).double().numpy()
+
+
+def _rounded(x: torch.Tensor, prepared: Prepared) -> np.ndarray:
+    """Images as a file holds them: on levels."""
+    steps = levels_of(prepared) - 1
+    return (((x.clamp(-1, 1) + 1) / 2 * steps).round() / steps * 2 - 1).numpy()

@@ -145,7 +145,10 @@ class Autoregressive(Family):
 
 
 class BinAutoregressive(Family):
-    """Arrays as one token a number or patch of numbers. Exact on data of as many levels as bins, else a piecewise constant density."""
+    """Arrays as one token a number, or a patch of them.
+
+    Exact on data of as many levels as bins, else a piecewise constant density.
+    """
 
     options = Autoregressive.options
     likelihood = "exact"

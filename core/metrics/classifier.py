@@ -71,14 +71,15 @@ class Classifier:
 
 def train_classifier(
     x: np.ndarray, y: np.ndarray, test_x: np.ndarray, test_y: np.ndarray, *,
-    features: int = 64, steps: int = 400, batch_size: int = 128, seed: int = 0,
+    features: int = 64, width: int = 16, steps: int = 400, batch_size: int = 128, seed: int = 0, keep: bool = True,
 ) -> Classifier:
     """Train (some seconds on one core), or read from the cache, a classifier of `x` `[N, *shape]` into `y` `[N]`.
 
     Args:
         x, test_x: floats; `[C]`: an MLP, `[C, L]`: 1-D and `[C, H, W]`: 2-D convolutions.
         y, test_y: classes from 0.
-        features: width of the feature space.
+        features: width of the feature space. width: channels of the first convolution.
+        keep: in the cache; False for classifiers that are measured once and never asked again.
 
     The cache is keyed by the data's contents and the settings; `classifier.json` there states the test accuracy.
 
@@ -92,21 +93,23 @@ def train_classifier(
     y, test_y = np.asarray(y, dtype=np.int64), np.asarray(test_y, dtype=np.int64)
     _check(x, y, test_x, test_y)
     classes = int(max(y.max(), test_y.max())) + 1
-    settings = {"features": features, "steps": steps, "batch_size": batch_size, "seed": seed, "version": VERSION}
+    settings = {"features": features, "width": width, "steps": steps, "batch_size": batch_size, "seed": seed,
+                "version": VERSION}
     folder = cache_folder() / "classifiers" / content_hash(x, y, test_x, test_y, settings)
     shape = tuple(x.shape[1:])
-    found = _load(folder, shape, features)
+    found = _load(folder, shape, features, width) if keep else None
     if found is not None:
         return found
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network, head = _network(shape, features), _head(features, classes)
+        network, head = _network(shape, features, width), _head(features, classes)
         scale = (float(x.mean(dtype=np.float64)), float(x.std(dtype=np.float64)) or 1.0)
         _train(nn.Sequential(network, head), x, y, scale, steps, batch_size, seed)
     trained = Classifier(network.eval(), head.eval(), *scale, shape, classes, 0.0)
     accuracy = trained.accuracy(test_x, test_y)
     final = Classifier(network, head, *scale, shape, classes, accuracy)
-    _save(final, folder, settings)
+    if keep:
+        _save(final, folder, settings)
     return final
 
 
@@ -124,13 +127,13 @@ def _check(x: np.ndarray, y: np.ndarray, test_x: np.ndarray, test_y: np.ndarray)
         raise FourfoldError("a classifier's examples hold values that are not finite")
 
 
-def _network(shape: tuple[int, ...], features: int) -> nn.Module:
+def _network(shape: tuple[int, ...], features: int, width: int) -> nn.Module:
     """Strided convolutions down to at most 4 places a side (or two wide layers, for vectors), then features."""
     if len(shape) == 1:
         return nn.Sequential(nn.Linear(shape[0], 256), nn.GELU(), nn.Linear(256, 256), nn.GELU(),
                              nn.Linear(256, features))
     convolution: type[nn.Module] = nn.Conv1d if len(shape) == 2 else nn.Conv2d
-    channels, width, sides = shape[0], 16, list(shape[1:])
+    channels, sides, widest = shape[0], list(shape[1:]), 8 * width
     layers: list[nn.Module] = []
     if max(sides) <= 12:
         layers += [convolution(channels, width, 3, padding=1), nn.GELU()]
@@ -140,7 +143,7 @@ def _network(shape: tuple[int, ...], features: int) -> nn.Module:
         stride = tuple(2 if side > 4 else 1 for side in sides)
         layers += [convolution(channels, width, 3, stride=stride, padding=1), nn.GroupNorm(4, width), nn.GELU()]
         sides = [-(-side // step) for side, step in zip(sides, stride, strict=True)]
-        channels, width = width, min(2 * width, 128)
+        channels, width = width, min(2 * width, widest)
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * int(np.prod(sides)), features))
 
 
@@ -186,7 +189,7 @@ def _save(classifier: Classifier, folder: Path, settings: dict[str, int]) -> Non
                                 "point $FOURFOLD_CACHE at a writable folder") from error
 
 
-def _load(folder: Path, shape: tuple[int, ...], features: int) -> Classifier | None:
+def _load(folder: Path, shape: tuple[int, ...], features: int, width: int) -> Classifier | None:
     """The classifier saved in `folder`; None where there is none, or a damaged one."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -195,7 +198,7 @@ def _load(folder: Path, shape: tuple[int, ...], features: int) -> Classifier | N
         facts = json.loads((folder / "classifier.json").read_text())
         weights = load_file(folder / "model.safetensors")
         with torch.random.fork_rng(devices=[]):
-            network, head = _network(shape, features), _head(features, facts["classes"])
+            network, head = _network(shape, features, width), _head(features, facts["classes"])
         nn.Sequential(network, head).load_state_dict(weights)
         return Classifier(network.eval(), head.eval(), facts["mean"], facts["std"], shape, facts["classes"],
                           facts["test_accuracy"])

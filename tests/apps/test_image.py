@@ -103,7 +103,7 @@ def quality(model, prepared) -> tuple[float, float]:
     drawn = model.sample_batch(400, condition={"class": torch.from_numpy(wanted)}).x.numpy()
     _, features = feature_space(model, prepared)
     test = prepared.test.batch(np.arange(400)).x.numpy()
-    return frechet_distance(features(test), features(drawn)), classifier(model, prepared).accuracy(drawn, wanted)
+    return frechet_distance(features(test), features(drawn)), classifier(model.recipe.data, prepared).accuracy(drawn, wanted)
 
 
 @pytest.mark.parametrize(("make", "steps"), [
@@ -153,7 +153,7 @@ def test_a_trained_model_is_a_library(run):
     model = image.load(run)
     pictures = model.sample(3, seed=1)
     assert [p.size for p in pictures] == [(8, 8)] * 3
-    strip = image.interpolate(model, pictures[0], pictures[1], num_steps=5)
+    strip = image.interpolate(model, pictures[0], pictures[1], frames=5)
     assert len(strip) == 5
     assert len(image.reconstruct(model, pictures[:2])) == 2
     sheet = image.grid(pictures)
