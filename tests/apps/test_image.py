@@ -214,7 +214,7 @@ def test_impossible_recipes_are_refused(refused, tmp_path):
     folder = folder_of(tmp_path / "flat", {"": 12})
     assert "classes" in refused(*TRAIN, "--data", folder, "--set", "data.by_class=true")
     assert "data.size" in refused("train", "tour-vae", "--set", "data.size=2")
-    assert "digits, mnist, folder" in refused("train", "tour-vae", "--set", "data.source=digit")
+    assert "digits, mnist, fashion, folder" in refused("train", "tour-vae", "--set", "data.source=digit")
     assert "levels" in refused("train", "tour-vae", "--set", "family.likelihood.levels=4")
     assert "bins" in refused("train", "tour-autoregressive", "--set", "family.quantizer.bins=4")
 
