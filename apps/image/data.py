@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import gzip
-import math
-import pickle
-import zlib
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 
+from apps.image import sources
 from apps.image.codec import ImageCodec
 from apps.image.degradations import degrade_batch
-from core.data.arrays import ArrayData, cached, order
-from core.data.sources import in_data, package_files, url_file
+from apps.image.sources import Pictures, open_image
+from core.data.arrays import ArrayData
 from core.domain import Prepared
 from core.errors import FourfoldError, require
 from core.space import Batch
