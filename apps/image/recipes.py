@@ -7,9 +7,10 @@ from dataclasses import replace
 
 from apps.image.data import ImageData
 from core.families import EDM, AutoregressiveConfig, DiffusionConfig, GANConfig, VAEConfig
+from core.families.autoregressive import LearnedCodes
 from core.likelihood import Bernoulli, LogisticMixture
 from core.networks import ConvConfig, MLPConfig, TransformerConfig, UNetConfig
-from core.quantizers import UniformBins
+from core.quantizers import FSQ, UniformBins
 from core.recipe import Recipe, SampleSettings, TrainConfig
 
 DIGITS = ImageData(source="digits", by_class=True)
@@ -143,6 +144,70 @@ def binary_mnist_autoregressive() -> Recipe:
     )
 
 
+FASHION = ImageData(source="fashion", size=28, by_class=True)
+CONVOLUTIONS = ConvConfig(width=16, multipliers=(1, 4, 8), blocks=1)  # most of the work at 14 and 7 pixels a side
+DENOISER = UNetConfig(width=64, multipliers=(1, 2), blocks=1, patch=2, attention=True)
+MUON = TrainConfig(steps=5000, batch_size=128, learning_rate=3e-3, optimizer="muon", precision="bfloat16")
+
+
+def fashion_vae() -> Recipe:
+    """Fashion-MNIST by class: convolutional VAE, discretised logistic mixture."""
+    return Recipe(
+        name="fashion-vae", domain="image", data=FASHION,
+        family=VAEConfig(
+            encoder=CONVOLUTIONS, decoder=CONVOLUTIONS, latent=40, kl_warmup=0.1,
+            likelihood=LogisticMixture(levels=256, components=3),
+        ),
+        train=replace(MUON, steps=4000, batch_size=100, learning_rate=2e-3),
+    )
+
+
+def fashion_gan() -> Recipe:
+    """Fashion-MNIST by class: relativistic convolutional GAN."""
+    return Recipe(
+        name="fashion-gan", domain="image", data=FASHION,
+        family=GANConfig(generator=CONVOLUTIONS, critic=CONVOLUTIONS, latent=64, gamma=1.0),
+        train=replace(digits_gan().train, steps=5000, batch_size=64, learning_rate=5e-4, ema_decay=0.999),
+    )
+
+
+def fashion_diffusion() -> Recipe:
+    """Fashion-MNIST by class: EDM-preconditioned U-Net over patches of 2x2 pixels."""
+    return Recipe(
+        name="fashion-diffusion", domain="image", data=FASHION,
+        family=DiffusionConfig(denoiser=DENOISER, process=EDM(sigma_data=0.7, log_mean=-0.8)),
+        train=replace(MUON, steps=5500),
+        sample=SampleSettings(num_steps=12, solver="dpmpp_2m"),
+    )
+
+
+def fashion_autoregressive() -> Recipe:
+    """Fashion-MNIST by class: transformer over the codes of a quantised autoencoder, one for 2x2 pixels."""
+    return Recipe(
+        name="fashion-autoregressive", domain="image", data=FASHION,
+        family=AutoregressiveConfig(
+            model=TransformerConfig(width=128, depth=6, heads=4),
+            quantizer=LearnedCodes(
+                network=ConvConfig(width=32, multipliers=(1, 2), blocks=1), fsq=FSQ(levels=(8, 5, 5)), share=0.3
+            ),
+        ),
+        train=replace(MUON, steps=5000, batch_size=32),
+    )
+
+
+def fashion_enhance() -> Recipe:
+    """Fashion-MNIST restored: enlarged, denoised, inpainted by one conditional diffusion model."""
+    return Recipe(
+        name="fashion-enhance", domain="image", data=replace(FASHION, by_class=False, restore=True),
+        family=DiffusionConfig(
+            denoiser=DENOISER, process=EDM(sigma_data=0.7, log_mean=0.0, log_std=1.6, sigma_max=20.0),
+            condition_dropout=0.0,
+        ),
+        train=replace(MUON, steps=4000),
+        sample=SampleSettings(num_steps=2, solver="euler"),
+    )
+
+
 def _on_folder(make: Callable[[], Recipe], name: str, size: int) -> Recipe:
     """A recipe for a user's own folder, given by `--data`."""
     recipe = make()
@@ -190,6 +255,11 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "mnist-autoregressive": mnist_autoregressive,
     "binary-mnist-vae": binary_mnist_vae,
     "binary-mnist-autoregressive": binary_mnist_autoregressive,
+    "fashion-vae": fashion_vae,
+    "fashion-gan": fashion_gan,
+    "fashion-diffusion": fashion_diffusion,
+    "fashion-autoregressive": fashion_autoregressive,
+    "fashion-enhance": fashion_enhance,
     "folder-vae": folder_vae,
     "folder-gan": folder_gan,
     "folder-diffusion": folder_diffusion,

@@ -1,0 +1,203 @@
+"""Class-conditional diffusion of Fashion-MNIST: ours against diffusers, the same minutes on a core each, side by side.
+
+    python -m benchmarks.fashion_vs_diffusers --minutes 30
+
+Both train at the same moment, each pinned to a core of its own, on the same images and classes; both are sampled with
+several numbers of steps and judged on the same classifier's features against the same test images. Writes
+benchmarks/results/fashion_vs_diffusers.json: fd_ours and fd_peer (each at its best number of steps), the curves fd by
+steps, train_images_per_second_ratio, and sample_images_per_second_ratio: ours with the fewest steps that reach the
+peer's best distance against the peer with the fewest steps within 5 % of its best. Ratios are medians over paired
+slices.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from apps.image.data import prepare
+from apps.image.domain import DOMAIN
+from apps.image.metrics import classifier
+from apps.image.recipes import fashion_diffusion
+from benchmarks import diffusers_peer as peer
+from benchmarks.results_file import FOLDER, write_result
+from benchmarks.training import trained
+from core.domain import Prepared
+from core.metrics import bootstrap, frechet_distance
+from core.pretrained import Model, build
+from core.space import Batch
+
+STEPS = (6, 8, 10, 12, 20, 50)
+
+
+def main() -> None:
+    """Train both, judge both, write the file; exit code 1 if ours is not ahead."""
+    parser = argparse.ArgumentParser(description="Diffusion of Fashion-MNIST against diffusers.")
+    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--samples", type=int, default=2000)
+    parser.add_argument("--run", type=Path, help="keep the runs here; the same folder continues")
+    parser.add_argument("--output", type=Path, default=FOLDER / "fashion_vs_diffusers.json")
+    parser.add_argument("--quick", action="store_true", help="a few steps of both: checks the benchmark")
+    parser.add_argument("--worker", choices=("ours", "peer"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.quick:
+        options.minutes, options.samples = 0.02, 64
+    if options.worker:
+        torch.set_num_threads(1)
+        work(options.worker, options.run, options.minutes)
+        return
+    started = time.time()
+    with tempfile.TemporaryDirectory() as scratch:
+        home = (options.run or Path(scratch)).absolute()
+        home.mkdir(parents=True, exist_ok=True)
+        both(home, options.minutes)
+        metrics = judge(home, options.samples, STEPS[:1] if options.quick else STEPS)
+    metrics |= {"minutes": options.minutes, "samples": options.samples}
+    write_result(options.output, metrics, started)
+    print(json.dumps(metrics, indent=2))
+    ahead = metrics["fd_ours"] < metrics["fd_peer"] and (metrics["sample_images_per_second_ratio"] or 0) >= 5
+    sys.exit(0 if ahead or options.quick else 1)
+
+
+def both(home: Path, minutes: float) -> None:
+    """Train ours and the peer at the same moment, a core each."""
+    cores = sorted(os.sched_getaffinity(0))
+    workers = []
+    for index, name in enumerate(("ours", "peer")):
+        if (home / name / "facts.json").exists():
+            continue
+        (home / name).mkdir(exist_ok=True)
+        core = cores[index % len(cores)]
+        command = [sys.executable, "-m", "benchmarks.fashion_vs_diffusers", "--worker", name, "--run", str(home),
+                   "--minutes", str(minutes)]
+        workers.append(subprocess.Popen(
+            command, env={**os.environ, "OMP_NUM_THREADS": "1"},
+            preexec_fn=lambda core=core: os.sched_setaffinity(0, {core}),
+        ))
+    if any(worker.wait() for worker in workers):
+        sys.exit(2)
+
+
+def work(name: str, home: Path, minutes: float) -> None:
+    """One of the two trainings, in a process of its own."""
+    recipe = fashion_diffusion()
+    if name == "peer":
+        peer.train(prepare(recipe.data).train, home / name, minutes)
+        return
+    cpu = time.process_time()
+    model, seconds = trained(DOMAIN, recipe, home / "run", minutes)
+    steps, batch = model.recipe.train.steps, model.recipe.train.batch_size
+    facts = {"steps": steps, "images": steps * batch, "seconds": seconds, "cpu_seconds": time.process_time() - cpu}
+    (home / name / "facts.json").write_text(json.dumps(facts, indent=2))
+
+
+def judge(home: Path, samples: int, steps: tuple[int, ...]) -> dict[str, Any]:
+    """Distances by steps of both, and how fast they train and sample."""
+    torch.set_num_threads(1)
+    from core.pretrained import load
+
+    ours, theirs = load(home / "run", DOMAIN), peer.load(home / "peer")
+    prepared = prepare(ours.recipe.data)
+    space = classifier(ours.recipe.data, prepared)
+    test = space.features(prepared.test.batch(np.arange(len(prepared.test))).x.numpy())
+    train = prepared.train.batch(np.arange(samples)).x.numpy()
+    picks = np.random.default_rng(0).integers(len(prepared.test), size=samples)
+    classes = prepared.test.batch(picks).condition["class"]
+
+    def draw_ours(count: int, n: int) -> np.ndarray:
+        return ours.sample_batch(count, condition={"class": classes[:count]}, num_steps=n).x.numpy()
+
+    def draw_theirs(count: int, n: int) -> np.ndarray:
+        return peer.sample(theirs, classes[:count], n)
+
+    def distance(x: np.ndarray) -> tuple[float, tuple[float, float]]:
+        drawn = space.features(np.round((x.clip(-1, 1) + 1) * 127.5) / 127.5 - 1)
+        value = frechet_distance(test, drawn)
+        return value, bootstrap(frechet_distance, test, drawn, n=30, paired=False, around=value)
+
+    curves = {name: {n: distance(draw(samples, n)) for n in steps}
+              for name, draw in (("ours", draw_ours), ("peer", draw_theirs))}
+    best = {name: min(curve, key=lambda n: curve[n][0]) for name, curve in curves.items()}
+    fd_ours, fd_peer = (curves[name][best[name]][0] for name in ("ours", "peer"))
+    reaching = [n for n in steps if curves["ours"][n][0] <= fd_peer]
+    frugal = min(n for n in steps if curves["peer"][n][0] <= 1.05 * fd_peer)
+    speeds = None if not reaching else ratio(
+        lambda: len(draw_ours(min(256, samples), min(reaching))), lambda: len(draw_theirs(64, frugal)), 5)
+    facts = {name: json.loads((home / name / "facts.json").read_text()) for name in ("ours", "peer")}
+    return {
+        "fd_ours": fd_ours, "fd_peer": fd_peer, "fd_floor": frechet_distance(test, space.features(train)),
+        "fd_ours_interval": curves["ours"][best["ours"]][1], "fd_peer_interval": curves["peer"][best["peer"]][1],
+        "train_images_per_second_ratio": training_ratio(ours, prepared),
+        "sample_images_per_second_ratio": speeds,
+        "steps_ours": min(reaching, default=None), "steps_peer": frugal,
+        "fd_by_steps": {name: {str(n): value for n, (value, _) in curve.items()} for name, curve in curves.items()},
+        "parameters_ours": sum(p.numel() for p in ours.family.parameters()),
+        "parameters_peer": sum(p.numel() for p in theirs.parameters()),
+        "training": facts, "classifier_test_accuracy": space.test_accuracy,
+        "peer": {"package": f"diffusers {version('diffusers')}", "settings": " ".join((peer.__doc__ or "").split())},
+    }
+
+
+def training_ratio(ours: Model, prepared: Prepared) -> float:
+    """Images a second in training, ours over the peer's, each at its own settings; optimisers included."""
+    recipe = ours.recipe
+    family = build(DOMAIN, recipe, prepared.codec, torch.device("cpu")).family.train()
+    network = peer.network()
+    from core.training.optimizers import PlayerOptimizer
+
+    optimizer = PlayerOptimizer(family.named_parameters(), recipe.train)
+    adamw = torch.optim.AdamW(network.parameters(), lr=1e-4)
+
+    def one_of_ours() -> int:
+        batch: Batch = prepared.train.batch(np.arange(recipe.train.batch_size))
+        optimizer.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = family(batch).value
+        loss.backward()
+        optimizer.step(1e-4, torch.zeros(()))
+        return len(batch)
+
+    def one_of_theirs() -> int:
+        batch = prepared.train.batch(np.arange(peer.BATCH))
+        adamw.zero_grad()
+        times = torch.randint(0, 1000, (len(batch),))
+        network(batch.x, times, class_labels=batch.condition["class"]).sample.square().mean().backward()
+        adamw.step()
+        return len(batch)
+
+    return ratio(one_of_ours, one_of_theirs, 7)
+
+
+def ratio(ours: Callable[[], int], theirs: Callable[[], int], pairs: int) -> float:
+    """Median over paired slices of how many more images a second `ours` makes; the first pair warms up."""
+    ratios = []
+    for _ in range(pairs + 1):
+        rates = []
+        for work in (ours, theirs):
+            clock = time.perf_counter()
+            rates.append(work() / (time.perf_counter() - clock))
+        ratios.append(rates[0] / rates[1])
+    return statistics.median(ratios[1:])
+
+
+def version(package: str) -> str:
+    """An installed package's version."""
+    from importlib import metadata
+
+    return metadata.version(package)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""The file a benchmark leaves: what ran, on what, for how long, and the figures."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from core.runtime import cpu_count, cpu_name
+
+FOLDER = Path(__file__).parent / "results"
+
+
+def write_result(path: Path, metrics: Mapping[str, Any], started: float) -> None:
+    """Write `{"command", "commit", "hardware", "seconds", "metrics"}`; `started` is of `time.time()`."""
+    module = Path(sys.argv[0]).stem
+    result = {
+        "command": " ".join([f"python -m benchmarks.{module}", *sys.argv[1:]]), "commit": commit(),
+        "hardware": f"{cpu_name()}, {cpu_count()} cores", "seconds": round(time.time() - started, 1),
+        "metrics": dict(metrics),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result, indent=2) + "\n")
+    print(path)
+
+
+def commit() -> str:
+    """The commit that is measured, marked when files differ from it."""
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", *words], capture_output=True, text=True, cwd=Path(__file__).parent, check=False)
+        return done.stdout.strip()
+
+    return git("rev-parse", "--short", "HEAD") + ("+changes" if git("status", "--porcelain", "-uno") else "")
