@@ -25,10 +25,11 @@ class ImageData:
     """What to train on.
 
     Attributes:
-        source: "digits" (scikit-learn, 1,797 of 8x8), "mnist" or "fashion" (70,000 of 28x28), or "folder".
+        source: "digits" (scikit-learn, 1,797 of 8x8), "mnist" or "fashion" (70,000 of 28x28), "emoji" (7,572 of
+            32x32, or 3,778 fetched by pip), or "folder".
         folder: a folder of images, where source is "folder"; its sub-folders, if any, are classes.
         size: height and width in pixels; images are resized and cropped to it.
-        color: RGB instead of grey (folders).
+        color: RGB instead of grey.
         by_class: condition on the class.
         binarize: each pixel is 0 or 1, 1 with its intensity as probability: drawn anew whenever a training image is
             used (dynamic binarisation, Salakhutdinov & Murray 2008), once for held-out ones.
@@ -36,7 +37,7 @@ class ImageData:
         limit: use only the first so many training images (0: all).
     """
 
-    source: Literal["digits", "mnist", "fashion", "folder"] = "digits"
+    source: Literal["digits", "mnist", "fashion", "folder", "emoji"] = "digits"
     folder: str | None = None
     size: int = 8
     color: bool = False
@@ -61,7 +62,7 @@ def prepare(data: ImageData) -> Prepared:
         FourfoldError: no readable images, or too few to split.
     """
     pictures = _pictures(data)
-    arrays, names = pictures.arrays, pictures.classes
+    names = pictures.classes
     stored = 17 if data.source == "digits" and data.size == 8 else 256
     levels = 2 if data.binarize else stored
     channels = 3 if data.color else 1
@@ -73,7 +74,7 @@ def prepare(data: ImageData) -> Prepared:
         raise FourfoldError(f"{data.folder} has no classes: put its images into one sub-folder for each class")
 
     def split(name: str, limit: int = 0) -> ArrayData:
-        x, y = arrays[f"{name}_x"], arrays[f"{name}_y"]
+        x, y = pictures.x[pictures.rows(name)], pictures.y[pictures.rows(name)]
         if limit:
             x, y = x[:limit], y[:limit]
         condition = {"class": y} if data.by_class else {}
@@ -100,10 +101,11 @@ def labels(data: ImageData) -> dict[str, np.ndarray]:
     pictures = _pictures(data)
     if not pictures.classes:
         return {}
-    return {name: np.asarray(pictures.arrays[f"{name}_y"]) for name in ("train", "validation", "test")}
+    return {name: np.asarray(pictures.y[pictures.rows(name)]) for name in ("train", "validation", "test")}
 
 
 def _pictures(data: ImageData) -> Pictures:
     return {
         "digits": sources.digits, "mnist": sources.mnist, "fashion": sources.fashion, "folder": sources.folder,
+        "emoji": sources.emoji,
     }[data.source](data)

