@@ -158,16 +158,17 @@ def fashion_vae() -> Recipe:
             encoder=CONVOLUTIONS, decoder=CONVOLUTIONS, latent=40, kl_warmup=0.1,
             likelihood=LogisticMixture(levels=256, components=3),
         ),
-        train=replace(MUON, steps=4000, batch_size=100, learning_rate=2e-3),
+        train=replace(MUON, steps=3000, batch_size=100, learning_rate=2e-3),
     )
 
 
 def fashion_gan() -> Recipe:
-    """Fashion-MNIST by class: relativistic convolutional GAN."""
+    """Fashion-MNIST by class: relativistic convolutional GAN over patches of 2x2 pixels."""
+    network = ConvConfig(width=48, multipliers=(1, 2), blocks=1, patch=2)
     return Recipe(
         name="fashion-gan", domain="image", data=FASHION,
-        family=GANConfig(generator=CONVOLUTIONS, critic=CONVOLUTIONS, latent=64, gamma=1.0),
-        train=replace(digits_gan().train, steps=5000, batch_size=64, learning_rate=5e-4, ema_decay=0.999),
+        family=GANConfig(generator=network, critic=network, latent=64, gamma=1.0),
+        train=replace(digits_gan().train, steps=5000, learning_rate=4e-4, ema_decay=0.998, precision="bfloat16"),
     )
 
 
@@ -176,7 +177,7 @@ def fashion_diffusion() -> Recipe:
     return Recipe(
         name="fashion-diffusion", domain="image", data=FASHION,
         family=DiffusionConfig(denoiser=DENOISER, process=EDM(sigma_data=0.7, log_mean=-0.8)),
-        train=replace(MUON, steps=5500),
+        train=MUON,
         sample=SampleSettings(num_steps=12, solver="dpmpp_2m"),
     )
 
@@ -191,7 +192,7 @@ def fashion_autoregressive() -> Recipe:
                 network=ConvConfig(width=32, multipliers=(1, 2), blocks=1), fsq=FSQ(levels=(8, 5, 5)), share=0.3
             ),
         ),
-        train=replace(MUON, steps=5000, batch_size=32),
+        train=replace(MUON, steps=3500, batch_size=32),
     )
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad, silu
 
 from core.errors import require
-from core.networks.layers import array_axes, leaky, zeroed
+from core.networks.layers import array_axes, leaky, shuffled, unshuffled, zeroed
 from core.space import Conditioning, Continuous
 
 CONV = {1: nn.Conv1d, 2: nn.Conv2d}
@@ -22,6 +22,8 @@ POOL = {1: nn.AvgPool1d, 2: nn.AvgPool2d}
 class ConvConfig:
     """Channels are `width` times each of `multipliers`; the resolution halves between stages.
 
+    `patch`: elements along each axis that become channels before the first convolution and after the last, which
+    spares the costly full resolution.
     There is no normalisation, so that a critic's gradient penalty is of one example alone; residual branches start
     at zero instead (Fixup, Zhang et al. 1901.09321; R3GAN, 2501.05441).
     """
@@ -29,9 +31,11 @@ class ConvConfig:
     width: int = 32
     multipliers: tuple[int, ...] = (1, 2)
     blocks: int = 1
+    patch: int = 1
 
     def __post_init__(self) -> None:
         require(self.width >= 1, "conv.width", self.width, "must be at least 1")
+        require(self.patch >= 1, "conv.patch", self.patch, "must be at least 1")
         require(self.blocks >= 1, "conv.blocks", self.blocks, "must be at least 1")
         require(len(self.multipliers) >= 1 and min(self.multipliers) >= 1, "conv.multipliers", self.multipliers,
                 "must be whole numbers of at least 1")
@@ -39,7 +43,7 @@ class ConvConfig:
     @property
     def factor(self) -> int:
         """How much smaller the last stage is than the data, along each axis."""
-        return 2 ** (len(self.multipliers) - 1)
+        return self.patch * 2 ** (len(self.multipliers) - 1)
 
     def encoder(self, space: Continuous, out: int, cond_width: int = 0) -> nn.Module:
         """`[B, C, *S]` -> `[B, out]`."""
@@ -124,13 +128,14 @@ class Down(nn.Module):
     def __init__(self, config: ConvConfig, space: Continuous, channels: int, cond_width: int = 0) -> None:
         super().__init__()
         axes, widths = array_axes(space, "conv"), [config.width * m for m in config.multipliers]
-        self.factor = config.factor
-        self.enter = CONV[axes](space.shape[0], widths[0], 3, padding=1)
+        self.factor, self.patch = config.factor, config.patch
+        self.enter = CONV[axes](space.shape[0] * config.patch**axes, widths[0], 3, padding=1)
         self.stages = Stages(axes, widths, config.blocks, cond_width, up=False)
         self.leave = CONV[axes](widths[-1], channels, 1)
 
     def forward(self, x: Tensor, vector: Tensor | None = None) -> Tensor:
-        return self.leave(leaky(self.stages(self.enter(padded(x, self.factor)), vector)))
+        x = unshuffled(padded(x, self.factor), self.patch)
+        return self.leave(leaky(self.stages(self.enter(x), vector)))
 
 
 class Up(nn.Module):
@@ -139,13 +144,14 @@ class Up(nn.Module):
     def __init__(self, config: ConvConfig, channels: int, space: Continuous, out: int, cond_width: int = 0) -> None:
         super().__init__()
         axes, widths = array_axes(space, "conv"), [config.width * m for m in reversed(config.multipliers)]
-        self.sizes = space.shape[1:]
+        self.sizes, self.patch = space.shape[1:], config.patch
         self.enter = CONV[axes](channels, widths[0], 3, padding=1)
         self.stages = Stages(axes, widths, config.blocks, cond_width, up=True)
-        self.leave = CONV[axes](widths[-1], out, 3, padding=1)
+        self.leave = CONV[axes](widths[-1], out * config.patch**axes, 3, padding=1)
 
     def forward(self, x: Tensor, vector: Tensor | None = None) -> Tensor:
-        return cropped(self.leave(leaky(self.stages(self.enter(x), vector))), self.sizes)
+        h = self.leave(leaky(self.stages(self.enter(x), vector)))
+        return cropped(shuffled(h, self.patch), self.sizes)
 
 
 class Encoder(nn.Module):

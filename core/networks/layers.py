@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import leaky_relu
+from torch.nn.functional import leaky_relu, pixel_shuffle, pixel_unshuffle
 
 from core.errors import FourfoldError, require
 from core.space import Continuous, Discrete, Space
@@ -41,6 +41,24 @@ def zeroed(layer: Layer) -> Layer:
 def leaky(x: Tensor) -> Tensor:
     """Leaky ReLU of slope 0.2: its second derivative is zero, which halves the cost of gradient penalties."""
     return leaky_relu(x, 0.2)
+
+
+def unshuffled(x: Tensor, patch: int) -> Tensor:
+    """Patches as channels: `[B, C, *S]` -> `[B, C * patch^axes, *(S / patch)]`."""
+    if patch == 1:
+        return x
+    if x.ndim == 4:
+        return pixel_unshuffle(x, patch)
+    return x.unflatten(2, (-1, patch)).transpose(2, 3).flatten(1, 2)
+
+
+def shuffled(x: Tensor, patch: int) -> Tensor:
+    """`unshuffled` undone."""
+    if patch == 1:
+        return x
+    if x.ndim == 4:
+        return pixel_shuffle(x, patch)
+    return x.unflatten(1, (-1, patch)).transpose(2, 3).flatten(2, 3)
 
 
 def require_arrays(space: Space, network: str) -> None:

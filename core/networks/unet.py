@@ -7,11 +7,11 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, pixel_shuffle, pixel_unshuffle, scaled_dot_product_attention, silu
+from torch.nn.functional import interpolate, scaled_dot_product_attention, silu
 
 from core.errors import require
 from core.networks.convnet import CONV, POOL, cropped, modulated, modulation, padded
-from core.networks.layers import array_axes, zeroed
+from core.networks.layers import array_axes, shuffled, unshuffled, zeroed
 from core.space import Conditioning, Continuous
 
 
@@ -140,21 +140,3 @@ class UNet(nn.Module):
                 h = block(torch.cat([h, skips.pop()], dim=1), vector)
         h = self.leave(silu(self.norm(torch.cat([h, first], dim=1))))
         return cropped(shuffled(h, self.patch), sizes)
-
-
-def unshuffled(x: Tensor, patch: int) -> Tensor:
-    """Patches as channels: `[B, C, *S]` -> `[B, C * patch^axes, *(S / patch)]`."""
-    if patch == 1:
-        return x
-    if x.ndim == 4:
-        return pixel_unshuffle(x, patch)
-    return x.unflatten(2, (-1, patch)).transpose(2, 3).flatten(1, 2)
-
-
-def shuffled(x: Tensor, patch: int) -> Tensor:
-    """`unshuffled` undone."""
-    if patch == 1:
-        return x
-    if x.ndim == 4:
-        return pixel_shuffle(x, patch)
-    return x.unflatten(1, (-1, patch)).transpose(2, 3).flatten(2, 3)
