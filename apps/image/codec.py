@@ -13,7 +13,7 @@ import torch
 
 from apps.image.degradations import tasks_of
 from core.errors import FourfoldError
-from core.space import ArrayCondition, Batch, ClassCondition, ConditionSpec, Continuous
+from core.space import ArrayCondition, Batch, ClassCondition, ConditionSpec, Continuous, SequenceCondition
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -24,13 +24,16 @@ class ImageCodec:
     """`shape` is (channels, height, width), channels 1 (grey) or 3 (RGB); `levels` the values a channel takes.
 
     An 8-bit image of fewer levels is rounded to them (digits: 17, binarised MNIST: 2). `restores`: the model is
-    conditioned on degraded pictures, see `apps.image.degradations`.
+    conditioned on degraded pictures, see `apps.image.degradations`. `words`: those of the captions that the model is
+    conditioned on, of up to `caption_length` words.
     """
 
     shape: tuple[int, int, int]
     levels: int = 256
     class_names: tuple[str, ...] = ()
     restores: bool = False
+    words: tuple[str, ...] = ()
+    caption_length: int = 0
 
     @property
     def space(self) -> Continuous:
@@ -41,6 +44,10 @@ class ImageCodec:
         specs: dict[str, ConditionSpec] = {}
         if self.class_names:
             specs["class"] = ClassCondition(names=self.class_names)
+        if self.words:
+            specs["prompt"] = SequenceCondition(
+                length=self.caption_length, vocab=len(self.words) + 1, pad=len(self.words), words=self.words
+            )
         if self.restores:
             specs["degraded"] = ArrayCondition(shape=(self.shape[0] + 1, *self.shape[1:]))
             specs["task"] = ClassCondition(names=tasks_of(self.shape[0]))
@@ -77,6 +84,7 @@ class ImageCodec:
     def save(self, folder: Path) -> None:
         content = {
             "shape": self.shape, "levels": self.levels, "class_names": self.class_names, "restores": self.restores,
+            "words": self.words, "caption_length": self.caption_length,
         }
         (folder / "codec.json").write_text(json.dumps(content, indent=2))
 
@@ -95,6 +103,7 @@ class ImageCodec:
                 shape=(channels, height, width),
                 levels=int(content["levels"]), class_names=tuple(map(str, content["class_names"])),
                 restores=bool(content.get("restores", False)),
+                words=tuple(map(str, content.get("words", ()))), caption_length=int(content.get("caption_length", 0)),
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise FourfoldError(f"cannot read the image codec {path}: {error}; train the model again") from error
@@ -107,7 +116,7 @@ def flatten(image: Image) -> Image:
 
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith(("I", "F")):  # 16-bit and float greys would be clipped, not scaled, by convert()
-        values = np.asarray(image, dtype=np.float64)
+        values = np.nan_to_num(np.asarray(image, dtype=np.float64))
         top = 65535 if values.max() > 255 else 255
         return Images.fromarray(np.clip(values / top * 255, 0, 255).astype(np.uint8))
     if "A" in image.getbands() or "transparency" in image.info:

@@ -9,8 +9,10 @@ import numpy as np
 import torch
 
 from apps.image import sources
+from apps.image.captions import tokens, vocabulary
 from apps.image.codec import ImageCodec
 from apps.image.degradations import degrade_batch
+from apps.image.emoji import emoji
 from apps.image.sources import Pictures, open_image
 from core.data.arrays import ArrayData
 from core.domain import Prepared
@@ -19,38 +21,48 @@ from core.space import Batch
 
 __all__ = ["ImageData", "labels", "open_image", "prepare"]
 
+NATIVE_SIZES = {"digits": 8, "mnist": 28, "fashion": 28, "cifar10": 32, "emoji": 32}
+
 
 @dataclass(frozen=True, kw_only=True)
 class ImageData:
     """What to train on.
 
     Attributes:
-        source: "digits" (scikit-learn, 1,797 of 8x8), "mnist" or "fashion" (70,000 of 28x28), "emoji" (7,572 of
-            32x32, or 3,778 fetched by pip), or "folder".
+        source: "digits" (scikit-learn, 1,797 of 8x8), "mnist" or "fashion" (70,000 of 28x28), "cifar10" (60,000 of
+            32x32, colour), "emoji" (3,778 of 72x72 by pip, colour), or "folder".
         folder: a folder of images, where source is "folder"; its sub-folders, if any, are classes.
-        size: height and width in pixels; images are resized and cropped to it.
+        size: height and width in pixels; images are resized and cropped to it. 0: as the source has them.
         color: RGB instead of grey.
         by_class: condition on the class.
+        by_caption: condition on the words of captions: the names of emoji, a folder's captions.csv (file,caption),
+            captions.txt (file, tab, caption) or captions.json ({file: caption}).
         binarize: each pixel is 0 or 1, 1 with its intensity as probability: drawn anew whenever a training image is
             used (dynamic binarisation, Salakhutdinov & Murray 2008), once for held-out ones.
         restore: learn to restore degraded pictures (enlarge, denoise, inpaint, colourise) instead of making new ones.
         limit: use only the first so many training images (0: all).
     """
 
-    source: Literal["digits", "mnist", "fashion", "folder", "emoji"] = "digits"
+    source: Literal["digits", "mnist", "fashion", "folder", "cifar10", "emoji"] = "digits"
     folder: str | None = None
-    size: int = 8
+    size: int = 0
     color: bool = False
     by_class: bool = False
+    by_caption: bool = False
     binarize: bool = False
     restore: bool = False
     limit: int = 0
 
     def __post_init__(self) -> None:
+        if self.size == 0:
+            object.__setattr__(self, "size", NATIVE_SIZES.get(self.source, 0))
         require(4 <= self.size <= 1024, "data.size", self.size, "must be in [4, 1024] pixels")
         require(not self.restore or self.size % 4 == 0, "data.size", self.size, "must be a multiple of 4 to restore")
-        require(not self.restore or not (self.binarize or self.by_class), "data.restore", self.restore,
-                "goes without binarize and by_class")
+        conditioned = self.by_class or self.by_caption
+        require(not self.restore or not (self.binarize or conditioned), "data.restore", self.restore,
+                "goes without binarize, by_class and by_caption")
+        require(not self.by_caption or self.source in ("emoji", "folder"), "data.by_caption", self.by_caption,
+                f"{self.source} has no captions, emoji and folders have")
         require(self.limit >= 0, "data.limit", self.limit, "must be at least 0")
         require(self.source != "folder" or bool(self.folder), "data.folder", self.folder, "name a folder of images")
 
@@ -63,21 +75,23 @@ def prepare(data: ImageData) -> Prepared:
     """
     pictures = _pictures(data)
     names = pictures.classes
+    captions = pictures.captions if data.by_caption else []
+    words, longest = vocabulary(captions[pictures.rows("train")][: data.limit or None])
     stored = 17 if data.source == "digits" and data.size == 8 else 256
     levels = 2 if data.binarize else stored
     channels = 3 if data.color else 1
     codec = ImageCodec(
         shape=(channels, data.size, data.size), levels=levels, class_names=names if data.by_class and names else (),
-        restores=data.restore,
+        restores=data.restore, words=words, caption_length=longest,
     )
     if data.by_class and not names:
         raise FourfoldError(f"{data.folder} has no classes: put its images into one sub-folder for each class")
 
     def split(name: str, limit: int = 0) -> ArrayData:
-        x, y = pictures.x[pictures.rows(name)], pictures.y[pictures.rows(name)]
-        if limit:
-            x, y = x[:limit], y[:limit]
+        x, y = pictures.x[pictures.rows(name)][: limit or None], pictures.y[pictures.rows(name)][: limit or None]
         condition = {"class": y} if data.by_class else {}
+        if data.by_caption:
+            condition["prompt"] = tokens(captions[pictures.rows(name)][: limit or None], words, longest)
         if data.restore:
             return ArrayData(codec.space, x, condition, vary=degrade_batch)
         if not data.binarize:
@@ -107,5 +121,5 @@ def labels(data: ImageData) -> dict[str, np.ndarray]:
 def _pictures(data: ImageData) -> Pictures:
     return {
         "digits": sources.digits, "mnist": sources.mnist, "fashion": sources.fashion, "folder": sources.folder,
-        "emoji": sources.emoji,
+        "cifar10": sources.cifar10, "emoji": emoji,
     }[data.source](data)

@@ -1,0 +1,119 @@
+"""Captions: read from a file among a folder's pictures, and turned into the words that a model is conditioned on."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from core.conditioning import words_of
+from core.errors import FourfoldError
+
+LONGEST = 12
+"""Words of a caption that count; what follows them is cut."""
+NAMES = ("captions.csv", "captions.txt", "captions.json")
+
+
+def vocabulary(captions: Sequence[str]) -> tuple[tuple[str, ...], int]:
+    """All words of some captions, sorted, and the number of words in the longest."""
+    split = [words_of(caption)[:LONGEST] for caption in captions]
+    return tuple(sorted({word for words in split for word in words})), max(map(len, split), default=0)
+
+
+def tokens(captions: Sequence[str], words: Sequence[str], length: int) -> np.ndarray:
+    """Captions as places in `words`, int64 `[N, length]`, padded with `len(words)`; unknown words are left out."""
+    place = {word: index for index, word in enumerate(words)}
+    made = np.full((len(captions), length), len(words), dtype=np.int64)
+    for row, caption in zip(made, captions, strict=True):
+        known = [place[word] for word in words_of(caption) if word in place][:length]
+        row[: len(known)] = known
+    return made
+
+
+def read_captions(root: Path, files: Sequence[Path]) -> list[str]:
+    """The caption of each of the pictures `files`, from the captions file in the folder `root`.
+
+    Raises:
+        FourfoldError: there is no such file or more than one, it is malformed, or it does not fit the pictures.
+    """
+    found = [root / name for name in NAMES if (root / name).is_file()]
+    if not found:
+        raise FourfoldError(f"{root} has no captions: put captions.csv (with the columns file,caption), captions.txt "
+                            "(file, a tab, caption) or captions.json into it")
+    if len(found) > 1:
+        raise FourfoldError(f"{root} has {found[0].name} and {found[1].name}: keep one of them")
+    path = found[0]
+    index = {file.relative_to(root).as_posix(): i for i, file in enumerate(files)}
+    captions = [""] * len(files)
+    for where, name, caption in _entries(path):
+        i = index.get(Path(name).as_posix())
+        if i is None:
+            raise FourfoldError(f"{path}, {where}: there is no image {name!r} in {root}")
+        if captions[i]:
+            raise FourfoldError(f"{path}, {where}: {name!r} has a caption already, keep one")
+        if not words_of(caption):
+            raise FourfoldError(f"{path}, {where}: the caption of {name!r} has no words")
+        captions[i] = caption
+    for file, caption in zip(files, captions, strict=True):
+        if not caption:
+            name = file.relative_to(root).as_posix()
+            raise FourfoldError(f"{path} has no caption for {name!r}: every image needs one")
+    return captions
+
+
+def _entries(path: Path) -> Iterator[tuple[str, str, str]]:
+    """Where it stands, file and caption of each entry."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FourfoldError(f"{path} is not UTF-8 text (byte {error.start:,}): save it as UTF-8") from error
+    except OSError as error:
+        raise FourfoldError(f"cannot read {path}: {error.strerror}") from error
+    return {".csv": _from_csv, ".txt": _from_lines, ".json": _from_json}[path.suffix](path, text)
+
+
+def _from_csv(path: Path, text: str) -> Iterator[tuple[str, str, str]]:
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        header = [name.strip().lower() for name in next(reader, [])]
+        if "file" not in header or "caption" not in header:
+            raise FourfoldError(f"{path}, line 1: must be a header with the columns file and caption")
+        for row in reader:
+            if row and len(row) != len(header):
+                raise FourfoldError(f"{path}, line {reader.line_num}: has {len(row)} columns, not {len(header)}: put "
+                                    "double quotes around a caption with commas")
+            if row:
+                yield f"line {reader.line_num}", row[header.index("file")].strip(), row[header.index("caption")]
+    except csv.Error as error:
+        raise FourfoldError(f"{path}, line {reader.line_num}: is no CSV ({error})") from error
+
+
+def _from_lines(path: Path, text: str) -> Iterator[tuple[str, str, str]]:
+    for number, line in enumerate(text.split("\n"), start=1):
+        name, tab, caption = line.strip("\r").partition("\t")
+        if tab:
+            yield f"line {number}", name.strip(), caption
+        elif line.strip():
+            raise FourfoldError(f"{path}, line {number}: must be a file, a tab and its caption")
+
+
+def _from_json(path: Path, text: str) -> Iterator[tuple[str, str, str]]:
+    pairs: list[tuple[str, object]] = []
+
+    def last(found: list[tuple[str, object]]) -> None:
+        pairs[:] = found  # the outermost object is read last; a dict would hide a file that is named twice
+
+    try:
+        content = json.loads(text, object_pairs_hook=last)
+    except (ValueError, RecursionError) as error:
+        raise FourfoldError(f"{path} is no JSON: {error}") from error
+    if content is not None or not text.lstrip().startswith("{"):
+        raise FourfoldError(f'{path}: must be an object of captions by file, {{"a.png": "a cat", ...}}')
+    for name, caption in pairs:
+        if not isinstance(caption, str):
+            raise FourfoldError(f"{path}: the caption of {name!r} must be text")
+        yield f"entry {name!r}", name, caption
