@@ -22,7 +22,6 @@ import torch
 
 from apps.image.data import prepare
 from apps.image.domain import DOMAIN
-from apps.image.recipes import binary_mnist_autoregressive, binary_mnist_vae
 from benchmarks.results_file import FOLDER, write_result
 from benchmarks.training import trained
 from core.families.vae import VAE
@@ -49,8 +48,9 @@ def main() -> None:
     metrics: dict[str, Any] = {"images": options.images, "importance_samples": options.importance_samples}
     with tempfile.TemporaryDirectory() as scratch:
         home = options.run or Path(scratch)
-        for make, key in ((binary_mnist_vae, "vae_iwae_nats"), (binary_mnist_autoregressive, "autoregressive_nats")):
-            model, seconds = trained(DOMAIN, make(), home / make().name, options.minutes)
+        for name, key in (("vae", "vae_iwae_nats"), ("autoregressive", "autoregressive_nats")):
+            recipe = DOMAIN.recipe(f"binary-mnist-{name}")
+            model, seconds = trained(DOMAIN, recipe, home / recipe.name, options.minutes)
             clock = time.perf_counter()
             if isinstance(model.family, VAE):
                 nats = importance_weighted(model, options.images, options.importance_samples)

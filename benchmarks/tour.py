@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,10 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from apps.cli import DOMAINS, worker
-from core.runtime import cpu_count, cpu_name
+from benchmarks.results_file import FOLDER, write_result
 from core.tour import FAMILIES, choose, tour
 
-RESULTS = Path(__file__).parent / "results" / "tour.json"
 KEYS = ("measure", "value", "baseline", "baseline_name", "floor", "interval", "kind", "seconds", "beats_baseline")
 
 
@@ -34,7 +32,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path, help="keep the runs here; the same folder continues")
     parser.add_argument("--domains")
     parser.add_argument("--families")
-    parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument("--output", type=Path, default=FOLDER / "tour.json")
     parser.add_argument("--quick", action="store_true", help="one seed, one cell, a few steps: checks the benchmark")
     options = parser.parse_args()
     domains = choose(options.domains or ("image" if options.quick else None), list(DOMAINS), "--domains")
@@ -47,15 +45,8 @@ def main() -> None:
         for seed in range(seeds):
             tour(domains, families, home / f"seed-{seed}", worker, seed=seed, minutes=minutes)
             metrics |= rows(json.loads((home / f"seed-{seed}" / "tour.json").read_text()), seed)
-    result = {
-        "command": " ".join(["python -m benchmarks.tour", *sys.argv[1:]]), "commit": commit(),
-        "hardware": f"{cpu_name()}, {cpu_count()} cores", "seconds": round(time.time() - started, 1),
-        "metrics": metrics,
-    }
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(result, indent=2) + "\n")
+    write_result(options.output, metrics, started)
     print(table(metrics))
-    print(options.output)
     sys.exit(0 if all(row["beats_baseline"] for key, row in metrics.items() if "minutes" not in key) else 1)
 
 
@@ -82,15 +73,6 @@ def table(metrics: dict[str, Any]) -> str:
         lines.append(f"{name:26} {measure:26} {values}  baseline {against}  beaten {won}/{len(seeds)}")
     minutes = ", ".join(f"{value:.1f}" for key, value in metrics.items() if key.startswith("minutes/"))
     return "\n".join([*lines, f"minutes: {minutes}"])
-
-
-def commit() -> str:
-    """The commit that is measured, marked when files differ from it."""
-    def git(*words: str) -> str:
-        done = subprocess.run(["git", *words], capture_output=True, text=True, cwd=Path(__file__).parent, check=False)
-        return done.stdout.strip()
-
-    return git("rev-parse", "--short", "HEAD") + ("+changes" if git("status", "--porcelain", "-uno") else "")
 
 
 if __name__ == "__main__":

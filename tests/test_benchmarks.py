@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pytest
 from PIL import Image
 
 from benchmarks.readme import table
@@ -29,3 +33,41 @@ def test_tour_benchmark_and_picture(tmp_path: Path) -> None:
     subprocess.run(picture, cwd=ROOT, check=True, timeout=60)
     assert "| image | vae | `fd" in table(result) and "of 1 beat their" in table(result)
     assert len(Image.open(tmp_path / "tour.png").convert("L").getcolors() or []) > 2
+
+
+@pytest.mark.parametrize(("name", "keys"), [
+    ("mnist_likelihood", {"vae_iwae_nats", "autoregressive_nats"}),
+    ("fashion_families", {"vae", "gan", "diffusion", "autoregressive", "classifier_test_accuracy"}),
+    ("fashion_vs_diffusers", {"fd_ours", "fd_peer", "train_images_per_second_ratio", "sample_images_per_second_ratio"}),
+    ("fashion_enhance", {"upscale2", "denoise", "inpaint"}),
+    ("grid25", {"modes", "high_quality", "reverse_kl"}),
+])
+def test_image_benchmarks_run(name: str, keys: set[str], tmp_path: Path) -> None:
+    data = stand_in(tmp_path / "data")
+    output = tmp_path / "result.json"
+    command = [sys.executable, "-m", f"benchmarks.{name}", "--quick", "--output", output]
+    environment = {**os.environ, "FOURFOLD_DATA": str(data), "FOURFOLD_CACHE": str(tmp_path / "cache")}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400, env=environment)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(output.read_text())
+    assert {"command", "commit", "hardware", "seconds", "metrics"} == result.keys()
+    assert keys <= result["metrics"].keys() and f"benchmarks.{name}" in result["command"]
+
+
+def stand_in(folder: Path) -> Path:
+    """A data folder whose MNIST and Fashion-MNIST are random: enough to see that a benchmark runs."""
+    rng = np.random.default_rng(0)
+    sizes = {"train": 5200, "test": 300}
+    mnist, fashion = folder / "image" / "mnist", folder / "image" / "fashion-mnist"
+    mnist.mkdir(parents=True)
+    fashion.mkdir(parents=True)
+    arrays = {}
+    for name, n in sizes.items():
+        x, y = rng.integers(0, 256, (n, 28, 28), dtype=np.uint8), np.arange(n, dtype=np.uint8) % 10
+        arrays |= {f"x_{name}": x, f"y_{name}": y}
+        prefix = "train" if name == "train" else "t10k"
+        for kind, array in (("images-idx3", x), ("labels-idx1", y)):
+            header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
+            (fashion / f"{prefix}-{kind}-ubyte.gz").write_bytes(gzip.compress(header + array.tobytes(), 1))
+    np.savez(mnist / "mnist.npz", **arrays)
+    return folder

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from apps.image.data import ImageData
 from core.families import EDM, AutoregressiveConfig, DiffusionConfig, GANConfig, VAEConfig
@@ -65,53 +65,90 @@ def digits_autoregressive() -> Recipe:
     )
 
 
-MNIST = ImageData(source="mnist", size=28, by_class=True)
+@dataclass(frozen=True)
+class Subject:
+    """What the recipes below are made for: data, in words, and their standard deviation in [-1, 1]."""
+
+    data: ImageData
+    words: str
+    sigma_data: float
 
 
-def mnist_vae() -> Recipe:
-    """MNIST by class: convolutional VAE, discretised logistic mixture."""
-    network = ConvConfig(width=32, multipliers=(1, 2, 2), blocks=1)
+SUBJECTS = {
+    "mnist": Subject(ImageData(source="mnist", size=28, by_class=True), "MNIST by class", 0.6),
+    "fashion": Subject(ImageData(source="fashion", size=28, by_class=True), "Fashion-MNIST by class", 0.7),
+    "cifar10": Subject(ImageData(source="cifar10", size=32, color=True, by_class=True), "CIFAR-10 by class", 0.5),
+    "emoji": Subject(ImageData(source="emoji", size=32, color=True, by_caption=True), "emoji by caption", 0.7),
+    "folder": Subject(
+        ImageData(source="folder", folder="images", size=32, color=True),
+        "your own folder of images (--data FOLDER; classes: --set data.by_class=true, captions: data.by_caption=true)",
+        0.5,
+    ),
+}
+CONVOLUTIONS = ConvConfig(width=16, multipliers=(1, 4, 8), blocks=1)  # most of the work at a half and a quarter size
+PATCHED = ConvConfig(width=48, multipliers=(1, 2), blocks=1, patch=2)
+DENOISER = UNetConfig(width=64, multipliers=(1, 2), blocks=1, patch=2, attention=True)
+# Muon: after 300 steps of 64 images of MNIST the denoiser's held-out loss is 0.18, with AdamW 0.25; the VAE's bound on
+# binarised MNIST after 400 steps is 92 nats, with AdamW 99 (one seed each).
+MUON = TrainConfig(steps=3000, batch_size=128, learning_rate=3e-3, optimizer="muon", precision="bfloat16")
+
+
+def vae(name: str, subject: Subject) -> Recipe:
+    """convolutional VAE, discretised logistic mixture"""
     return Recipe(
-        name="mnist-vae", domain="image", data=MNIST,
+        name=name, domain="image", data=subject.data,
         family=VAEConfig(
-            encoder=network, decoder=network, latent=32, output="mean",
+            encoder=CONVOLUTIONS, decoder=CONVOLUTIONS, latent=40, kl_warmup=0.1,
             likelihood=LogisticMixture(levels=256, components=3),
         ),
-        train=TrainConfig(steps=3000, batch_size=128, learning_rate=1e-3),
+        train=replace(MUON, steps=2000, batch_size=100, learning_rate=2e-3),
     )
 
 
-def mnist_gan() -> Recipe:
-    """MNIST by class: relativistic convolutional GAN."""
-    network = ConvConfig(width=32, multipliers=(1, 2, 4), blocks=1)
+def gan(name: str, subject: Subject) -> Recipe:
+    """relativistic convolutional GAN over patches of 2x2 pixels"""
     return Recipe(
-        name="mnist-gan", domain="image", data=MNIST,
-        family=GANConfig(generator=network, critic=network, latent=64, gamma=1.0),
-        train=replace(digits_gan().train, steps=3000, learning_rate=2e-4, ema_decay=0.999),
+        name=name, domain="image", data=subject.data,
+        family=GANConfig(generator=PATCHED, critic=PATCHED, latent=64, gamma=1.0),
+        train=replace(digits_gan().train, steps=4000, learning_rate=4e-4, ema_decay=0.998, precision="bfloat16"),
     )
 
 
-def mnist_diffusion() -> Recipe:
-    """MNIST by class: EDM-preconditioned U-Net."""
+def diffusion(name: str, subject: Subject) -> Recipe:
+    """EDM-preconditioned U-Net over patches of 2x2 pixels"""
     return Recipe(
-        name="mnist-diffusion", domain="image", data=MNIST,
-        family=DiffusionConfig(
-            denoiser=UNetConfig(width=32, multipliers=(1, 2, 2), blocks=1),
-            process=EDM(sigma_data=0.6, log_mean=-0.6),
-        ),
-        train=TrainConfig(steps=3000, batch_size=128, learning_rate=1e-3),
-        sample=SampleSettings(num_steps=18, solver="heun"),
+        name=name, domain="image", data=subject.data,
+        family=DiffusionConfig(denoiser=DENOISER, process=EDM(sigma_data=subject.sigma_data, log_mean=-0.8)),
+        train=MUON,
+        sample=SampleSettings(num_steps=12, solver="dpmpp_2m"),
     )
 
 
-def mnist_autoregressive() -> Recipe:
-    """MNIST at 14x14 by class: transformer over pixels, exact likelihood."""
+def autoregressive(name: str, subject: Subject) -> Recipe:
+    """transformer over the codes of a quantised autoencoder, one for 2x2 pixels"""
+    codes = FSQ(levels=(8, 5, 5, 5) if subject.data.color else (8, 5, 5))
     return Recipe(
-        name="mnist-autoregressive", domain="image", data=replace(MNIST, size=14),
+        name=name, domain="image", data=subject.data,
         family=AutoregressiveConfig(
-            model=TransformerConfig(width=128, depth=4, heads=4), quantizer=UniformBins(bins=256)
+            model=TransformerConfig(width=128, depth=6, heads=4),
+            quantizer=LearnedCodes(
+                network=ConvConfig(width=32, multipliers=(1, 2), blocks=1), fsq=codes, share=0.3
+            ),
         ),
-        train=TrainConfig(steps=3000, batch_size=64, learning_rate=1e-3),
+        train=replace(MUON, steps=2000, batch_size=32),
+    )
+
+
+def enhance(name: str, subject: Subject) -> Recipe:
+    """degraded pictures restored (enlarged, denoised, inpainted, colourised) by one conditional diffusion model"""
+    return Recipe(
+        name=name, domain="image", data=replace(subject.data, by_class=False, by_caption=False, restore=True),
+        family=DiffusionConfig(
+            denoiser=DENOISER, condition_dropout=0.0,
+            process=EDM(sigma_data=subject.sigma_data, log_mean=0.0, log_std=1.6, sigma_max=20.0),
+        ),
+        train=replace(MUON, steps=2000),
+        sample=SampleSettings(num_steps=2, solver="euler"),
     )
 
 
@@ -120,11 +157,10 @@ BINARY_MNIST = ImageData(source="mnist", size=28, binarize=True)
 
 def binary_mnist_vae() -> Recipe:
     """Binarised MNIST: convolutional VAE, for the likelihood benchmark."""
-    network = ConvConfig(width=16, multipliers=(1, 4, 8), blocks=1)
     return Recipe(
         name="binary-mnist-vae", domain="image", data=BINARY_MNIST,
         family=VAEConfig(
-            encoder=network, decoder=network, latent=40, likelihood=Bernoulli(), kl_warmup=0.1,
+            encoder=CONVOLUTIONS, decoder=CONVOLUTIONS, latent=40, likelihood=Bernoulli(), kl_warmup=0.1,
             importance_samples=500,
         ),
         train=TrainConfig(steps=8000, batch_size=100, learning_rate=2e-3, optimizer="muon", precision="bfloat16"),
@@ -144,96 +180,13 @@ def binary_mnist_autoregressive() -> Recipe:
     )
 
 
-FASHION = ImageData(source="fashion", size=28, by_class=True)
-CONVOLUTIONS = ConvConfig(width=16, multipliers=(1, 4, 8), blocks=1)  # most of the work at 14 and 7 pixels a side
-DENOISER = UNetConfig(width=64, multipliers=(1, 2), blocks=1, patch=2, attention=True)
-MUON = TrainConfig(steps=5000, batch_size=128, learning_rate=3e-3, optimizer="muon", precision="bfloat16")
+def _named(make: Callable[[str, Subject], Recipe], name: str, subject: Subject) -> Callable[[], Recipe]:
+    def recipe() -> Recipe:
+        return make(name, subject)
 
-
-def fashion_vae() -> Recipe:
-    """Fashion-MNIST by class: convolutional VAE, discretised logistic mixture."""
-    return Recipe(
-        name="fashion-vae", domain="image", data=FASHION,
-        family=VAEConfig(
-            encoder=CONVOLUTIONS, decoder=CONVOLUTIONS, latent=40, kl_warmup=0.1,
-            likelihood=LogisticMixture(levels=256, components=3),
-        ),
-        train=replace(MUON, steps=3000, batch_size=100, learning_rate=2e-3),
-    )
-
-
-def fashion_gan() -> Recipe:
-    """Fashion-MNIST by class: relativistic convolutional GAN over patches of 2x2 pixels."""
-    network = ConvConfig(width=48, multipliers=(1, 2), blocks=1, patch=2)
-    return Recipe(
-        name="fashion-gan", domain="image", data=FASHION,
-        family=GANConfig(generator=network, critic=network, latent=64, gamma=1.0),
-        train=replace(digits_gan().train, steps=5000, learning_rate=4e-4, ema_decay=0.998, precision="bfloat16"),
-    )
-
-
-def fashion_diffusion() -> Recipe:
-    """Fashion-MNIST by class: EDM-preconditioned U-Net over patches of 2x2 pixels."""
-    return Recipe(
-        name="fashion-diffusion", domain="image", data=FASHION,
-        family=DiffusionConfig(denoiser=DENOISER, process=EDM(sigma_data=0.7, log_mean=-0.8)),
-        train=MUON,
-        sample=SampleSettings(num_steps=12, solver="dpmpp_2m"),
-    )
-
-
-def fashion_autoregressive() -> Recipe:
-    """Fashion-MNIST by class: transformer over the codes of a quantised autoencoder, one for 2x2 pixels."""
-    return Recipe(
-        name="fashion-autoregressive", domain="image", data=FASHION,
-        family=AutoregressiveConfig(
-            model=TransformerConfig(width=128, depth=6, heads=4),
-            quantizer=LearnedCodes(
-                network=ConvConfig(width=32, multipliers=(1, 2), blocks=1), fsq=FSQ(levels=(8, 5, 5)), share=0.3
-            ),
-        ),
-        train=replace(MUON, steps=3500, batch_size=32),
-    )
-
-
-def fashion_enhance() -> Recipe:
-    """Fashion-MNIST restored: enlarged, denoised, inpainted by one conditional diffusion model."""
-    return Recipe(
-        name="fashion-enhance", domain="image", data=replace(FASHION, by_class=False, restore=True),
-        family=DiffusionConfig(
-            denoiser=DENOISER, process=EDM(sigma_data=0.7, log_mean=0.0, log_std=1.6, sigma_max=20.0),
-            condition_dropout=0.0,
-        ),
-        train=replace(MUON, steps=4000),
-        sample=SampleSettings(num_steps=2, solver="euler"),
-    )
-
-
-def _on_folder(make: Callable[[], Recipe], name: str, size: int) -> Recipe:
-    """A recipe for a user's own folder, given by `--data`."""
-    recipe = make()
-    data = ImageData(source="folder", folder="images", size=size, color=True)
-    return replace(recipe, name=name, data=data)
-
-
-def folder_diffusion() -> Recipe:
-    """Your own folder of images (--data FOLDER), 32x32 colour: EDM-preconditioned U-Net."""
-    return _on_folder(mnist_diffusion, "folder-diffusion", 32)
-
-
-def folder_gan() -> Recipe:
-    """Your own folder of images (--data FOLDER), 32x32 colour: relativistic GAN."""
-    return _on_folder(mnist_gan, "folder-gan", 32)
-
-
-def folder_vae() -> Recipe:
-    """Your own folder of images (--data FOLDER), 32x32 colour: VAE."""
-    return _on_folder(mnist_vae, "folder-vae", 32)
-
-
-def folder_autoregressive() -> Recipe:
-    """Your own folder of images (--data FOLDER), 8x8 colour: transformer over pixels."""
-    return _on_folder(mnist_autoregressive, "folder-autoregressive", 8)
+    words = f"{subject.words}: {make.__doc__}."
+    recipe.__doc__ = words[0].upper() + words[1:]
+    return recipe
 
 
 def _tour(make: Callable[[], Recipe]) -> Callable[[], Recipe]:
@@ -250,19 +203,9 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "tour-gan": _tour(digits_gan),
     "tour-diffusion": _tour(digits_diffusion),
     "tour-autoregressive": _tour(digits_autoregressive),
-    "mnist-vae": mnist_vae,
-    "mnist-gan": mnist_gan,
-    "mnist-diffusion": mnist_diffusion,
-    "mnist-autoregressive": mnist_autoregressive,
     "binary-mnist-vae": binary_mnist_vae,
     "binary-mnist-autoregressive": binary_mnist_autoregressive,
-    "fashion-vae": fashion_vae,
-    "fashion-gan": fashion_gan,
-    "fashion-diffusion": fashion_diffusion,
-    "fashion-autoregressive": fashion_autoregressive,
-    "fashion-enhance": fashion_enhance,
-    "folder-vae": folder_vae,
-    "folder-gan": folder_gan,
-    "folder-diffusion": folder_diffusion,
-    "folder-autoregressive": folder_autoregressive,
+} | {
+    f"{name}-{make.__name__}": _named(make, f"{name}-{make.__name__}", subject)
+    for name, subject in SUBJECTS.items() for make in (vae, gan, diffusion, autoregressive, enhance)
 }

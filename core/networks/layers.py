@@ -39,7 +39,7 @@ def zeroed(layer: Layer) -> Layer:
 
 
 def leaky(x: Tensor) -> Tensor:
-    """Leaky ReLU of slope 0.2: its second derivative is zero, which halves the cost of gradient penalties."""
+    """Leaky ReLU of slope 0.2: its second derivative is zero, so a gradient penalty's second pass skips it."""
     return leaky_relu(x, 0.2)
 
 

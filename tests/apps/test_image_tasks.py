@@ -1,0 +1,275 @@
+"""Image tasks: enlarging, denoising, inpainting, colours, variations, interpolation; and what they refuse."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from apps import image
+from apps.image.cli import app
+from apps.image.data import ImageData, prepare
+from apps.image.degradations import TASKS, boxes, degrade, degrade_batch, grey, luma, noisy, small
+from apps.image.domain import DOMAIN
+from apps.image.metrics import classical, evaluate_restoration, example
+from core.cli import main
+from core.pretrained import build
+from core.space import Batch
+
+DIGITS = ("--set", "data.source=digits", "--set", "data.size=8")
+
+
+def succeed(*words: object) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(app, [str(word) for word in words])
+    assert caught.value.code == 0
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small trained models: enhance (grey), colour (enhances colours, hardly trained), and one of each family."""
+    home = tmp_path_factory.mktemp("runs")
+    few = ("--set", "train.steps=4", "--set", "train.batch_size=20")
+    succeed("train", "fashion-enhance", "--run", home / "enhance", *DIGITS, "--set", "train.steps=250",
+            "--set", "train.batch_size=64", "--set", "family.denoiser.width=32")
+    succeed("train", "folder-enhance", "--run", home / "colour", *DIGITS, *few, "--set", "family.denoiser.width=16")
+    succeed("train", "tour-diffusion", "--run", home / "diffusion", "--set", "train.steps=60")
+    for family in ("vae", "gan", "autoregressive"):
+        succeed("train", f"tour-{family}", "--run", home / family, *few)
+    return home
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    """A held-out digit, as a file."""
+    path = tmp_path / "photo.png"
+    prepared = prepare(ImageData())
+    prepared.codec.decode(prepared.test.batch([0]))[0].save(path)
+    return path
+
+
+# -------------------------------------------------------------------------------------------------- degradations
+
+
+def test_degradations_are_what_they_say():
+    x = torch.rand(40, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    draw = torch.Generator().manual_seed(1)
+    for task in TASKS:
+        assert degrade(task, x, draw).shape == (40, 4, 8, 8)
+    holes = degrade("inpaint", x, draw)
+    missing = holes[:, 3:] > 0
+    assert (holes[:, :3][missing.expand(-1, 3, -1, -1)] == 0).all() and 0.02 < missing.float().mean() < 0.4
+    assert torch.equal(holes[:, :3][~missing.expand(-1, 3, -1, -1)], x[~missing.expand(-1, 3, -1, -1)])
+    torch.testing.assert_close(luma(grey(x)[:, :3]), luma(x))
+    assert torch.equal(noisy(x, 0.3)[:, 3:], torch.full((40, 1, 8, 8), 0.3))
+    flat = torch.full((1, 1, 2, 2), 0.25)
+    torch.testing.assert_close(small(flat, 4)[:, :1], torch.full((1, 1, 8, 8), 0.25))
+    box = boxes(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 4.0]]), 8, 8)
+    assert box.sum() == 12 and box[0, 0, 1:4, 2:6].all()
+
+
+def test_every_task_is_learned_from_every_batch():
+    batch = degrade_batch(Batch(torch.zeros(40, 1, 8, 8)), torch.Generator().manual_seed(0))
+    assert batch.condition["task"].bincount().tolist() == [10, 10, 10, 10]  # a grey picture has no colours to learn
+    again = degrade_batch(Batch(torch.zeros(40, 1, 8, 8)), torch.Generator().manual_seed(0))
+    torch.testing.assert_close(again.condition["degraded"], batch.condition["degraded"])
+
+
+def test_classical_methods_are_better_than_nothing():
+    x = prepare(ImageData(source="digits", size=16)).test.batch(np.arange(8)).x
+    for task in ("denoise", "inpaint"):
+        degraded = example(task, x, torch.Generator().manual_seed(0))
+        _, made = classical(task, degraded)
+        assert (made - x).square().mean() < 0.8 * (degraded[:, :1] - x).square().mean()
+
+
+# ------------------------------------------------------------------------------------------------- what is restored
+
+
+def test_restoring_beats_the_classical_methods(runs):
+    model = image.load(runs / "enhance")
+    prepared = DOMAIN.prepare(model.recipe.data)
+    found = {m.name: m for m in evaluate_restoration(model, prepared, 200, 0)}
+    untrained = build(DOMAIN, model.recipe, model.codec, torch.device("cpu"))
+    before = {m.name: m for m in evaluate_restoration(untrained, prepared, 200, 0)}
+    for task in ("upscale2", "denoise", "inpaint"):
+        measure = found[f"psnr_{task}"]
+        assert measure.value > measure.baseline, measure
+        assert before[f"psnr_{task}"].value < measure.baseline
+    assert found["fd_digits_cnn_upscale2"].beats_baseline
+    assert found["fd_digits_cnn_upscale2"].floor < found["fd_digits_cnn_upscale2"].value
+
+
+def test_evaluate_reports_restoration(runs):
+    succeed("evaluate", runs / "enhance", "-n", "60")
+    names = [m["name"] for m in json.loads((runs / "enhance" / "metrics.json").read_text())["measures"]]
+    assert names[:2] == ["psnr_upscale2", "fd_digits_cnn_upscale2"] and "psnr_inpaint" in names
+
+
+def test_inpainting_keeps_what_is_known(runs, photo):
+    model, picture = image.load(runs / "enhance"), Image.open(photo)
+    mask = Image.new("L", (8, 8), 0)
+    mask.paste(255, (2, 3, 5, 6))
+    made = np.asarray(image.inpaint(model, picture, mask))
+    hole = np.asarray(mask) > 0
+    np.testing.assert_array_equal(made[~hole], np.asarray(picture)[~hole])
+    assert (made[hole] != np.asarray(picture)[hole]).any()
+
+
+def test_colours_keep_the_brightness(runs, photo):
+    picture = Image.open(photo).convert("RGB")
+    made = image.colorize(image.load(runs / "colour"), picture)
+    assert made.mode == "RGB"
+    near = np.abs(np.asarray(made.convert("L"), int) - np.asarray(picture.convert("L"), int))
+    assert np.median(near) <= 16  # colours cut to what can be shown change it a little
+
+
+def test_pictures_of_any_size_are_restored(runs, tmp_path):
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (13, 22), dtype=np.uint8))
+    model = image.load(runs / "enhance")
+    assert image.upscale(model, picture, 2).size == (44, 26)
+    assert image.upscale(model, picture, 4).size == (88, 52)
+    assert image.denoise(model, picture, 0.2).size == (22, 13)
+    picture.convert("RGBA").save(tmp_path / "a.png")
+    picture.save(tmp_path / "b.webp")
+    succeed("upscale", runs / "enhance", tmp_path / "a.png", tmp_path / "b.webp", "-o", tmp_path / "out")
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"a.png", "b.png"}
+    assert Image.open(tmp_path / "out" / "a.png").size == (44, 26)
+
+
+def test_the_same_seed_restores_the_same(runs, photo):
+    model, picture = image.load(runs / "enhance"), Image.open(photo)
+    one, two, three = (np.asarray(image.upscale(model, picture, seed=seed, num_steps=4)) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one, two)
+    assert (one != three).any()
+
+
+# --------------------------------------------------------------------------------- variations and interpolations
+
+
+def test_variations_stay_nearer_when_weak(runs, photo):
+    model, picture = image.load(runs / "diffusion"), Image.open(photo)
+
+    def far(strength: float) -> float:
+        made = image.variations(model, picture, 12, strength=strength)
+        return float(np.mean([np.abs(np.asarray(m, float) - np.asarray(picture, float)).mean() for m in made]))
+
+    weak, strong = far(0.2), far(1.0)
+    assert weak < 0.7 * strong
+
+
+@pytest.mark.parametrize("family", ["vae", "gan", "diffusion"])
+def test_interpolations_go_smoothly_from_end_to_end(runs, tmp_path, family):
+    succeed("interpolate", runs / family, "--frames", "6", "--class", "3", "-o", tmp_path)
+    assert Image.open(tmp_path / "interpolation.gif").n_frames == 10
+    strip = Image.open(tmp_path / "interpolation.png")
+    assert strip.width > 5 * strip.height
+    steps = image.interpolate(image.load(runs / family), frames=9, seed=3)
+    pixels = np.stack([np.asarray(step, float) for step in steps])
+    assert np.abs(np.diff(pixels, axis=0)).mean() < np.abs(pixels[-1] - pixels[0]).mean()
+
+
+def test_interpolation_of_photos_ends_at_their_reconstructions(runs, photo):
+    model, first = image.load(runs / "vae"), Image.open(photo)
+    second = Image.fromarray(255 - np.asarray(first))
+    steps = image.interpolate(model, first, second, 5)
+    ends = image.reconstruct(model, [first, second])
+    for step, end in zip((steps[0], steps[-1]), ends, strict=True):
+        assert np.abs(np.asarray(step, int) - np.asarray(end, int)).max() <= 17
+
+
+# -------------------------------------------------------------------------------------------------------- mistakes
+
+
+def test_mistaken_enhancements_are_refused(refused, runs, photo, tmp_path):
+    out = ("-o", tmp_path / "out")
+    broken, empty, large = tmp_path / "broken.png", tmp_path / "empty.png", tmp_path / "large.png"
+    broken.write_bytes(photo.read_bytes()[:-30])
+    empty.touch()
+    Image.new("L", (700, 700)).save(large)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "photo.png").write_bytes(photo.read_bytes())
+    run = runs / "enhance"
+    assert "no such image" in refused("upscale", run, tmp_path / "nowhere.png", *out)
+    assert "broken.png" in refused("upscale", run, photo, broken, *out)
+    assert "empty" in refused("denoise", run, empty, *out)
+    assert "factor" in refused("upscale", run, photo, "--factor", "3", *out)
+    assert "1400x1400" in refused("upscale", run, large, *out)
+    assert "no such run" in refused("upscale", tmp_path / "norun", photo, *out)
+    assert "restore" in refused("upscale", runs / "diffusion", photo, *out)
+    assert "restore" in refused("inpaint", runs / "vae", photo, "--box", "0,0,2,2", *out)
+    assert "overwrite" in refused("upscale", run, photo, other / "photo.png", *out)
+    for sigma in ("0", "0.9", "nan", "-1"):
+        assert "sigma" in refused("denoise", run, photo, "--sigma", sigma, *out)
+    assert "grey" in refused("colorize", run, photo, *out)
+    assert "steps" in refused("upscale", run, photo, "--steps", "0", *out)
+    assert "dpmpp_2m" in refused("upscale", run, photo, "--solver", "dpm", *out)
+    assert "PHOTO" in refused("upscale", run, *out)
+
+
+def test_mistaken_holes_are_refused(refused, runs, photo, tmp_path):
+    run, out = runs / "enhance", ("-o", tmp_path / "out")
+    wrong, black, text = tmp_path / "wrong.png", tmp_path / "black.png", tmp_path / "text.png"
+    Image.new("L", (5, 5), 255).save(wrong)
+    Image.new("L", (8, 8), 0).save(black)
+    text.write_text("no picture")
+    assert "--mask" in refused("inpaint", run, photo, *out)
+    assert "one of them" in refused("inpaint", run, photo, "--mask", wrong, "--box", "1,1,2,2", *out)
+    assert "one size" in refused("inpaint", run, photo, "--mask", wrong, *out)
+    assert "paint white" in refused("inpaint", run, photo, "--mask", black, *out)
+    assert "text.png" in refused("inpaint", run, photo, "--mask", text, *out)
+    for box in ("1,1,2", "a,b,c,d", "-1,0,2,2", "1.5,0,2,2"):
+        assert "whole pixels" in refused("inpaint", run, photo, "--box", box, *out)
+    for box in ("7,7,2,2", "0,0,0,3", "0,0,9,9"):
+        assert "within the picture" in refused("inpaint", run, photo, "--box", box, *out)
+
+
+def test_mistaken_variations_and_interpolations_are_refused(refused, runs, photo, tmp_path):
+    out = ("-o", tmp_path / "out")
+    for strength in ("0", "1.5", "nan"):
+        assert "strength" in refused("variations", runs / "diffusion", photo, "--strength", strength, *out)
+    for family in ("vae", "gan", "autoregressive", "enhance"):
+        assert "diffusion model" in refused("variations", runs / family, photo, *out)
+    assert "'77'" in refused("variations", runs / "diffusion", photo, "--class", "77", *out)
+    assert "prompt" in refused("variations", runs / "diffusion", photo, "--prompt", "a cat", *out)
+    assert "num" in refused("variations", runs / "diffusion", photo, "-n", "0", *out)
+    assert "two, or none" in refused("interpolate", runs / "vae", photo, *out)
+    assert "frames" in refused("interpolate", runs / "vae", "--frames", "1", *out)
+    assert "no latents" in refused("interpolate", runs / "autoregressive", *out)
+    assert "no VAE" in refused("interpolate", runs / "gan", photo, photo, *out)
+    assert "digits, " in refused("classifier", "fashionn")
+    assert "prompt" in refused("sample", runs / "vae", "--prompt", "cat", *out)
+
+
+def test_results_that_cannot_be_written_are_one_line(refused, runs, photo, tmp_path):
+    (tmp_path / "file").write_text("")
+    assert "file" in refused("upscale", runs / "enhance", photo, "-o", tmp_path / "file")
+    assert "file" in refused("interpolate", runs / "vae", "-o", tmp_path / "file" / "deeper")
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "photo.png").symlink_to("/dev/full")
+    assert "space" in refused("upscale", runs / "enhance", photo, "-o", full)
+
+
+def test_damaged_runs_and_recipes_are_refused(refused, runs, photo, tmp_path):
+    weights = runs / "gan" / "model" / "model.safetensors"
+    kept = weights.read_bytes()
+    try:
+        weights.write_bytes(kept[: len(kept) // 2])
+        assert "model.safetensors" in refused("sample", runs / "gan", "-o", tmp_path / "o")
+        weights.write_bytes(b"")
+        assert "model.safetensors" in refused("interpolate", runs / "gan", "-o", tmp_path / "o")
+    finally:
+        weights.write_bytes(kept)
+    dry = ("--dry-run", "--run", tmp_path / "r")
+    assert "learning_rate" in refused("train", "tour-vae", "--set", "train.learning_rate=nan", *dry)
+    assert "did you mean 'steps'" in refused("train", "tour-vae", "--set", "train.step=5", *dry)
+    assert "multiple of 4" in refused("train", "fashion-enhance", "--set", "data.size=30", *dry)
+    assert "restore" in refused("train", "fashion-enhance", *DIGITS, "--set", "data.by_class=true", *dry)
+    assert "VAE" in refused("train", "tour-vae", "--set", "data.by_class=false", "--set", "data.restore=true", *dry)
+    assert "fashion-diffusion" in refused("train", "fashion-difusion", *dry)
