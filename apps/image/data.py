@@ -77,7 +77,7 @@ def prepare(data: ImageData) -> Prepared:
     names = pictures.classes
     captions = pictures.captions if data.by_caption else []
     words, longest = vocabulary(captions[pictures.rows("train")][: data.limit or None])
-    stored = 17 if data.source == "digits" and data.size == 8 else 256
+    stored = 17 if data.source == "digits" and data.size == 8 and not data.color else 256
     levels = 2 if data.binarize else stored
     channels = 3 if data.color else 1
     codec = ImageCodec(

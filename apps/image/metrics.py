@@ -260,7 +260,8 @@ def classical(task: str, degraded: torch.Tensor) -> tuple[str, torch.Tensor]:
 
         made = [inpaint_biharmonic(x, hole > 0, channel_axis=-1) for x, hole in zip(pixels, plane, strict=True)]
         name = "biharmonic"
-    return name, torch.from_numpy(np.stack(made).astype(np.float32)).permute(0, 3, 1, 2).clamp(0, 1) * 2 - 1
+    stacked = np.stack(made).astype(np.float32).reshape(pixels.shape)  # one channel comes back without its axis
+    return name, torch.from_numpy(stacked).permute(0, 3, 1, 2).clamp(0, 1) * 2 - 1
 
 
 def _psnr(made: torch.Tensor, real: torch.Tensor) -> np.ndarray:
