@@ -1,12 +1,14 @@
 """Array data: batches, checks, the stateless order, windows and the cache."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from core.data.arrays import ArrayData, cached, content_hash, indices_of_step, order, windows
 from core.errors import FourfoldError
-from core.space import Continuous, Discrete
+from core.space import Batch, Continuous, Discrete
 
 PIXELS = Continuous(shape=(1, 2, 2), levels=17)
 TOKENS = Discrete(length=5, vocab=7, eos=0)
@@ -99,6 +101,16 @@ def test_large_arrays_are_checked_batch_by_batch(monkeypatch):
     data.batch([0, 1])
     with pytest.raises(FourfoldError, match="example 2"):
         data.batch([1, 2])
+
+
+def test_batches_vary_with_the_seed_alone():
+    def noisy(batch: Batch, generator: torch.Generator) -> Batch:
+        return replace(batch, x=batch.x + torch.rand(batch.x.shape, generator=generator))
+
+    data = ArrayData(Continuous(shape=(3,)), np.zeros((4, 3), np.float32), vary=noisy)
+    assert data.batch([0, 1], seed=5).x.equal(data.batch([0, 1], seed=5).x)
+    assert not data.batch([0, 1], seed=5).x.equal(data.batch([0, 1], seed=6).x)
+    assert data.subset(slice(2)).vary is noisy
 
 
 def test_order_is_a_stateless_permutation():

@@ -93,6 +93,16 @@ def test_wrong_words_are_one_clear_line(texts, message):
     assert "\n" not in str(caught.value)
 
 
+def test_a_caption_becomes_the_tokens_of_its_words():
+    spec = SequenceCondition(length=4, vocab=4, pad=3, words=("cat", "red", "smiling"))
+    parsed = parse_condition({"prompt": spec}, {"prompt": "Smiling, red CAT!"}, 2)["prompt"]
+    assert parsed.tolist() == [[2, 1, 0, 3]] * 2
+    for text, message in (("a dog", "'a', which this model never saw"), ("", "must have words"),
+                          ("smilling cat", "did you mean 'smiling'")):
+        with pytest.raises(FourfoldError, match=message):
+            parse_condition({"prompt": spec}, {"prompt": text}, 1)
+
+
 def test_a_model_without_conditions_says_so():
     with pytest.raises(FourfoldError, match="trained without conditions"):
         parse_condition({}, {"label": "boot"}, 1)

@@ -12,6 +12,7 @@ import torch
 from core.data.arrays import ArrayData
 from core.errors import FourfoldError, Unsupported
 from core.families import (
+    EDM,
     AutoregressiveConfig,
     DiffusionConfig,
     GANConfig,
@@ -21,14 +22,15 @@ from core.families import (
     VAEConfig,
 )
 from core.likelihood import Gaussian, LogisticMixture
-from core.networks import ConvConfig, MLPConfig, TransformerConfig
+from core.networks import ConvConfig, MLPConfig, TransformerConfig, UNetConfig
 from core.quantizers import FSQ, UniformBins
 from core.recipe import TrainConfig
-from core.space import Batch, ClassCondition, Continuous, Discrete
+from core.space import ArrayCondition, Batch, ClassCondition, Continuous, Discrete
 from core.training.loop import train
 
 TINY = TransformerConfig(width=32, depth=2, heads=2)
 TOKENS = Discrete(length=4, vocab=3)
+CONV = ConvConfig(width=8, multipliers=(1, 2))
 CLASSES = {"class": ClassCondition(names=("a", "b"))}
 
 
@@ -104,6 +106,71 @@ def test_bins_are_exact_on_data_of_as_many_levels():
     x = every(3, 3).float()[:, None] - 1
     assert abs((-family.bound(Batch(x)).double()).exp().sum().item() - 1) < 1e-5
     assert set(family.sample(50).x.unique().tolist()) <= {-1.0, 0.0, 1.0}
+
+
+def test_patches_as_tokens_are_exact():
+    space = Continuous(shape=(1, 2, 4), levels=2)
+    bins = UniformBins(bins=2, patch=(2, 2))
+    family = shaken(AutoregressiveConfig(model=TINY, quantizer=bins).build(space, {}))
+    x = 2.0 * every(2, 8).view(-1, 1, 2, 4) - 1
+    assert abs((-family.bound(Batch(x)).double()).exp().sum().item() - 1) < 1e-5
+    assert family.sample(5).x.shape == (5, 1, 2, 4)
+
+
+def lines(n: int, generator: torch.Generator) -> Batch:
+    """Arrays `[n, 2, 8]` of one value, and noisy views of them as a condition."""
+    value = torch.rand(n, 1, 1, generator=generator) * 2 - 1
+    x = value.expand(n, 2, 8).clone()
+    return Batch(x, {"view": x[:, :1] + 0.1 * torch.randn(n, 1, 8, generator=generator)})
+
+
+def test_an_array_condition_is_heard_at_every_place_and_size(tmp_path):
+    space, specs = Continuous(shape=(2, 8)), {"view": ArrayCondition(shape=(1, 8))}
+    process = EDM(sigma_data=0.6, log_mean=0.0, sigma_max=5.0)
+    config = DiffusionConfig(denoiser=UNetConfig(width=16, multipliers=(1,), patch=2), process=process,
+                             condition_dropout=0.0)
+    torch.manual_seed(0)
+    family = config.build(space, specs)
+    seen = lines(2000, torch.Generator().manual_seed(0))
+    data = ArrayData(space, seen.x.numpy(), {"view": seen.condition["view"].numpy()})
+    held = lines(64, torch.Generator().manual_seed(1))
+
+    def error(family) -> float:
+        drawn = family.eval().sample(64, held.condition, settings=SampleSettings(num_steps=6),
+                                     generator=torch.Generator().manual_seed(0)).x
+        return (drawn - held.x).square().mean().item()
+
+    assert error(family) > 0.2
+    family = fit(family, data, tmp_path, steps=300, batch_size=64, learning_rate=4e-3, ema_decay=0.9)
+    assert error(family) < 0.06
+    wide = {"view": torch.full((3, 1, 12), 0.5)}
+    assert (family.sample(3, wide).x.mean() - 0.5).abs() < 0.25 and family.sample(3, wide).x.shape == (3, 2, 12)
+    for other in (VAEConfig(encoder=CONV, decoder=CONV, latent=2), GANConfig(generator=CONV, critic=CONV),
+                  AutoregressiveConfig(model=TINY, quantizer=UniformBins(bins=4))):
+        with pytest.raises(FourfoldError, match="use diffusion"):
+            other.build(space, specs)
+
+
+def test_latents_decode_to_what_sampling_draws():
+    space = Continuous(shape=(1, 8))
+    configs = (VAEConfig(encoder=CONV, decoder=CONV, latent=3), GANConfig(generator=CONV, critic=CONV, latent=3),
+               DiffusionConfig(denoiser=UNetConfig(width=8, multipliers=(1,))))
+    for config in configs:
+        family = shaken(config.build(space, {}))
+        z = torch.randn(2, *family.latent_shape, generator=torch.Generator().manual_seed(0))
+        torch.testing.assert_close(family.decode(z).x, family.sample(2, generator=torch.Generator().manual_seed(0)).x)
+    with pytest.raises(Unsupported, match="no latents"):
+        _ = shaken(AutoregressiveConfig(model=TINY).build(TOKENS, {})).latent_shape
+
+
+def test_variations_are_as_far_as_they_are_strong():
+    family = shaken(DiffusionConfig(denoiser=UNetConfig(width=8, multipliers=(1,))).build(Continuous(shape=(1, 8)), {}))
+    x = torch.zeros(50, 1, 8)
+    distances = [family.vary(x, strength, generator=torch.Generator().manual_seed(0)).x.square().mean()
+                 for strength in (0.1, 0.6, 1.0)]
+    assert distances[0] < distances[1] < distances[2]
+    with pytest.raises(FourfoldError, match="strength"):
+        family.vary(x, 0.0)
 
 
 @pytest.fixture(scope="module")

@@ -12,12 +12,14 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from core.errors import FourfoldError
 from core.networks import ConvConfig, MLPConfig, TransformerConfig, UNetConfig
 from core.networks.attention import rotary_table, rotate
-from core.networks.layers import NoiseEmbedding
+from core.networks.layers import NoiseEmbedding, shuffled, unshuffled
 from core.space import Conditioning, Continuous, Discrete
 
 TRANSFORMER = TransformerConfig(width=32, depth=2, heads=2, patch=2)
 UNET = UNetConfig(width=8, multipliers=(1, 2, 2), attention=True)
 CONV = ConvConfig(width=8, multipliers=(1, 2))
+PATCHED_UNET = UNetConfig(width=16, multipliers=(1, 2), patch=2, attention=True)
+PATCHED_CONV = ConvConfig(width=8, multipliers=(1, 2), patch=2)
 MLP = MLPConfig(width=16, depth=2)
 TOKENS = Discrete(length=10, vocab=7)
 SHAPES = [(3, 8, 8), (1, 7, 5), (2, 13), (3, 1, 1)]
@@ -39,7 +41,7 @@ def conditioning(n: int, width: int = 16, source: int = 5) -> Conditioning:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("config", [TRANSFORMER, UNET, MLP])
+@pytest.mark.parametrize("config", [TRANSFORMER, UNET, PATCHED_UNET, MLP])
 def test_fields_keep_the_shape_and_use_every_part(config, shape):
     x, cond = torch.randn(2, *shape, requires_grad=True), conditioning(2)
     field = shaken(config.field(Continuous(shape=shape), cond_width=16))
@@ -52,9 +54,9 @@ def test_fields_keep_the_shape_and_use_every_part(config, shape):
 
 
 @pytest.mark.parametrize("shape", [*SHAPES, (9,)])
-@pytest.mark.parametrize("config", [TRANSFORMER, CONV, MLP])
+@pytest.mark.parametrize("config", [TRANSFORMER, CONV, PATCHED_CONV, MLP])
 def test_encoders_and_decoders_have_their_shapes(config, shape):
-    if config is CONV and len(shape) == 1:
+    if config in (CONV, PATCHED_CONV) and len(shape) == 1:
         pytest.skip("a convolution needs an axis")
     space, x, cond = Continuous(shape=shape), torch.randn(3, *shape), conditioning(3)
     encoder = shaken(config.encoder(space, 4, cond_width=16))
@@ -153,6 +155,22 @@ def test_padding_does_not_influence_tokens(causal):
     if not causal:
         torch.testing.assert_close(encoder(x, None, mask), encoder(noise, None, mask))
         torch.testing.assert_close(encoder(x, None, mask)[:1], encoder(x[:1, :6]))
+
+
+def test_a_unet_reads_a_source_but_not_its_padding():
+    field = shaken(PATCHED_UNET.field(Continuous(shape=(1, 8, 8)), cond_width=16, cross=True))
+    x, cond = torch.randn(4, 1, 8, 8), conditioning(4)
+    hidden = torch.where(cond.sequence_mask[..., None], cond.sequence, torch.randn_like(cond.sequence))
+    torch.testing.assert_close(field(x, cond), field(x, Conditioning(cond.vector, hidden, cond.sequence_mask)))
+    other = Conditioning(cond.vector, cond.sequence + 1, cond.sequence_mask)
+    assert not torch.allclose(field(x, cond), field(x, other))
+
+
+def test_patches_are_channels_and_back():
+    for shape in ((2, 3, 8, 4), (2, 3, 8)):
+        x = torch.randn(shape)
+        assert unshuffled(x, 2).shape == (2, 3 * 2 ** (len(shape) - 2), *(size // 2 for size in shape[2:]))
+        assert shuffled(unshuffled(x, 2), 2).equal(x)
 
 
 def test_sources_do_not_leak_their_padding():

@@ -22,6 +22,25 @@ def test_bins_are_exact_on_data_of_as_many_levels(levels):
     torch.testing.assert_close(bins.decode(tokens, x.shape[1:]), x)
 
 
+@pytest.mark.parametrize(("patch", "shape"), [((2, 2), (1, 6, 8)), ((2, 4), (3, 4, 8)), ((3,), (2, 6))])
+def test_patches_of_bins_lose_nothing(patch, shape):
+    bins, space = UniformBins(bins=2, patch=patch), Continuous(shape=shape, levels=2)
+    x = 2.0 * torch.randint(2, (5, *shape)) - 1
+    tokens = bins.encode(x)
+    assert tokens.shape == (5, bins.space(space).length) and tokens.max() < bins.space(space).vocab == bins.vocab
+    assert bins.decode(tokens, shape).equal(x)
+    corner = -torch.ones(1, *shape)
+    corner[(0, 0, *(slice(size) for size in patch))] = 1  # the first patch, and it alone
+    assert bins.encode(corner)[0].nonzero().tolist() == [[0]]
+
+
+def test_patches_that_do_not_fit_are_refused():
+    with pytest.raises(FourfoldError, match="must divide"):
+        UniformBins(bins=2, patch=(2, 3)).space(Continuous(shape=(1, 4, 4)))
+    with pytest.raises(FourfoldError, match="65,536"):
+        UniformBins(bins=256, patch=(2, 2))
+
+
 def test_bins_of_real_numbers_are_the_nearest_centres():
     bins = UniformBins(bins=9, low=-2.0, high=2.0)
     x = 4 * torch.rand(10, 3, 7) - 2
