@@ -163,15 +163,16 @@ def _class_measures(
 
 
 def _bits(model: Model, prepared: Prepared, kind: Literal["exact", "bound", "estimate"], seed: int) -> Measure:
-    """Negative log-likelihood of held-out images in bits a number, against each pixel's histogram."""
-    count = min(len(prepared.test), LIKELIHOOD_IMAGES)
-    bits = 1 / (math.log(2) * prepared.test.x[0].size)
-    nats = model.bound(prepared.test, count, seed=seed).numpy() * bits
-    histogram = Histogram.fit(_real(prepared.train), levels_of(prepared))
+    """Negative log-likelihood of held-out images in bits a number (binary images: in nats, as is the custom), against
+    each pixel's histogram."""
+    count, levels = min(len(prepared.test), LIKELIHOOD_IMAGES), levels_of(prepared)
+    unit = 1.0 if levels == 2 else 1 / (math.log(2) * prepared.test.x[0].size)
+    values = model.bound(prepared.test, count, seed=seed).numpy() * unit
+    histogram = Histogram.fit(_real(prepared.train), levels)
     return Measure(
-        name="bits_per_dim", value=float(nats.mean()), better="lower", kind=kind, count=count,
-        interval=bootstrap(np.mean, nats, seed=seed),
-        baseline=float(histogram.nll(_real(prepared.test)[:count]).mean() * bits), baseline_name="pixel histograms",
+        name="nats_per_image" if levels == 2 else "bits_per_dim", value=float(values.mean()), better="lower", kind=kind,
+        count=count, interval=bootstrap(np.mean, values, seed=seed),
+        baseline=float(histogram.nll(_real(prepared.test)[:count]).mean() * unit), baseline_name="pixel histograms",
     )
 
 
