@@ -101,7 +101,7 @@ def vae(name: str, subject: Subject) -> Recipe:
             encoder=CONVOLUTIONS, decoder=CONVOLUTIONS, latent=40, kl_warmup=0.1,
             likelihood=LogisticMixture(levels=256, components=3),
         ),
-        train=replace(MUON, steps=2000, batch_size=100, learning_rate=2e-3),
+        train=replace(MUON, steps=1500, batch_size=100, learning_rate=2e-3),
     )
 
 
@@ -135,7 +135,7 @@ def autoregressive(name: str, subject: Subject) -> Recipe:
                 network=ConvConfig(width=32, multipliers=(1, 2), blocks=1), fsq=codes, share=0.3
             ),
         ),
-        train=replace(MUON, steps=2000, batch_size=32),
+        train=replace(MUON, steps=1600, batch_size=32),
     )
 
 
@@ -147,7 +147,7 @@ def enhance(name: str, subject: Subject) -> Recipe:
             denoiser=DENOISER, condition_dropout=0.0,
             process=EDM(sigma_data=subject.sigma_data, log_mean=0.0, log_std=1.6, sigma_max=20.0),
         ),
-        train=replace(MUON, steps=2000),
+        train=replace(MUON, steps=1500),
         sample=SampleSettings(num_steps=2, solver="euler"),
     )
 
