@@ -1,7 +1,7 @@
 """Named recipes. The tour's four train for about 35 seconds on one core of a laptop-class CPU.
 
-All merge frequent pairs of SMILES tokens: 11 tokens a molecule in place of 36 are three times as fast to learn from and
-to sample, and a ring that is one token cannot be left open. Muon reaches in 35 seconds what AdamW needs minutes for.
+All merge frequent pairs of SMILES tokens: 11 tokens a molecule in place of 36 are faster to learn from and to sample,
+and a ring that is one token cannot be left open.
 """
 
 from __future__ import annotations
