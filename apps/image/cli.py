@@ -142,10 +142,7 @@ def classifier(
     from apps.image.metrics import classifier as train
     from core.recipe import from_dict
 
-    sizes = {"digits": 8, "mnist": 28, "fashion": 28}
-    data = from_dict(ImageData, {
-        "source": source, "size": size or sizes.get(source, 32), "color": source in ("cifar10", "emoji"),
-    }, "data")
+    data = from_dict(ImageData, {"source": source, "size": size, "color": source in ("cifar10", "emoji")}, "data")
     judge = train(data, prepare(data))
     print(f"{source}_cnn: {judge.classes} classes, test accuracy {judge.test_accuracy:.4f}")
 

@@ -274,3 +274,13 @@ def test_damaged_runs_and_recipes_are_refused(refused, runs, photo, tmp_path):
     assert "restore" in refused("train", "fashion-enhance", *DIGITS, "--set", "data.by_class=true", *dry)
     assert "VAE" in refused("train", "tour-vae", "--set", "data.by_class=false", "--set", "data.restore=true", *dry)
     assert "fashion-diffusion" in refused("train", "fashion-difusion", *dry)
+    assert "no such folder" in refused("train", "mnist-diffusion", "--data", tmp_path / "nowhere", *dry)
+
+
+def test_a_folder_takes_the_place_of_any_recipes_data(tmp_path, photo, capsys):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for index in range(20):
+        (folder / f"{index}.png").write_bytes(photo.read_bytes())
+    succeed("train", "mnist-diffusion", "--data", folder, "--set", "data.by_class=false", "--dry-run")
+    assert "17 training" in capsys.readouterr().out
