@@ -36,7 +36,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     few = ("--set", "train.steps=4", "--set", "train.batch_size=20")
     succeed("train", "fashion-enhance", "--run", home / "enhance", *DIGITS, "--set", "train.steps=250",
             "--set", "train.batch_size=64", "--set", "family.denoiser.width=32")
-    succeed("train", "folder-enhance", "--run", home / "colour", *DIGITS, *few, "--set", "family.denoiser.width=16")
+    succeed("train", "emoji-enhance", "--run", home / "colour", *DIGITS, *few, "--set", "family.denoiser.width=16")
     succeed("train", "tour-diffusion", "--run", home / "diffusion", "--set", "train.steps=60")
     for family in ("vae", "gan", "autoregressive"):
         mean = ("--set", "family.output=mean") if family == "vae" else ()
