@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.readme import table
+from benchmarks.readme_images import PARTS
 
 ROOT = Path(__file__).parent.parent
 
@@ -52,6 +53,7 @@ def test_image_benchmarks_run(name: str, keys: set[str], tmp_path: Path) -> None
     result = json.loads(output.read_text())
     assert {"command", "commit", "hardware", "seconds", "metrics"} == result.keys()
     assert keys <= result["metrics"].keys() and f"benchmarks.{name}" in result["command"]
+    assert len(PARTS[name](result["metrics"])) > 100  # README can tell it
 
 
 def stand_in(folder: Path) -> Path:
