@@ -92,13 +92,15 @@ def classifier(data: ImageData, prepared: Prepared) -> Classifier:
         raise FourfoldError(f"{data.folder or data.source} has no classes to learn features from")
     train, test = _real(prepared.train, len(prepared.train)), _real(prepared.test)
     return train_classifier(
-        train, y["train"][: len(train)], test, y["test"][: len(test)], **_classifier_settings(prepared)
+        train, y["train"][: len(train)], test, y["test"][: len(test)], **_classifier_settings(prepared, len(train))
     )
 
 
-def _classifier_settings(prepared: Prepared) -> dict[str, int]:
-    small = prepared.train.x[0].size <= 256
-    return {"features": 32} if small else {"features": 64, "width": 32, "steps": 1500}
+def _classifier_settings(prepared: Prepared, n: int) -> dict[str, int]:
+    """Of a classifier of `n` images: enough steps for what there is to learn."""
+    if prepared.train.x[0].size <= 256:
+        return {"features": 32}
+    return {"features": 64, "width": 32, "steps": 1500 if n >= 10_000 else 400 if n >= 500 else 100}
 
 
 def distances(
@@ -147,7 +149,7 @@ def _class_measures(
     rows = np.random.default_rng(seed).permutation(len(train))[: len(fake)]
 
     def score(x: np.ndarray, classes: np.ndarray) -> float:
-        settings = _classifier_settings(prepared)
+        settings = _classifier_settings(prepared, len(x))
         return train_classifier(x, classes, test, y["test"][: len(test)], **settings, keep=False).test_accuracy
 
     frequent = float(np.bincount(y["test"]).max() / len(y["test"]))
