@@ -148,7 +148,9 @@ def enhance(name: str, subject: Subject) -> Recipe:
             process=EDM(sigma_data=subject.sigma_data, log_mean=0.0, log_std=1.6, sigma_max=20.0),
         ),
         train=replace(MUON, steps=1500),
-        sample=SampleSettings(num_steps=2, solver="euler"),
+        # One step is the mean of all that may have been: the best PSNR, and blurred. More steps choose: sharper, and
+        # a better distance. Four are near both.
+        sample=SampleSettings(num_steps=4, solver="euler"),
     )
 
 
