@@ -4,7 +4,8 @@ Settings of examples/unconditional_image_generation/train_unconditional.py: Adam
 0.999), weight decay 1e-6, eps 1e-8; batches of 16; cosine schedule after 500 steps of warm-up; DDPM's 1,000 linear
 noise levels, predicting the noise; EMA with inverse gamma 1, power 3/4, at most 0.9999; float32. Its convolutional
 and attention blocks are narrowed to as many parameters as ours have, and it is told the class through its own
-`num_class_embeds`. Sampling is by its DPMSolverMultistepScheduler.
+`num_class_embeds`. Sampling is by its DPMSolverMultistepScheduler with thresholding, which its documentation advises
+for pixels (without, most pictures of so short a training saturate), and by the example's own DDPMScheduler.
 """
 
 from __future__ import annotations
@@ -89,14 +90,20 @@ def load(folder: Path) -> Any:
 
 
 @torch.no_grad()
-def sample(model: Any, classes: Tensor, num_steps: int, seed: int = 0, batch_size: int = 256) -> np.ndarray:
-    """Images `[N, 1, 28, 28]` in [-1, 1] of `classes` `[N]` by DPM-Solver++(2M)."""
-    from diffusers import DPMSolverMultistepScheduler
+def sample(
+    model: Any, classes: Tensor, kind: str, num_steps: int, seed: int = 0, batch_size: int = 25
+) -> np.ndarray:
+    """Images `[N, 1, 28, 28]` in [-1, 1] of `classes` `[N]` by "dpm" (DPM-Solver++(2M)) or "ddpm".
+
+    Small batches suit its network best on a CPU: 160 passes a second in place of 100 in batches of 64.
+    """
+    from diffusers import DDPMScheduler, DPMSolverMultistepScheduler
 
     drawn = []
     for index, part in enumerate(classes.split(batch_size)):
         generator = torch.Generator().manual_seed(seed + index)
-        scheduler = DPMSolverMultistepScheduler(num_train_timesteps=1000)
+        scheduler = DDPMScheduler(num_train_timesteps=1000) if kind == "ddpm" else DPMSolverMultistepScheduler(
+            num_train_timesteps=1000, thresholding=True, sample_max_value=1.0)
         scheduler.set_timesteps(num_steps)
         x = torch.randn((len(part), 1, 28, 28), generator=generator) * scheduler.init_noise_sigma
         for t in scheduler.timesteps:

@@ -91,13 +91,13 @@ def peer(m: dict[str, Any]) -> str:
     text = (
         f"**Against diffusers** (UNet2DModel of {m['parameters_peer'] / 1e6:.2f} million parameters as its own example "
         f"trains it, ours {m['parameters_ours'] / 1e6:.2f} million; {m['minutes']:.0f} minutes at the same moment, a "
-        f"core each): FD {figure(m['fd_ours'])} for ours, {figure(m['fd_peer'])} for the peer, each at its best number "
-        f"of steps (floor {figure(m['fd_floor'])}, {m['samples']:,} samples). Training makes "
+        f"core each): FD {figure(m['fd_ours'])} for ours, {figure(m['fd_peer'])} for the peer, each by its best "
+        f"sampler (floor {figure(m['fd_floor'])}, {m['samples']:,} samples). Training makes "
         f"{m['train_images_per_second_ratio']:.1f} times as many images a second"
     )
     return text + ("." if speed is None else
-                   f"; sampling, at the peer's quality or better, {speed:.0f} times ({m['steps_ours']} steps against "
-                   f"{m['steps_peer']}).")
+                   f"; sampling, at the peer's quality or better, {speed:.0f} times ({m['sampler_ours']}, against "
+                   f"{m['sampler_peer']}).")
 
 
 def enhance(m: dict[str, Any]) -> str:

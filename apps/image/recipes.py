@@ -101,7 +101,7 @@ def vae(name: str, subject: Subject) -> Recipe:
             encoder=CONVOLUTIONS, decoder=CONVOLUTIONS, latent=40, kl_warmup=0.1,
             likelihood=LogisticMixture(levels=256, components=3),
         ),
-        train=replace(MUON, steps=1500, batch_size=100, learning_rate=2e-3),
+        train=replace(MUON, steps=1000, batch_size=100, learning_rate=2e-3),
     )
 
 
