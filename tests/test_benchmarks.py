@@ -41,7 +41,6 @@ def test_tour_benchmark_and_picture(tmp_path: Path) -> None:
     ("fashion_families", {"vae", "gan", "diffusion", "autoregressive", "classifier_test_accuracy"}),
     ("fashion_vs_diffusers", {"fd_ours", "fd_peer", "train_images_per_second_ratio", "sample_images_per_second_ratio"}),
     ("fashion_enhance", {"upscale2", "denoise", "inpaint"}),
-    ("grid25", {"modes", "high_quality", "reverse_kl"}),
 ])
 def test_image_benchmarks_run(name: str, keys: set[str], tmp_path: Path) -> None:
     data = stand_in(tmp_path / "data")
