@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a few steps and samples: checks the benchmark")
     options = parser.parse_args()
     if options.quick:
-        options.minutes, options.samples = 0.02, 100
+        options.minutes, options.samples, options.families = 0.02, 100, "gan,diffusion"
     started = time.time()
     metrics: dict[str, Any] = {"samples": options.samples}
     with tempfile.TemporaryDirectory() as scratch:

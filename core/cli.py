@@ -14,6 +14,7 @@ import inspect
 import json
 import sys
 import time
+import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -195,7 +196,10 @@ def _resolve(
             raise FourfoldError(f"--data is {str(data)!r}: {domain.name} recipes take no folder of your own")
         if not data.exists():
             raise FourfoldError(f"--data is {str(data)!r}: no such folder")
-        recipe = replace(recipe, data=replace(recipe.data, folder=str(data)))
+        # Where a source has to be named, the folder takes the place of the recipe's.
+        sources = typing.get_args(typing.get_type_hints(type(recipe.data)).get("source"))
+        own = {"folder": str(data)} | ({"source": "folder"} if "folder" in sources else {})
+        recipe = replace(recipe, data=replace(recipe.data, **own))
     recipe = override(recipe, assignments or [], domain.data_type)
     return recipe if seed is None else replace(recipe, seed=seed)
 

@@ -31,7 +31,7 @@ class ImageData:
     Attributes:
         source: "digits" (scikit-learn, 1,797 of 8x8), "mnist" or "fashion" (70,000 of 28x28), "cifar10" (60,000 of
             32x32, colour), "emoji" (3,778 of 72x72 by pip, colour), or "folder".
-        folder: a folder of images, which takes the place of any other source; its sub-folders, if any, are classes.
+        folder: a folder of images, where source is "folder"; its sub-folders, if any, are classes.
         size: height and width in pixels; images are resized and cropped to it. 0: as the source has them.
         color: RGB instead of grey.
         by_class: condition on the class.
@@ -54,8 +54,6 @@ class ImageData:
     limit: int = 0
 
     def __post_init__(self) -> None:
-        if self.folder:
-            object.__setattr__(self, "source", "folder")
         if self.size == 0:
             object.__setattr__(self, "size", NATIVE_SIZES.get(self.source, 0))
         require(4 <= self.size <= 1024, "data.size", self.size, "must be in [4, 1024] pixels")
