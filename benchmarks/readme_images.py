@@ -81,7 +81,8 @@ def families(m: dict[str, Any]) -> str:
         f"own classifier of Fashion-MNIST (test accuracy {m['classifier_test_accuracy']:.3f}; these are not "
         f"Inception's features, so this is no FID); as many real training images score {figure(floor)}. CAS is the "
         "accuracy on real test images of a classifier trained on the samples; trained on as many real ones it is "
-        f"{real:.3f}. Minutes are of training on one core.",
+        f"{real:.3f}. Minutes are of training on one core; both columns of speed were measured while other work shared "
+        "the two cores.",
     ])
 
 
