@@ -44,7 +44,7 @@ def likelihood(m: dict[str, Any]) -> str:
     first, last = m["autoregressive_nats_interval"]
     return (
         f"**Binarised MNIST**, {m['images']:,} test images: VAE {m['vae_iwae_nats']:.2f} nats (bound, "
-        f"{m['importance_samples']} importance samples; 95 % of images' means {low:.2f} to {high:.2f}; "
+        f"{m['importance_samples']} importance samples; 95 % interval of the mean {low:.2f} to {high:.2f}; "
         f"{m['vae_iwae_nats_training_seconds'] / 60:.0f} minutes of training on one shared core), autoregressive "
         f"{m['autoregressive_nats']:.2f} (exact; {first:.2f} to {last:.2f}; "
         f"{m['autoregressive_nats_training_seconds'] / 60:.0f} minutes). Published: 86.82 for pythae's IWAE-50, 84.87 "
