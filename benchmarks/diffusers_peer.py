@@ -5,7 +5,7 @@ Settings of examples/unconditional_image_generation/train_unconditional.py: Adam
 noise levels, predicting the noise; EMA with inverse gamma 1, power 3/4, at most 0.9999; float32. Its convolutional
 and attention blocks are narrowed to as many parameters as ours have, and it is told the class through its own
 `num_class_embeds`. Sampling is by its DPMSolverMultistepScheduler with thresholding, which its documentation advises
-for pixels (without, most pictures of so short a training saturate), and by the example's own DDPMScheduler.
+for pixels (without, pictures of a short training saturate), and by the example's own DDPMScheduler.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def sample(
 ) -> np.ndarray:
     """Images `[N, 1, 28, 28]` in [-1, 1] of `classes` `[N]` by "dpm" (DPM-Solver++(2M)) or "ddpm".
 
-    Small batches suit its network best on a CPU: 160 passes a second in place of 100 in batches of 64.
+    Small batches, which fit the processor's cache, suit its network best on a CPU.
     """
     from diffusers import DDPMScheduler, DPMSolverMultistepScheduler
 

@@ -37,7 +37,7 @@ from core.metrics import bootstrap, frechet_distance
 from core.pretrained import Model, build
 from core.space import Batch
 
-# Sampler and steps; the peer's step takes eight times as long as ours.
+# Sampler and steps, from the cheapest on.
 OURS = (("dpmpp_2m", 6), ("dpmpp_2m", 8), ("dpmpp_2m", 12), ("dpmpp_2m", 20), ("heun", 18))
 PEER = (("dpm", 20), ("dpm", 50), ("ddpm", 100))
 
@@ -136,7 +136,6 @@ def judge(home: Path, samples: int, ours_by: Ways, peer_by: Ways) -> dict[str, A
               for name, draw, ways in (("ours", draw_ours, ours_by), ("peer", draw_theirs, peer_by))}
     best = {name: min(curve, key=lambda way: curve[way][0]) for name, curve in curves.items()}
     fd_ours, fd_peer = (curves[name][best[name]][0] for name in ("ours", "peer"))
-    # Ways are listed from the cheapest on.
     reaching = [way for way in ours_by if curves["ours"][way][0] <= fd_peer]
     frugal = next(way for way in peer_by if curves["peer"][way][0] <= 1.05 * fd_peer)
     speeds = None if not reaching else ratio(

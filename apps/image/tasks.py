@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from core.pretrained import Model
 
 LARGEST_PIXELS = 2**20
-"""Of a picture that is enhanced whole, after enlarging: about 3 GB of memory on the way."""
+"""Of a picture that is enhanced whole, after enlarging."""
 
 
 def grid(images: Sequence[Image], columns: int = 0, scale: int = 0) -> Image:
