@@ -2,7 +2,8 @@
 
     python -m benchmarks.mnist_likelihood
 
-Trains recipes binary-mnist-vae and binary-mnist-autoregressive, judges them on all 10,000 test images, binarised once, and writes benchmarks/results/mnist_likelihood.json:
+Trains recipes binary-mnist-vae and binary-mnist-autoregressive, judges them on all 10,000 test images, binarised once,
+and writes benchmarks/results/mnist_likelihood.json:
 vae_iwae_nats (k = 500), autoregressive_nats, intervals over images, training seconds. Published: IWAE-50 of pythae
 86.82, IWAE-50 of two layers 82.90 (Burda et al. 1509.00519), MADE 84.87, PixelCNN 81.45.
 """
