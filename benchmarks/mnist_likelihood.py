@@ -11,6 +11,7 @@ vae_iwae_nats (k = 500), autoregressive_nats, intervals over images, training se
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 import time
@@ -37,6 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Likelihood of dynamically binarised MNIST.")
     parser.add_argument("--minutes", type=float, help="of training, instead of the recipes' steps")
     parser.add_argument("--run", type=Path, help="keep the runs here; the same folder continues")
+    parser.add_argument("--only", choices=("vae", "autoregressive"), help="judge one again, keep the other's figures")
     parser.add_argument("--importance-samples", type=int, default=500)
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--output", type=Path, default=FOLDER / "mnist_likelihood.json")
@@ -46,9 +48,13 @@ def main() -> None:
         options.minutes, options.importance_samples, options.images = 0.02, 2, 20
     started = time.time()
     metrics: dict[str, Any] = {"images": options.images, "importance_samples": options.importance_samples}
+    if options.only:
+        metrics = {**json.loads(options.output.read_text())["metrics"], **metrics}
     with tempfile.TemporaryDirectory() as scratch:
         home = options.run or Path(scratch)
         for name, key in (("vae", "vae_iwae_nats"), ("autoregressive", "autoregressive_nats")):
+            if options.only not in (None, name):
+                continue
             recipe = DOMAIN.recipe(f"binary-mnist-{name}")
             model, seconds = trained(DOMAIN, recipe, home / recipe.name, options.minutes)
             clock = time.perf_counter()
