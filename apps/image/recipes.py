@@ -175,7 +175,7 @@ def binary_mnist_autoregressive() -> Recipe:
             model=TransformerConfig(width=128, depth=6, heads=4), quantizer=UniformBins(bins=2, patch=(2, 4))
         ),
         train=TrainConfig(
-            steps=5500, batch_size=64, learning_rate=3e-3, optimizer="muon", weight_decay=0.05, precision="bfloat16"
+            steps=4000, batch_size=64, learning_rate=3e-3, optimizer="muon", weight_decay=0.05, precision="bfloat16"
         ),
     )
 
