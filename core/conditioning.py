@@ -17,7 +17,10 @@ from core.space import ArrayCondition, ClassCondition, Conditioning, ConditionSp
 class Conditioner(nn.Module):
     """Embeds named conditions; classes and vectors are summed into one vector, sequences and arrays concatenated."""
 
-    def __init__(self, specs: Mapping[str, ConditionSpec], width: int) -> None:
+    def __init__(
+        self, specs: Mapping[str, ConditionSpec], width: int, depth: int = 2, dropout: float = 0.0
+    ) -> None:
+        """`depth`, `dropout`: of the encoders of sequences."""
         super().__init__()
         self.specs, self.width = dict(specs), width
         self.embeddings = nn.ModuleDict()
@@ -33,7 +36,7 @@ class Conditioner(nn.Module):
                     nn.Linear(len(spec.names), width), nn.SiLU(), nn.Linear(width, width)
                 )
             else:
-                self.embeddings[name] = SequenceEncoder(spec, width)
+                self.embeddings[name] = SequenceEncoder(spec, width, depth, dropout)
 
     def forward(self, condition: Mapping[str, Tensor] | None, n: int, drop: Tensor | None = None) -> Conditioning:
         """The conditioning of `n` examples; a missing condition, or `drop` (bool `[n]`) True, gives the null.
@@ -96,17 +99,18 @@ class SequenceEncoder(nn.Module):
 
     rotary: Tensor
 
-    def __init__(self, spec: SequenceCondition, width: int, depth: int = 2) -> None:
+    def __init__(self, spec: SequenceCondition, width: int, depth: int, dropout: float) -> None:
         super().__init__()
         # core.networks needs Conditioning from here, so a circle would close at import time.
         heads = max(1, width // 64)
         self.embedding = nn.Embedding(spec.vocab, width)
-        self.blocks = nn.ModuleList(Block(width, heads, mlp_ratio=4, dropout=0.0) for _ in range(depth))
+        self.dropout = nn.Dropout(dropout)
+        self.blocks = nn.ModuleList(Block(width, heads, mlp_ratio=4, dropout=dropout) for _ in range(depth))
         self.norm = nn.RMSNorm(width)
         self.register_buffer("rotary", rotary_table(spec.length, width // heads), persistent=False)
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        x = self.embedding(tokens)
+        x = self.dropout(self.embedding(tokens))
         # A row of nothing but padding would leave its attention without a key.
         keys = (mask | ~mask.any(1, keepdim=True))[:, None, None, :]
         for block in self.blocks:

@@ -35,14 +35,19 @@ class LearnedCodes:
 
 @dataclass(frozen=True, kw_only=True)
 class AutoregressiveConfig:
-    """A causal transformer over tokens; arrays need a `quantizer` that makes them tokens."""
+    """A causal transformer over tokens; arrays need a `quantizer` that makes them tokens.
+
+    `cond_width`: of conditions' embeddings, and of the encoder of a source sequence, which has `source_depth` layers.
+    """
 
     model: TransformerConfig
     quantizer: UniformBins | LearnedCodes | None = None
     cond_width: int = 128
+    source_depth: int = 2
     condition_dropout: float = 0.1
 
     def __post_init__(self) -> None:
+        require(self.source_depth >= 1, "source_depth", self.source_depth, "must be at least 1")
         require(0 <= self.condition_dropout <= 1, "condition_dropout", self.condition_dropout, "must be in [0, 1]")
 
     def build(self, space: Space, conditions: Mapping[str, ConditionSpec]) -> Family:
@@ -73,7 +78,7 @@ class Autoregressive(Family):
     ) -> None:
         super().__init__()
         self.config, self.space = config, space
-        self.conditioner = Conditioner(conditions, config.cond_width)
+        self.conditioner = Conditioner(conditions, config.cond_width, config.source_depth, config.model.dropout)
         # Any: type checkers take what a module holds for a tensor.
         self.network: Any = config.model.field(
             space, cond_width=config.cond_width if conditions else 0, causal=True, cross=has_sequence(conditions)

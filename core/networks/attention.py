@@ -64,9 +64,9 @@ def attention_context(x: Tensor) -> tuple[AbstractContextManager[Any], torch.dty
 class Attention(nn.Module):
     """Multi-head self-attention with normalised queries and keys (Henry et al. 2010.04245)."""
 
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
+    def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        self.heads, self.dropout = heads, dropout
+        self.heads = heads
         self.projection = nn.Linear(width, 3 * width, bias=False)
         self.query_norm, self.key_norm = nn.RMSNorm(width // heads), nn.RMSNorm(width // heads)
         self.out = zeroed(nn.Linear(width, width, bias=False))
@@ -89,19 +89,16 @@ class Attention(nn.Module):
                 values[:, :, start : start + t] = v
                 k, v = keys[:, :, : start + t].to(dtype), values[:, :, : start + t].to(dtype)
                 causal = causal and start == 0  # one new position sees all that came before it
-            out = scaled_dot_product_attention(
-                q, k, v, attn_mask=attend, is_causal=causal and t > 1,
-                dropout_p=self.dropout if self.training else 0.0,
-            )
+            out = scaled_dot_product_attention(q, k, v, attn_mask=attend, is_causal=causal and t > 1)
         return self.out(out.transpose(1, 2).reshape(b, t, w))
 
 
 class CrossAttention(nn.Module):
     """Attention to a source sequence, whose keys and values are the same for every position that asks."""
 
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
+    def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        self.heads, self.dropout = heads, dropout
+        self.heads = heads
         self.query = nn.Linear(width, width, bias=False)
         self.projection = nn.Linear(width, 2 * width, bias=False)
         self.query_norm, self.key_norm = nn.RMSNorm(width // heads), nn.RMSNorm(width // heads)
@@ -122,9 +119,7 @@ class CrossAttention(nn.Module):
         context, dtype = attention_context(q)
         with context:
             q = self.query_norm(at_least_float32(q)).to(dtype)
-            out = scaled_dot_product_attention(
-                q, keys, values, attn_mask=visible, dropout_p=self.dropout if self.training else 0.0
-            )
+            out = scaled_dot_product_attention(q, keys, values, attn_mask=visible)
         return self.out(out.transpose(1, 2).reshape(b, t, w))
 
 
@@ -136,13 +131,15 @@ class Block(nn.Module):
     ) -> None:
         super().__init__()
         self.norm1, self.norm2 = nn.RMSNorm(width), nn.RMSNorm(width)
-        self.attention = Attention(width, heads, dropout)
+        self.attention = Attention(width, heads)
         self.cross_norm = nn.RMSNorm(width) if cross else None
-        self.cross = CrossAttention(width, heads, dropout) if cross else None
+        self.cross = CrossAttention(width, heads) if cross else None
         hidden = max(8, int(width * mlp_ratio * 2 / 3) // 8 * 8)
         self.mlp_in = nn.Linear(width, 2 * hidden, bias=False)
         self.mlp_out = zeroed(nn.Linear(hidden, width, bias=False))
         self.modulation = zeroed(nn.Linear(cond_width, 4 * width)) if cond_width else None
+        # Of what each layer adds, not of attention's weights: fused attention on a CPU has no dropout.
+        self.dropout = nn.Dropout(dropout)
 
     def hear(self, vector: Tensor | None, source: Tensor | None, visible: Tensor | None) -> LayerCondition:
         """This block's part of the condition: `vector` `[B, cond_width]`, `source` `[B, S, W]`, `visible` `[B, S]`."""
@@ -162,11 +159,11 @@ class Block(nn.Module):
         h = self.norm1(x)
         if modulation is not None:
             h = torch.addcmul(modulation[1], h, modulation[0])
-        x = x + self.attention(h, rotary, attend=attend, causal=causal, cache=cache)
+        x = x + self.dropout(self.attention(h, rotary, attend=attend, causal=causal, cache=cache))
         if self.cross is not None and self.cross_norm is not None and condition.keys is not None:
-            x = x + self.cross(self.cross_norm(x), condition.keys, condition.values, condition.visible)
+            x = x + self.dropout(self.cross(self.cross_norm(x), condition.keys, condition.values, condition.visible))
         h = self.norm2(x)
         if modulation is not None:
             h = torch.addcmul(modulation[3], h, modulation[2])
         gate, value = self.mlp_in(h).chunk(2, dim=-1)
-        return x + self.mlp_out(silu(gate) * value)
+        return x + self.dropout(self.mlp_out(silu(gate) * value))

@@ -120,6 +120,7 @@ class TokenField(nn.Module):
         nn.init.normal_(self.embedding.weight, std=config.width**-0.5)
         # Rotary positions are relative: hidden tokens alone could not tell where they stand.
         self.positions = nn.Parameter(0.02 * torch.randn(space.length, config.width))
+        self.dropout = nn.Dropout(config.dropout)
         self.trunk = Trunk(config, space.length, cond_width, causal, cross)
         self.head = zeroed(nn.Linear(config.width, out))
 
@@ -138,7 +139,7 @@ class TokenField(nn.Module):
         if cache is not None and cache.length and x.shape[1] > 1:
             raise ValueError("after its first call a cache takes one position at a time")
         start = 0 if cache is None else cache.length
-        h = self.embedding(x) + self.positions[start : start + x.shape[1]]
+        h = self.dropout(self.embedding(x) + self.positions[start : start + x.shape[1]])
         return self.head(self.trunk(h, cond, mask, cache))
 
 
