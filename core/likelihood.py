@@ -128,7 +128,12 @@ class LogisticMixture:
         return ((x.clamp(-1, 1) + 1) / step).round() * step - 1
 
 
-def categorical_nll(logits: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Nats `[B]` of tokens x `[B, T]` under logits `[B, T, V]`, over positions where `mask` is True."""
-    nll = cross_entropy(logits.float().transpose(1, 2), x, reduction="none")
+def categorical_nll(logits: Tensor, x: Tensor, mask: Tensor | None = None, smoothing: float = 0.0) -> Tensor:
+    """Nats `[B]` of tokens x `[B, T]` under logits `[B, T, V]`, over positions where `mask` is True.
+
+    `smoothing`: the share of each target that is spread over all tokens (Szegedy et al. 1512.00567); for training.
+    """
+    # Rows, not [B, V, T]: a softmax over a strided axis takes half as long again.
+    nll = cross_entropy(logits.float().flatten(0, 1), x.flatten(), reduction="none", label_smoothing=smoothing)
+    nll = nll.view(x.shape)
     return (nll if mask is None else nll * mask).sum(1)

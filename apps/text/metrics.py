@@ -1,4 +1,4 @@
-"""How text is judged: bits per byte of held-out text, and how far samples' n-grams are from those of real text."""
+"""How text is judged: bits per byte of held-out text, samples' n-grams against real text's, BLEU and ROUGE of pairs."""
 
 from __future__ import annotations
 
@@ -7,14 +7,19 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
+from apps.text import sources
 from apps.text.codec import TextCodec
+from apps.text.summary_metrics import CentroidExtractor, lead_one, rouge
+from apps.text.translation_metrics import corpus_bleu, corpus_chrf
 from core.data.arrays import ArrayData
 from core.domain import Measure, Prepared
 from core.families.diffusion import MaskedDiffusion
 from core.metrics.intervals import bootstrap
 from core.metrics.ngrams import NGramModel, ngram_divergence
 from core.pretrained import Model
+from core.space import Batch
 
 ORDERS = (1, 2, 3, 4)
 LIKELIHOOD_WINDOWS = 256  # judged windows, spread over the held-out text
@@ -70,22 +75,68 @@ def _share(counts: np.ndarray) -> float:
 
 def baselines(train: ArrayData) -> dict[str, NGramModel]:
     """Interpolated unigram and trigram models of the training text's tokens, cut into windows as the models' are."""
+    some = _side_by_side(train)
+    return {
+        name: NGramModel.fit(some.x, order, train.space.vocab, some.lengths)  # type: ignore[union-attr]
+        for name, order in BASELINES.items()
+    }
+
+
+def _side_by_side(train: ArrayData) -> ArrayData:
+    """Training windows that do not overlap, up to `BASELINE_TOKENS`; of lines and targets, the first ones."""
     length = train.x.shape[1]
-    tokens = train.x[: BASELINE_TOKENS : length]
-    return {name: NGramModel.fit(tokens, order, train.space.vocab) for name, order in BASELINES.items()}  # type: ignore[union-attr]
+    return train.subset(slice(0, BASELINE_TOKENS, length) if train.lengths is None
+                        else slice(0, BASELINE_TOKENS // length))
 
 
 def evaluate(model: Model, prepared: Prepared, n: int, seed: int) -> list[Measure]:
     """Bits per byte where there is a likelihood, else n-gram divergence, first; then the others.
 
-    Samples, baselines' samples and floor are `n` windows each, against `n` windows of held-out text.
+    Samples, baselines' samples and floor are `n` windows or lines each, against `n` of held-out text. A model of
+    pairs is judged by what it makes of the sources of `n` held-out pairs.
     """
     codec: Any = prepared.codec
     simple = baselines(prepared.train)
     measures = []
     if model.family.likelihood != "none":
         measures += _likelihoods(model, spread(prepared.test, LIKELIHOOD_WINDOWS), simple, codec, seed)
+    if codec.source_length:
+        return measures + _pair_measures(model, n)
     return measures + _sample_measures(model, prepared, simple, codec, n, seed)
+
+
+def _pair_measures(model: Model, n: int) -> list[Measure]:
+    """BLEU and chrF of translations against copies of their sources, ROUGE of summaries against extracted sentences.
+
+    Pairs of unknown kind get both.
+    """
+    from apps.text.tasks import summarize
+
+    data: Any = model.recipe.data
+    pairs = sources.pairs(data)
+    some = pairs["test"][:n]
+    given, wanted = [source for source, _ in some], [target for _, target in some]
+    made = summarize(model, given)
+    summaries = data.folder is None and (data.source == "docstrings" or data.pair.endswith("-summary"))
+    measures = []
+    if not summaries:
+        for name, judge in (("bleu", corpus_bleu), ("chrf", corpus_chrf)):
+            score = judge(made, wanted)
+            measures.append(Measure(
+                name=name, value=score.value, better="higher", count=len(some), interval=score.interval,
+                baseline=judge(given, wanted, resamples=1).value, baseline_name="copy of the source",
+            ))
+    if summaries or data.folder is not None:
+        scores, lead = rouge(made, wanted), rouge([lead_one(text) for text in given], wanted)
+        extractor = CentroidExtractor.fit([source for source, _ in pairs["train"]])
+        extracted = rouge(extractor.summarize(given), wanted)
+        for name, values in scores.items():
+            for suffix, words, baseline in (("", "first sentence", lead), ("_against_tf_idf", "tf-idf", extracted)):
+                measures.append(Measure(
+                    name=name + suffix, value=float(values.mean()), better="higher", count=len(some),
+                    interval=bootstrap(np.mean, values), baseline=float(baseline[name].mean()), baseline_name=words,
+                ))
+    return measures
 
 
 def spread(data: ArrayData, n: int, offset: float = 0.0) -> ArrayData:
@@ -101,7 +152,7 @@ def _likelihoods(
     nats = model.bound(data, seed=seed, batch_size=128).numpy()
     kind: Any = model.family.likelihood
     interval = bootstrap(bits_per_byte, nats, sizes, seed=seed)
-    found = {name: bits_per_byte(baseline.nll(data.x), sizes) for name, baseline in simple.items()}
+    found = {name: bits_per_byte(baseline.nll(data.x, data.lengths), sizes) for name, baseline in simple.items()}
     value = bits_per_byte(nats, sizes)
     # Masked diffusion learns slowest by far: its headline is against the unigram, the trigram stands beside it.
     headline, other = ("unigram", "trigram") if isinstance(model.family, MaskedDiffusion) else ("trigram", "unigram")
@@ -118,7 +169,7 @@ def _sample_measures(
     n = min(n, max(1, len(prepared.test) // 2))
     texts = {"samples": model.sample(n, seed=seed), "floor": _texts(spread(prepared.test, n, 0.5), codec)}
     for name, ngrams in simple.items():
-        texts[name] = [codec.text(row) for row in ngrams.sample(n, codec.length, seed)[0]]
+        texts[name] = codec.decode(Batch(torch.from_numpy(ngrams.sample(n, codec.length, seed, codec.space.eos)[0])))
     real = _texts(spread(prepared.test, n), codec)
     measures = []
     compared: list[tuple[str, str, Callable[[Sequence[str]], float]]] = [
@@ -141,10 +192,12 @@ def _sample_measures(
 
 
 def _texts(data: ArrayData, codec: TextCodec) -> list[str]:
-    return [codec.text(row) for row in data.x.tolist()]
+    return codec.decode(data.batch(np.arange(len(data))))
 
 
 def _training_words(train: ArrayData, codec: TextCodec) -> set[str]:
-    """The words of the training text: its windows side by side are its stream."""
-    length = train.x.shape[1]
-    return set(whole_words(codec.text(train.x[: BASELINE_TOKENS : length].ravel().tolist())))
+    """The words of the training text."""
+    some = _side_by_side(train)
+    if some.lengths is None:  # windows side by side are their stream
+        return set(whole_words(codec.text(some.x.ravel().tolist())))
+    return {word for text in _texts(some, codec) for word in whole_words(text)}

@@ -111,6 +111,23 @@ def code_diffusion() -> Recipe:
                   family=DiffusionConfig(denoiser=LARGE, process=Masking()))
 
 
+# Pairs: an encoder reads the source, a decoder attends to it.
+SMALL = TransformerConfig(width=192, depth=3, heads=3, dropout=0.2)
+
+
+def translate_de_en() -> Recipe:
+    """German to English (Multi30k): encoder and decoder of three layers each, a joint vocabulary."""
+    data = TextData(source="multi30k", unit="pair", pair="de-en", tokenizer="bpe", vocab=4000, length=64,
+                    source_length=64)
+    return Recipe(
+        name="translate-de-en", domain="text", data=data,
+        family=AutoregressiveConfig(
+            model=SMALL, cond_width=192, source_depth=3, condition_dropout=0.0, label_smoothing=0.1
+        ),
+        train=replace(LONG, steps=6000, batch_size=128, learning_rate=3e-3),
+    )
+
+
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "tour-vae": tour_vae,
     "tour-gan": tour_gan,
@@ -122,4 +139,5 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "shakespeare-gan": shakespeare_gan,
     "code-autoregressive": code_autoregressive,
     "code-diffusion": code_diffusion,
+    "translate-de-en": translate_de_en,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -145,6 +146,44 @@ def score(model: Model, text: str, *, seed: int = 0, batch_size: int = 128) -> S
         nats += float(model.family.bound(Batch(part).to(model.device), generator=generator).double().sum())
     size = len(text.encode())
     return Score(nats / (np.log(2) * size), model.family.likelihood, size, len(tokens))
+
+
+def translate(
+    model: Model, texts: Sequence[str], *, beams: int = 4, length_penalty: float = 1.0, cut: bool = False,
+    batch_size: int = 64,
+) -> list[str]:
+    """What a model of pairs makes of each text, by beam search: its translation, its summary.
+
+    Args:
+        cut: read only the beginning of a text that is longer than the model reads, instead of refusing it.
+
+    Raises:
+        Unsupported: the model is not autoregressive, or was not trained on pairs.
+        FourfoldError: an empty text, one that is too long, beams below 1.
+    """
+    codec, family = _codec(model), model.family
+    if not isinstance(family, Autoregressive):
+        raise Unsupported(f"a {type(family).__name__} cannot search: use an autoregressive model")
+    if "source" not in codec.conditions:
+        raise Unsupported("this model goes on from a text, it was not trained on pairs: use `generate`")
+    if beams < 1 or batch_size < 1:
+        raise FourfoldError(f"beams is {beams} and batch_size {batch_size}: both must be at least 1")
+    sources = codec.encode_sources(texts, cut=cut)
+    counts = (sources != codec.end).sum(1)
+    family.eval()
+    made = [""] * len(texts)
+    # Those of one length together: a batch is as wide as its longest.
+    for rows in counts.argsort(stable=True).split(batch_size):
+        batch = sources[rows, : int(counts[rows].max())].to(model.device)
+        found = family.likeliest({"source": batch}, beams=beams, length_penalty=length_penalty)
+        for row, text in zip(rows.tolist(), codec.decode(found.to("cpu")), strict=True):
+            made[row] = text
+    return made
+
+
+def summarize(model: Model, texts: Sequence[str], *, beams: int = 4, length_penalty: float = 1.0) -> list[str]:
+    """A summary of each text, of whose beginning the model reads as much as it was trained to; see `translate`."""
+    return translate(model, texts, beams=beams, length_penalty=length_penalty, cut=True)
 
 
 def _codec(model: Model) -> TextCodec:

@@ -26,6 +26,9 @@ from core.space import Batch, Continuous, Discrete, Space
 CHECKED_AT_ONCE = 2**26
 """Numbers up to which an array is checked when it is given; larger ones are checked batch by batch."""
 
+BUCKET = 64
+"""Batches among which examples of like size are brought together."""
+
 
 @dataclass(frozen=True)
 class ArrayData:
@@ -37,6 +40,7 @@ class ArrayData:
             `[N, length]` integers in [0, vocab) for Discrete.
         condition: arrays `[N, ...]` by name: integers (classes, tokens) or floats (vectors).
         lengths: `[N]` tokens that count in each row (eos included), for Discrete of variable length.
+        condition_lengths: `[N]` tokens that count of a condition `[N, S]`, by its name: batches are trimmed likewise.
         vary: changes each batch that `batch` makes, with random draws from the generator it is given: dynamic
             binarisation, degraded copies to learn restoring from. `space` is that of x before it.
 
@@ -49,6 +53,7 @@ class ArrayData:
     condition: Mapping[str, np.ndarray] = field(default_factory=dict)
     lengths: np.ndarray | None = None
     vary: Callable[[Batch, torch.Generator], Batch] | None = None
+    condition_lengths: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         shape = self.space.shape if isinstance(self.space, Continuous) else (self.space.length,)
@@ -73,7 +78,14 @@ class ArrayData:
 
     def _beside(self) -> dict[str, np.ndarray]:
         """The arrays beside x."""
-        return dict(self.condition) | ({} if self.lengths is None else {"lengths": self.lengths})
+        lengths = {} if self.lengths is None else {"lengths": self.lengths}
+        return {**self.condition, **lengths, **{f"{name} lengths": v for name, v in self.condition_lengths.items()}}
+
+    @functools.cached_property
+    def sizes(self) -> np.ndarray | None:
+        """How many tokens each example has in all `[N]`; None where all have as many."""
+        counts = [*([] if self.lengths is None else [self.lengths]), *self.condition_lengths.values()]
+        return np.sum([np.asarray(count, np.int64) for count in counts], axis=0) if counts else None
 
     def _check_all(self) -> None:
         """Check what is cheap to check at once, in chunks that fit the processor's cache."""
@@ -123,7 +135,12 @@ class ArrayData:
         values = rows[indices]
         if self.x.size > CHECKED_AT_ONCE:
             self._check("x", values, indices)
-        condition = {name: _tensor(np.asarray(array)[indices]) for name, array in self.condition.items()}
+        condition = {}
+        for name, array in self.condition.items():
+            taken = np.asarray(array)[indices]
+            if name in self.condition_lengths and len(indices):
+                taken = taken[:, : self.condition_lengths[name][indices].max()]
+            condition[name] = _tensor(taken)
         x = _tensor(values)
         if isinstance(self.space, Continuous) and not x.is_floating_point() and self.space.levels is not None:
             x = x.to(torch.float32).mul_(2 / (self.space.levels - 1)).sub_(1)
@@ -146,6 +163,7 @@ class ArrayData:
             x=self.x[pick],
             condition={name: np.asarray(values)[pick] for name, values in self.condition.items()},
             lengths=None if self.lengths is None else np.asarray(self.lengths)[pick],
+            condition_lengths={name: np.asarray(values)[pick] for name, values in self.condition_lengths.items()},
         )
 
 
@@ -176,15 +194,30 @@ def order(seed: int, epoch: int, n: int) -> np.ndarray:
     return permutation
 
 
-def indices_of_step(seed: int, step: int, batch_size: int, n: int) -> np.ndarray:
+def indices_of_step(
+    seed: int, step: int, batch_size: int, n: int, sizes: np.ndarray | None = None
+) -> np.ndarray:
     """The `[batch_size]` examples of optimiser step `step`; epochs follow each other without a gap.
+
+    With the `sizes` `[n]` of examples those of a batch are about as long as each other, so that little of it is
+    padding: of every `BUCKET` steps' examples, sorted by size, each step takes a batch, in random order.
 
     Raises:
         FourfoldError: there are no examples.
     """
     if n < 1:
         raise FourfoldError("the training data are empty: nothing to learn from")
-    positions = np.arange(step * batch_size, (step + 1) * batch_size)
+    if sizes is None:
+        return _in_order(seed, step * batch_size, batch_size, n)
+    bucket, place = divmod(step, BUCKET)
+    together = _in_order(seed, bucket * BUCKET * batch_size, BUCKET * batch_size, n)
+    batches = together[np.argsort(sizes[together], kind="stable")].reshape(BUCKET, batch_size)
+    return batches[order(seed, bucket, BUCKET)[place]]
+
+
+def _in_order(seed: int, start: int, count: int, n: int) -> np.ndarray:
+    """The examples `[count]` from position `start` on, epoch after epoch."""
+    positions = np.arange(start, start + count)
     epochs = positions // n
     parts = [order(seed, int(epoch), n)[positions[epochs == epoch] % n] for epoch in range(epochs[0], epochs[-1] + 1)]
     return np.concatenate(parts)

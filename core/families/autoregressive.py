@@ -17,7 +17,7 @@ from core.families.lengths import lengths
 from core.likelihood import categorical_nll
 from core.networks import ConvConfig, TransformerConfig
 from core.quantizers import FSQ, UniformBins
-from core.samplers.tokens import generate, truncate
+from core.samplers.tokens import beam_search, generate, truncate
 from core.space import Batch, Conditioning, ConditionSpec, Continuous, Discrete, Loss, Space
 
 
@@ -45,8 +45,10 @@ class AutoregressiveConfig:
     cond_width: int = 128
     source_depth: int = 2
     condition_dropout: float = 0.1
+    label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
+        require(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "must be in [0, 1)")
         require(self.source_depth >= 1, "source_depth", self.source_depth, "must be at least 1")
         require(0 <= self.condition_dropout <= 1, "condition_dropout", self.condition_dropout, "must be in [0, 1]")
 
@@ -92,7 +94,8 @@ class Autoregressive(Family):
     def forward(self, batch: Batch, player: str = "model", progress: float = 1.0) -> Loss:
         n = len(batch)
         cond = self.conditioner(batch.condition, n, condition_drop(n, self.config.condition_dropout, batch.x.device))
-        nll = categorical_nll(self.logits(batch.x, cond, batch.mask), batch.x, batch.mask)
+        logits = self.logits(batch.x, cond, batch.mask)
+        nll = categorical_nll(logits, batch.x, batch.mask, self.config.label_smoothing)
         return Loss(nll.sum() / lengths(batch).sum())
 
     @torch.no_grad()
@@ -128,6 +131,28 @@ class Autoregressive(Family):
             tokens = torch.cat([prompt[:, 1:], tokens], dim=1)
             mask = torch.cat([torch.ones_like(prompt[:, 1:], dtype=torch.bool), mask], dim=1)
         return Batch(tokens, {}, None if self.space.eos is None else mask)
+
+    @torch.no_grad()
+    def likeliest(
+        self, condition: Mapping[str, Tensor], *, beams: int, length_penalty: float = 1.0
+    ) -> Batch:
+        """One sequence for each row of the condition: the likeliest that a beam search finds.
+
+        Raises:
+            Unsupported: the space has no end symbol.
+        """
+        if self.space.eos is None:
+            raise Unsupported("windows of a stream have no end: a beam search needs sequences that end")
+        n, device = len(next(iter(condition.values()))), next(self.parameters()).device
+        repeated = {name: value.repeat_interleave(beams, 0) for name, value in condition.items()}
+        cond = self.conditioner(repeated, n * beams)
+        cache = self.network.new_cache(n * beams, self.space.length + 1, device)
+        tokens, mask = beam_search(
+            lambda fresh: self.network(fresh, cond, cache=cache)[:, -1], cache.keep,
+            torch.full((n, 1), self.space.vocab, device=device), self.space.length, self.space.eos, beams=beams,
+            length_penalty=length_penalty,
+        )
+        return Batch(tokens, {}, mask)
 
     def _next_logits(
         self, n: int, condition: Mapping[str, Tensor] | None, scale: float | None, device: torch.device

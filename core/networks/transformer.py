@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from core.errors import require
 from core.networks.attention import Block, LayerCondition, rotary_table
+from core.networks.decoding import KVCache, Step
 from core.networks.layers import zeroed
 from core.space import Conditioning, Continuous, Discrete, Space
 
@@ -52,17 +53,6 @@ class TransformerConfig:
         return Decoder(self, latent, space, out or space.shape[0], cond_width)
 
 
-class KVCache:
-    """What decoding computes once: keys and values of the positions seen so far, per layer `[B, H, length, D]` and
-    written in place, and each layer's view of the condition, taken from the first call."""
-
-    def __init__(self, depth: int, batch: int, heads: int, length: int, head_width: int, device: torch.device) -> None:
-        shape = (depth, batch, heads, length, head_width)
-        self.keys, self.values = torch.zeros(shape, device=device), torch.zeros(shape, device=device)
-        self.conditions: list[LayerCondition] | None = None
-        self.length = 0
-
-
 class Trunk(nn.Module):
     """The stack of blocks: `[B, T, W]` -> `[B, T, W]`."""
 
@@ -84,20 +74,15 @@ class Trunk(nn.Module):
     def forward(
         self, x: Tensor, cond: Conditioning | None, mask: Tensor | None = None, cache: KVCache | None = None
     ) -> Tensor:
-        start = 0 if cache is None else cache.length
-        rotary = self.rotary[start : start + x.shape[1]]
-        conditions = None if cache is None else cache.conditions
-        if conditions is None:
-            conditions = self._hear(cond)
-            if cache is not None:
-                cache.conditions = conditions
+        rotary = self.rotary[: x.shape[1]]
+        conditions = self._hear(cond)
         # Causal rows cannot see the padding behind them; elsewhere padded keys are hidden.
         attend = mask[:, None, None, :] if mask is not None and not self.causal else None
         for index, (block, condition) in enumerate(zip(self.blocks, conditions, strict=True)):
-            layer = None if cache is None else (cache.keys[index], cache.values[index], start)
+            layer = None if cache is None else (cache.keys[index], cache.values[index])
             x = block(x, rotary, condition, attend=attend, causal=self.causal, cache=layer)
         if cache is not None:
-            cache.length = start + x.shape[1]
+            cache.length, cache.conditions = x.shape[1], conditions
         return self.norm(x)
 
     def _hear(self, cond: Conditioning | None) -> list[LayerCondition]:
@@ -136,11 +121,21 @@ class TokenField(nn.Module):
 
         The condition of a cache's first call is that of all its calls.
         """
-        if cache is not None and cache.length and x.shape[1] > 1:
-            raise ValueError("after its first call a cache takes one position at a time")
-        start = 0 if cache is None else cache.length
-        h = self.dropout(self.embedding(x) + self.positions[start : start + x.shape[1]])
+        if cache is not None and cache.length:
+            if x.shape[1] > 1:
+                raise ValueError("after its first call a cache takes one position at a time")
+            return self._step(x[:, 0], cache)[:, None]
+        h = self.dropout(self.embedding(x) + self.positions[: x.shape[1]])
         return self.head(self.trunk(h, cond, mask, cache))
+
+    @torch.no_grad()
+    def _step(self, x: Tensor, cache: KVCache) -> Tensor:
+        """Logits `[B, out]` of one more token `[B]`."""
+        if cache.step is None:
+            assert cache.conditions is not None
+            blocks = [cast(Block, block) for block in self.trunk.blocks]
+            cache.step = Step(blocks, cache.conditions, self.trunk.norm, self.head)
+        return cache.step(self.embedding(x) + self.positions[cache.length], cache, self.trunk.rotary[cache.length])
 
 
 class Patches(nn.Module):

@@ -230,7 +230,7 @@ def _step_and_log(run: _Run, data: ArrayData, run_log: RunLog) -> None:
 
 def _batches(run: _Run, data: ArrayData) -> list[Batch]:
     """This process's share of the step's examples, in `accumulation` parts."""
-    indices = indices_of_step(run.seed, run.step, run.config.batch_size, len(data))
+    indices = indices_of_step(run.seed, run.step, run.config.batch_size, len(data), data.sizes)
     share = len(indices) // run.world.size
     mine = indices[run.world.rank * share : (run.world.rank + 1) * share]
     size = share // run.config.accumulation
