@@ -112,7 +112,7 @@ def code_diffusion() -> Recipe:
 
 
 # Pairs: an encoder reads the source, a decoder attends to it.
-SMALL = TransformerConfig(width=192, depth=3, heads=3, dropout=0.2)
+SMALL = TransformerConfig(width=192, depth=3, heads=3, dropout=0.3)
 
 
 def translate_de_en() -> Recipe:
@@ -124,7 +124,7 @@ def translate_de_en() -> Recipe:
         family=AutoregressiveConfig(
             model=SMALL, cond_width=192, source_depth=3, condition_dropout=0.0, label_smoothing=0.1
         ),
-        train=replace(LONG, steps=6000, batch_size=128, learning_rate=3e-3),
+        train=replace(LONG, steps=5000, batch_size=128),
     )
 
 
