@@ -51,9 +51,9 @@ def sentences(text: str) -> list[str]:
     found = []
     for paragraph in re.split(r"\n\s*\n|(?<=:)\s+(?=[*•-]\s)", text):
         start = 0
-        for stop in re.finditer(r"([.!?…]+)[\"'”’)\]]*\s+|[。！？]", paragraph):
+        for stop in re.finditer(r"(?<![.!?…])([.!?…]+)[\"'”’)\]]*\s+|[。！？]", paragraph):
             mark = stop[1]
-            if mark is None or _ends(paragraph[start : stop.start()], mark, paragraph[stop.end() :]):
+            if mark is None or _ends(paragraph[start : stop.start()], mark, paragraph[stop.end() : stop.end() + 1]):
                 found.append(paragraph[start : stop.end()])
                 start = stop.end()
         found.append(paragraph[start:])
@@ -61,13 +61,13 @@ def sentences(text: str) -> list[str]:
 
 
 def _ends(before: str, mark: str, after: str) -> bool:
-    """Whether `mark` between two parts of a paragraph ends a sentence."""
-    goes_on = after[:1].islower()
+    """Whether `mark`, between what it may end and the next character, ends a sentence."""
+    goes_on = after.islower()
     if mark != ".":
         return not goes_on
     words = before.split()
     last = words[-1].lstrip("\"'“‘([").lower() if words else ""
-    if last in ABBREVIATIONS or (last in ENDING and goes_on) or (last in NUMBERED and after[:1].isdigit()):
+    if last in ABBREVIATIONS or (last in ENDING and goes_on) or (last in NUMBERED and after.isdigit()):
         return False
     if last.isdigit() and len(words) == 1:
         return False
@@ -80,8 +80,8 @@ def _ends(before: str, mark: str, after: str) -> bool:
 def lead_one(document: str, words: int | None = None) -> str:
     """The first sentence of `document`, the LEAD-1 baseline; "" of an empty document.
 
-    The whole sentence, as is usual since LEAD-3; DUC 2004 and Gigaword cut it (to 75 bytes). Where references are
-    much shorter than a sentence, a cut one is the stronger baseline: give their typical number of `words`.
+    The whole sentence, as LEAD-3 copies whole ones; DUC 2004 and Gigaword cut at 75 bytes. Where references are much
+    shorter than a sentence a cut one is stronger: give the number of `words` that scores best on validation text.
 
     Raises:
         FourfoldError: `words` is less than 1.
