@@ -73,9 +73,12 @@ class Attention(nn.Module):
 
     def forward(
         self, x: Tensor, rotary: Tensor, *, attend: Tensor | None = None, causal: bool = False,
-        cache: tuple[Tensor, Tensor, int] | None = None,
+        cache: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
-        """x `[B, T, W]`; `attend`: bool, broadcast to `[B, H, T, S]`, True where a key may be seen."""
+        """x `[B, T, W]`; `attend`: bool, broadcast to `[B, H, T, S]`, True where a key may be seen.
+
+        `cache`: where keys and values `[B, H, length, D]` are noted for the positions that follow.
+        """
         b, t, w = x.shape
         q, k, v = self.projection(x).view(b, t, 3, self.heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
         context, dtype = attention_context(v)
@@ -84,12 +87,8 @@ class Attention(nn.Module):
             k = rotate(self.key_norm(at_least_float32(k)), rotary).to(dtype)
             v = v.to(dtype)
             if cache is not None:
-                keys, values, start = cache
-                keys[:, :, start : start + t] = k
-                values[:, :, start : start + t] = v
-                k, v = keys[:, :, : start + t].to(dtype), values[:, :, : start + t].to(dtype)
-                causal = causal and start == 0  # one new position sees all that came before it
-            out = scaled_dot_product_attention(q, k, v, attn_mask=attend, is_causal=causal and t > 1)
+                cache[0][:, :, :t], cache[1][:, :, :t] = k, v
+            out = scaled_dot_product_attention(q, k, v, attn_mask=attend, is_causal=causal)
         return self.out(out.transpose(1, 2).reshape(b, t, w))
 
 
@@ -153,7 +152,7 @@ class Block(nn.Module):
 
     def forward(
         self, x: Tensor, rotary: Tensor, condition: LayerCondition = UNCONDITIONED, *,
-        attend: Tensor | None = None, causal: bool = False, cache: tuple[Tensor, Tensor, int] | None = None,
+        attend: Tensor | None = None, causal: bool = False, cache: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
         modulation = condition.modulation
         h = self.norm1(x)

@@ -1,0 +1,136 @@
+"""One position at a time: the key-value cache, and the transformer's blocks made cheap for a single new token.
+
+Tokens drawn one by one cost a pass over all weights each, and an operation's start is as dear as its arithmetic. So
+weights are laid out once for few rows, gains are multiplied beforehand, and autocast is entered once a token.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear, scaled_dot_product_attention, silu
+
+from core.networks.attention import Block, LayerCondition, rotate
+
+
+class KVCache:
+    """What decoding computes once: keys and values of the positions seen so far, `[layers, B, H, length, D]` and
+    written in place, each layer's view of the condition, taken from the first call, and what takes single steps."""
+
+    def __init__(self, depth: int, batch: int, heads: int, length: int, head_width: int, device: torch.device) -> None:
+        # In memory a head's keys are [D, length]: one query reads them twice as fast so.
+        self.keys = torch.zeros(depth, batch, heads, head_width, length, device=device).transpose(3, 4)
+        self.values = torch.zeros(depth, batch, heads, length, head_width, device=device)
+        self.conditions: list[LayerCondition] | None = None
+        self.step: Step | None = None
+        self.length = 0
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with these rows `[B]`, in this order, each in place of one of the same condition: a beam search."""
+        for part in (self.keys, self.values):
+            part[:, :, :, : self.length] = part[:, rows, :, : self.length]
+
+
+def packed(layer: nn.Linear, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+    """The layer as a function of a few rows in `dtype`, without gradients.
+
+    On a CPU in oneDNN's blocked layout, which is read at the speed of memory where the plain one is not.
+    """
+    weight = layer.weight.detach().to(dtype)
+    bias = None if layer.bias is None else layer.bias.detach().to(dtype)
+    onednn = weight.device.type == "cpu" and torch.backends.mkldnn.is_available() and (
+        dtype == torch.float32 or (dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()))
+    if not onednn:
+        return lambda x: linear(x.to(dtype), weight, bias)
+    # The layout for 16 rows is the fastest of all up to some dozens, one included.
+    blocked = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), 16)
+    product = torch.ops.mkldnn._linear_pointwise.default
+    return lambda x: product(x.to(dtype), blocked, bias, "none", [], "")
+
+
+class ScaledNorm:
+    """RMSNorm and what scales and shifts it, in one: x -> gain * sqrt(n) x / sqrt(|x|^2 + n eps) + shift."""
+
+    def __init__(self, gain: Tensor, shift: Tensor | None = None) -> None:
+        size, eps = gain.shape[-1], torch.finfo(gain.dtype).eps  # nn.RMSNorm's own
+        self.gain = gain.detach() * math.sqrt(size)
+        self.shift = None if shift is None else shift.to(gain.dtype)
+        self.floor = gain.new_tensor(math.sqrt(size * eps))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        x = x / torch.linalg.vector_norm(x, dim=-1, keepdim=True).hypot_(self.floor)
+        return x * self.gain if self.shift is None else torch.addcmul(self.shift, x, self.gain)
+
+
+class BlockStep:
+    """`Block` for one more position of every row, `[B, W]` -> `[B, W]`."""
+
+    def __init__(self, block: Block, condition: LayerCondition, dtype: torch.dtype) -> None:
+        attention, self.condition = block.attention, condition
+        self.heads = attention.heads
+        scale1 = scale2 = shift1 = shift2 = None
+        if condition.modulation is not None:
+            scale1, shift1, scale2, shift2 = (part[:, 0] for part in condition.modulation)
+        weight1, weight2 = block.norm1.weight, block.norm2.weight
+        self.norm1 = ScaledNorm(weight1 if scale1 is None else weight1 * scale1, shift1)
+        self.norm2 = ScaledNorm(weight2 if scale2 is None else weight2 * scale2, shift2)
+        # Attention divides by sqrt(D): here the queries' gain does.
+        queries = attention.query_norm.weight / math.sqrt(attention.query_norm.weight.numel())
+        self.head_norm = ScaledNorm(torch.stack([queries, attention.key_norm.weight])[:, None])
+        self.projection, self.out = packed(attention.projection, dtype), packed(attention.out, dtype)
+        self.mlp_in, self.mlp_out = packed(block.mlp_in, dtype), packed(block.mlp_out, dtype)
+        self.cross = None
+        if block.cross is not None and block.cross_norm is not None and condition.keys is not None:
+            self.cross = packed(block.cross.query, dtype), packed(block.cross.out, dtype)
+            self.cross_norm = ScaledNorm(block.cross_norm.weight)
+            self.query_norm = ScaledNorm(block.cross.query_norm.weight)
+
+    def __call__(self, x: Tensor, keys: Tensor, values: Tensor, rotary: Tensor, position: int) -> Tensor:
+        """Write this position into `keys` and `values` `[B * H, length, D]`; `rotary` `[D / 2, 2]` is its angles."""
+        b, w = x.shape
+        qkv = self.projection(self.norm1(x)).to(x.dtype).view(b, 3, self.heads, -1)
+        q, k = rotate(self.head_norm(qkv[:, :2]), rotary).unbind(1)
+        keys[:, position] = k.flatten(0, 1)
+        values[:, position] = qkv[:, 2].flatten(0, 1)
+        seen = position + 1
+        weights = torch.bmm(q.reshape(len(keys), 1, -1), keys[:, :seen].transpose(1, 2)).softmax(-1)
+        x = x + self.out(torch.bmm(weights, values[:, :seen]).view(b, w))
+        if self.cross is not None:
+            x = x + self._cross(x, *self.cross)
+        gate, value = self.mlp_in(self.norm2(x)).chunk(2, dim=-1)
+        return x + self.mlp_out(silu(gate) * value)
+
+    def _cross(self, x: Tensor, query: Callable[[Tensor], Tensor], out: Callable[[Tensor], Tensor]) -> Tensor:
+        keys, values, visible = self.condition.keys, self.condition.values, self.condition.visible
+        assert keys is not None and values is not None
+        q = query(self.cross_norm(x)).to(x.dtype).view(len(x), self.heads, 1, -1)
+        heard = scaled_dot_product_attention(self.query_norm(q).to(keys.dtype), keys, values, attn_mask=visible)
+        return out(heard.reshape(x.shape))
+
+
+class Step:
+    """The stack of blocks, its last norm and the head for one more position: `[B, W]` -> logits `[B, out]`.
+
+    Weights are those of the moment it is made, in autocast's precision where autocast is on.
+    """
+
+    def __init__(
+        self, blocks: Iterable[Block], conditions: Iterable[LayerCondition], norm: nn.RMSNorm, head: nn.Linear
+    ) -> None:
+        kind = head.weight.device.type
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else head.weight.dtype
+        with torch.autocast(kind, enabled=False):
+            self.blocks = [BlockStep(*heard, dtype) for heard in zip(blocks, conditions, strict=True)]
+            self.norm, self.head = ScaledNorm(norm.weight), packed(head, dtype)
+
+    def __call__(self, x: Tensor, cache: KVCache, rotary: Tensor) -> Tensor:
+        """Attend to all that `cache` holds, add this position to it; `rotary` `[D / 2, 2]` is its angles."""
+        with torch.autocast(x.device.type, enabled=False):
+            keys, values = cache.keys.flatten(1, 2).unbind(0), cache.values.flatten(1, 2).unbind(0)
+            for block, layer_keys, layer_values in zip(self.blocks, keys, values, strict=True):
+                x = block(x, layer_keys, layer_values, rotary, cache.length)
+            cache.length += 1
+            return self.head(self.norm(x))
