@@ -95,8 +95,8 @@ class BlockStep:
         q, k = rotate(self.head_norm(qkv[:, :2]), rotary).unbind(1)
         keys[:, position] = k.flatten(0, 1)
         values[:, position] = qkv[:, 2].flatten(0, 1)
-        seen = position + 1
-        weights = torch.bmm(q.reshape(len(keys), 1, -1), keys[:, :seen].transpose(1, 2)).softmax(-1)
+        seen, q = position + 1, q.reshape(b * self.heads, 1, -1).to(keys.dtype)
+        weights = torch.bmm(q, keys[:, :seen].transpose(1, 2)).softmax(-1)
         x = x + self.out(torch.bmm(weights, values[:, :seen]).view(b, w))
         if self.cross is not None:
             x = x + self._cross(x, *self.cross)

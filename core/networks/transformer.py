@@ -128,7 +128,7 @@ class TokenField(nn.Module):
         h = self.dropout(self.embedding(x) + self.positions[: x.shape[1]])
         return self.head(self.trunk(h, cond, mask, cache))
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def _step(self, x: Tensor, cache: KVCache) -> Tensor:
         """Logits `[B, out]` of one more token `[B]`."""
         if cache.step is None:

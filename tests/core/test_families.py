@@ -25,7 +25,7 @@ from core.likelihood import Gaussian, LogisticMixture
 from core.networks import ConvConfig, MLPConfig, TransformerConfig, UNetConfig
 from core.quantizers import FSQ, UniformBins
 from core.recipe import TrainConfig
-from core.space import ArrayCondition, Batch, ClassCondition, Continuous, Discrete
+from core.space import ArrayCondition, Batch, ClassCondition, Continuous, Discrete, SequenceCondition
 from core.training.loop import train
 
 TINY = TransformerConfig(width=32, depth=2, heads=2)
@@ -90,6 +90,21 @@ def test_guidance_of_an_autoregressive_model_sharpens_towards_the_condition():
         return (family.bound(Batch(x)) - family.bound(Batch(x, condition))).mean().item()
 
     assert advantage(3.0) > advantage(1.0) > advantage(0.0)
+
+
+@pytest.mark.parametrize("scale", [None, 3.0])
+def test_cached_sampling_is_greedy_by_the_full_logits(scale):
+    """Classes and a source sequence, guided or not: each token is the likeliest by the logits without a cache."""
+    specs = {**CLASSES, "source": SequenceCondition(length=4, vocab=9, pad=0)}
+    family = shaken(AutoregressiveConfig(model=TINY).build(Discrete(length=8, vocab=11), specs)).eval()
+    condition = {"class": torch.tensor([0, 1, 1]), "source": torch.tensor([[1, 2, 3, 4], [5, 6, 0, 0], [7, 0, 0, 0]])}
+    x = family.sample(3, condition, settings=SampleSettings(guidance_scale=scale, top_k=1)).x
+    with torch.no_grad():
+        logits = family.logits(x, family.conditioner(condition, 3))
+        if scale is not None:
+            without = family.logits(x, family.conditioner(condition, 3, torch.ones(3, dtype=torch.bool)))
+            logits = without + scale * (logits - without)
+    assert x.equal(logits.argmax(-1)) and len(x.unique()) > 2
 
 
 def test_a_prefix_is_kept():

@@ -135,13 +135,36 @@ def test_cached_logits_equal_full_logits(cross, prompt):
         assert not torch.allclose(field(x, silent), full), "the source is heard"
 
 
-def test_a_cache_without_a_condition_and_in_bfloat16():
+@pytest.mark.parametrize(("autocast", "tolerance"), [(False, 1e-5), (True, 0.15)])
+def test_a_cache_without_a_condition_and_in_bfloat16(autocast, tolerance):
     field = shaken(TRANSFORMER.field(TOKENS, causal=True))
     x = torch.randint(7, (2, 6))
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=autocast):
         cache = field.new_cache(2, 10, x.device)
         parts = [field(x[:, t : t + 1], cache=cache) for t in range(6)]
-    torch.testing.assert_close(torch.cat(parts, dim=1).float(), field(x), rtol=0.1, atol=0.15)
+    torch.testing.assert_close(torch.cat(parts, dim=1).float(), field(x), rtol=tolerance, atol=tolerance)
+
+
+def test_a_cache_in_float64():
+    field = shaken(TRANSFORMER.field(TOKENS, causal=True)).double()
+    x = torch.randint(7, (2, 6))
+    cache = field.new_cache(2, 10, x.device)
+    with torch.no_grad():
+        parts = [field(x[:, t : t + 1], cache=cache) for t in range(6)]
+    torch.testing.assert_close(torch.cat(parts, dim=1), field(x), rtol=1e-4, atol=1e-5)
+
+
+def test_a_cache_goes_on_with_the_rows_it_keeps():
+    field = shaken(TRANSFORMER.field(TOKENS, causal=True))
+    x, rows = torch.randint(7, (3, 6)), torch.tensor([2, 0, 0])
+    cache = field.new_cache(3, 10, x.device)
+    with torch.no_grad():
+        field(x[:, :3], cache=cache)
+        field(x[:, 3:4], cache=cache)
+        cache.keep(rows)
+        last = [field(x[:, t : t + 1], cache=cache) for t in (4, 5)]
+    full = field(torch.cat([x[rows, :4], x[:, 4:]], dim=1))
+    torch.testing.assert_close(torch.cat(last, dim=1), full[:, 4:], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("causal", [False, True])
