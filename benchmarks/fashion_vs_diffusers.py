@@ -14,12 +14,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +28,7 @@ from apps.image.data import prepare
 from apps.image.domain import DOMAIN
 from apps.image.metrics import classifier
 from benchmarks import diffusers_peer as peer
+from benchmarks.paired import ratio, version
 from benchmarks.results_file import FOLDER, write_result
 from benchmarks.training import trained
 from core.domain import Prepared
@@ -188,25 +187,6 @@ def training_ratio(ours: Model, prepared: Prepared) -> float:
         return len(batch)
 
     return ratio(one_of_ours, one_of_theirs, 7)
-
-
-def ratio(ours: Callable[[], int], theirs: Callable[[], int], pairs: int) -> float:
-    """Median over paired slices of how many more images a second `ours` makes; the first pair warms up."""
-    ratios = []
-    for _ in range(pairs + 1):
-        rates = []
-        for work in (ours, theirs):
-            clock = time.perf_counter()
-            rates.append(work() / (time.perf_counter() - clock))
-        ratios.append(rates[0] / rates[1])
-    return statistics.median(ratios[1:])
-
-
-def version(package: str) -> str:
-    """An installed package's version."""
-    from importlib import metadata
-
-    return metadata.version(package)
 
 
 if __name__ == "__main__":

@@ -111,6 +111,24 @@ def code_diffusion() -> Recipe:
                   family=DiffusionConfig(denoiser=LARGE, process=Masking()))
 
 
+# The characters of tinyshakespeare, which many have measured.
+CHARACTERS = TextData(source="tinyshakespeare", length=256)
+MIDDLE = TransformerConfig(width=192, depth=6, heads=6, dropout=0.1)
+
+
+def tinyshakespeare_autoregressive() -> Recipe:
+    """tinyshakespeare by characters: a causal transformer of six layers, exact nats per character."""
+    return Recipe(name="tinyshakespeare-autoregressive", domain="text", data=CHARACTERS,
+                  train=replace(LONG, steps=1200), family=AutoregressiveConfig(model=MIDDLE))
+
+
+def tinyshakespeare_diffusion() -> Recipe:
+    """tinyshakespeare by characters: masked diffusion of six layers, a bound on nats per character."""
+    return Recipe(name="tinyshakespeare-diffusion", domain="text", data=CHARACTERS, train=replace(LONG, steps=4800),
+                  family=DiffusionConfig(denoiser=MIDDLE, process=Masking(), bound_samples=16),
+                  sample=SampleSettings(num_steps=128))
+
+
 # Pairs: an encoder reads the source, a decoder attends to it.
 SMALL = TransformerConfig(width=192, depth=3, heads=3, dropout=0.3)
 
@@ -139,5 +157,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "shakespeare-gan": shakespeare_gan,
     "code-autoregressive": code_autoregressive,
     "code-diffusion": code_diffusion,
+    "tinyshakespeare-autoregressive": tinyshakespeare_autoregressive,
+    "tinyshakespeare-diffusion": tinyshakespeare_diffusion,
     "translate-de-en": translate_de_en,
 }
