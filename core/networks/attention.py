@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention, silu
 
-from core.networks.layers import zeroed
+from core.networks.layers import RMSNorm, zeroed
 
 
 def rotary_table(length: int, head_width: int, base: float = 10_000.0) -> Tensor:
@@ -20,7 +20,7 @@ def rotary_table(length: int, head_width: int, base: float = 10_000.0) -> Tensor
 
 
 def rotate(x: Tensor, table: Tensor) -> Tensor:
-    """Turn float32 queries or keys `[B, H, T, D]` by their positions' angles `[T, D / 2, 2]`.
+    """Turn float32 queries or keys `[..., D]` by their positions' angles, which broadcast to `[..., D / 2, 2]`.
 
     Neighbouring pairs are complex numbers: one multiplication instead of seven passes over memory.
     """
@@ -68,7 +68,7 @@ class Attention(nn.Module):
         super().__init__()
         self.heads = heads
         self.projection = nn.Linear(width, 3 * width, bias=False)
-        self.query_norm, self.key_norm = nn.RMSNorm(width // heads), nn.RMSNorm(width // heads)
+        self.query_norm, self.key_norm = RMSNorm(width // heads), RMSNorm(width // heads)
         self.out = zeroed(nn.Linear(width, width, bias=False))
 
     def forward(
@@ -80,12 +80,12 @@ class Attention(nn.Module):
         `cache`: where keys and values `[B, H, length, D]` are noted for the positions that follow.
         """
         b, t, w = x.shape
-        q, k, v = self.projection(x).view(b, t, 3, self.heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
+        q, k, v = self.projection(x).view(b, t, 3, self.heads, -1).unbind(2)
         context, dtype = attention_context(v)
         with context:
-            q = rotate(self.query_norm(at_least_float32(q)), rotary).to(dtype)
-            k = rotate(self.key_norm(at_least_float32(k)), rotary).to(dtype)
-            v = v.to(dtype)
+            q = rotate(self.query_norm(at_least_float32(q)), rotary[:, None]).to(dtype)
+            k = rotate(self.key_norm(at_least_float32(k)), rotary[:, None]).to(dtype)
+            q, k, v = (part.transpose(1, 2) for part in (q, k, v.to(dtype)))
             if cache is not None:
                 cache[0][:, :, :t], cache[1][:, :, :t] = k, v
             out = scaled_dot_product_attention(q, k, v, attn_mask=attend, is_causal=causal)
@@ -100,7 +100,7 @@ class CrossAttention(nn.Module):
         self.heads = heads
         self.query = nn.Linear(width, width, bias=False)
         self.projection = nn.Linear(width, 2 * width, bias=False)
-        self.query_norm, self.key_norm = nn.RMSNorm(width // heads), nn.RMSNorm(width // heads)
+        self.query_norm, self.key_norm = RMSNorm(width // heads), RMSNorm(width // heads)
         self.out = zeroed(nn.Linear(width, width, bias=False))
 
     def keys_values(self, source: Tensor) -> tuple[Tensor, Tensor]:
@@ -129,9 +129,9 @@ class Block(nn.Module):
         self, width: int, heads: int, mlp_ratio: int, dropout: float, cond_width: int = 0, cross: bool = False
     ) -> None:
         super().__init__()
-        self.norm1, self.norm2 = nn.RMSNorm(width), nn.RMSNorm(width)
+        self.norm1, self.norm2 = RMSNorm(width), RMSNorm(width)
         self.attention = Attention(width, heads)
-        self.cross_norm = nn.RMSNorm(width) if cross else None
+        self.cross_norm = RMSNorm(width) if cross else None
         self.cross = CrossAttention(width, heads) if cross else None
         hidden = max(8, int(width * mlp_ratio * 2 / 3) // 8 * 8)
         self.mlp_in = nn.Linear(width, 2 * hidden, bias=False)

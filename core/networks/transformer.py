@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from core.errors import require
 from core.networks.attention import Block, LayerCondition, rotary_table
 from core.networks.decoding import KVCache, Step
-from core.networks.layers import zeroed
+from core.networks.layers import RMSNorm, zeroed
 from core.space import Conditioning, Continuous, Discrete, Space
 
 
@@ -68,7 +68,7 @@ class Trunk(nn.Module):
             Block(config.width, config.heads, config.mlp_ratio, config.dropout, cond_width, cross)
             for _ in range(config.depth)
         )
-        self.norm = nn.RMSNorm(config.width)
+        self.norm = RMSNorm(config.width)
         self.register_buffer("rotary", rotary_table(length + 1, config.width // config.heads), persistent=False)
 
     def forward(

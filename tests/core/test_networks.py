@@ -12,7 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from core.errors import FourfoldError
 from core.networks import ConvConfig, MLPConfig, TransformerConfig, UNetConfig
 from core.networks.attention import rotary_table, rotate
-from core.networks.layers import NoiseEmbedding, shuffled, unshuffled
+from core.networks.layers import NoiseEmbedding, RMSNorm, shuffled, unshuffled
 from core.space import Conditioning, Continuous, Discrete
 
 TRANSFORMER = TransformerConfig(width=32, depth=2, heads=2, patch=2)
@@ -240,6 +240,29 @@ def test_critics_have_second_derivatives(config, shape):
     low = penalty().item()
     assert analytic.abs().sum() > 0
     assert (analytic * direction).sum().item() == pytest.approx((high - low) / (2 * step), rel=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("permuted", [False, True])
+def test_rms_norm_is_that_of_pytorch(dtype, permuted):
+    """The same values, gradients, and gradients of a gradient penalty; also of rows that are almost zero."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(3, 5, 2, 16, generator=generator).to(dtype)
+    x[0, 0] *= 1e-4
+    x = x.transpose(1, 2) if permuted else x
+    slope = torch.randn(x.shape, generator=generator).to(dtype)
+    ours, theirs = (make(16, dtype=dtype) for make in (RMSNorm, nn.RMSNorm))
+    results = []
+    for norm in (ours, theirs):
+        norm.weight.data = torch.linspace(0.5, 1.5, 16, dtype=dtype)
+        leaf = x.clone().requires_grad_()
+        first = torch.autograd.grad((norm(leaf) * slope).sum(), (leaf, norm.weight))
+        again = torch.autograd.grad((norm(leaf) * slope).sum(), (leaf, norm.weight), create_graph=True)
+        penalty = again[0].square().sum() + again[1].square().sum()
+        results.append((norm(leaf), *first, *again, *torch.autograd.grad(penalty, (leaf, norm.weight))))
+    tolerance = {torch.float32: 1e-4, torch.float64: 1e-10, torch.bfloat16: 0.0}[dtype]
+    torch.testing.assert_close(*results, rtol=tolerance, atol=tolerance)
+    assert ours.state_dict().keys() == theirs.state_dict().keys()
 
 
 def test_examples_do_not_influence_each_other():
