@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, scaled_dot_product_attention, silu
 
-from core.networks.attention import Block, LayerCondition, rotate
+from core.networks.attention import Block, LayerCondition
 
 
 class KVCache:
@@ -88,16 +88,19 @@ class BlockStep:
             self.cross_norm = ScaledNorm(block.cross_norm.weight)
             self.query_norm = ScaledNorm(block.cross.query_norm.weight)
 
-    def __call__(self, x: Tensor, keys: Tensor, values: Tensor, rotary: Tensor, position: int) -> Tensor:
-        """Write this position into `keys` and `values` `[B * H, length, D]`; `rotary` `[D / 2, 2]` is its angles."""
+    def __call__(
+        self, x: Tensor, turn: Tensor, key: Tensor, value: Tensor, keys: Tensor, values: Tensor
+    ) -> Tensor:
+        """`turn`: the position's angles `[D / 2]`, complex; `key`, `value` `[B, H, D]`: where to note what it adds;
+        `keys` `[B * H, D, S]`, `values` `[B * H, S, D]`: all that are seen then, this position's own included."""
         b, w = x.shape
         qkv = self.projection(self.norm1(x)).to(x.dtype).view(b, 3, self.heads, -1)
-        q, k = rotate(self.head_norm(qkv[:, :2]), rotary).unbind(1)
-        keys[:, position] = k.flatten(0, 1)
-        values[:, position] = qkv[:, 2].flatten(0, 1)
-        seen, q = position + 1, q.reshape(b * self.heads, 1, -1).to(keys.dtype)
-        weights = torch.bmm(q, keys[:, :seen].transpose(1, 2)).softmax(-1)
-        x = x + self.out(torch.bmm(weights, values[:, :seen]).view(b, w))
+        pairs = self.head_norm(qkv[:, :2]).view(b, 2, self.heads, -1, 2)
+        q, k = torch.view_as_real(torch.view_as_complex(pairs) * turn).view(b, 2, self.heads, -1).unbind(1)
+        key.copy_(k)
+        value.copy_(qkv[:, 2])
+        weights = torch.bmm(q.reshape(len(keys), 1, -1).to(keys.dtype), keys).softmax(-1)
+        x = x + self.out(torch.bmm(weights, values).view(b, w))
         if self.cross is not None:
             x = x + self._cross(x, *self.cross)
         gate, value = self.mlp_in(self.norm2(x)).chunk(2, dim=-1)
@@ -129,8 +132,12 @@ class Step:
     def __call__(self, x: Tensor, cache: KVCache, rotary: Tensor) -> Tensor:
         """Attend to all that `cache` holds, add this position to it; `rotary` `[D / 2, 2]` is its angles."""
         with torch.autocast(x.device.type, enabled=False):
-            keys, values = cache.keys.flatten(1, 2).unbind(0), cache.values.flatten(1, 2).unbind(0)
-            for block, layer_keys, layer_values in zip(self.blocks, keys, values, strict=True):
-                x = block(x, layer_keys, layer_values, rotary, cache.length)
-            cache.length += 1
+            position, turn = cache.length, torch.view_as_complex(rotary)
+            cache.length = position + 1
+            # Views of all layers at once: per layer each would cost as much as its arithmetic.
+            key, value = cache.keys[:, :, :, position], cache.values[:, :, :, position]
+            keys = cache.keys[:, :, :, : cache.length].flatten(1, 2).transpose(2, 3)
+            values = cache.values[:, :, :, : cache.length].flatten(1, 2)
+            for block, *places in zip(self.blocks, key, value, keys, values, strict=True):
+                x = block(x, turn, *places)
             return self.head(self.norm(x))
