@@ -104,13 +104,15 @@ class SequenceEncoder(nn.Module):
         # core.networks needs Conditioning from here, so a circle would close at import time.
         heads = max(1, width // 64)
         self.embedding = nn.Embedding(spec.vocab, width)
+        # Rotary positions are relative: who attends to the source could not ask for its third word.
+        self.positions = nn.Parameter(0.02 * torch.randn(spec.length, width))
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(Block(width, heads, mlp_ratio=4, dropout=dropout) for _ in range(depth))
         self.norm = nn.RMSNorm(width)
         self.register_buffer("rotary", rotary_table(spec.length, width // heads), persistent=False)
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        x = self.dropout(self.embedding(tokens))
+        x = self.dropout(self.embedding(tokens) + self.positions[: tokens.shape[1]])
         # A row of nothing but padding would leave its attention without a key.
         keys = (mask | ~mask.any(1, keepdim=True))[:, None, None, :]
         for block in self.blocks:
