@@ -21,7 +21,7 @@ class KVCache:
     written in place, each layer's view of the condition, taken from the first call, and what takes single steps."""
 
     def __init__(self, depth: int, batch: int, heads: int, length: int, head_width: int, device: torch.device) -> None:
-        # In memory a head's keys are [D, length]: one query reads them twice as fast so.
+        # In memory a head's keys are [D, length]: one query reads them faster so.
         self.keys = torch.zeros(depth, batch, heads, head_width, length, device=device).transpose(3, 4)
         self.values = torch.zeros(depth, batch, heads, length, head_width, device=device)
         self.conditions: list[LayerCondition] | None = None
@@ -45,7 +45,7 @@ def packed(layer: nn.Linear, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
         dtype == torch.float32 or (dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()))
     if not onednn:
         return lambda x: linear(x.to(dtype), weight, bias)
-    # The layout for 16 rows is the fastest of all up to some dozens, one included.
+    # Laid out for 16 rows: one row is faster so than in the layout for one.
     blocked = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), 16)
     product = torch.ops.mkldnn._linear_pointwise.default
     return lambda x: product(x.to(dtype), blocked, bias, "none", [], "")

@@ -59,7 +59,7 @@ class _RootMeanSquare(torch.autograd.Function):
 
 
 class RMSNorm(nn.RMSNorm):
-    """nn.RMSNorm, whose gradient on a CPU PyTorch puts together of a dozen passes over memory: here in five."""
+    """nn.RMSNorm, whose gradient on a CPU PyTorch puts together of many passes over memory: here of few."""
 
     def forward(self, x: Tensor) -> Tensor:
         by_hand = x.device.type == "cpu" and x.dtype == self.weight.dtype and x.dtype.itemsize >= 4

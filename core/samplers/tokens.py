@@ -39,7 +39,7 @@ def truncate(
 def draw(logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Token ids `[...]` drawn from softmax(logits `[..., V]`), in float64: float32 noise truncates the tails.
 
-    By inverting the cumulative distribution, which costs a third of `torch.multinomial`; uniform < 1 never lands on a
+    By inverting the cumulative distribution, cheaper than `torch.multinomial`; uniform < 1 never lands on a
     token of probability zero.
     """
     cumulative = logits.double().softmax(-1).cumsum(-1)
