@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import argparse
 import gzip
+import inspect
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from benchmarks.readme import table
-from benchmarks.readme_images import PARTS
+from benchmarks.readme_figures import IMAGE, TEXT
 
 ROOT = Path(__file__).parent.parent
 
@@ -43,16 +46,46 @@ def test_tour_benchmark_and_picture(tmp_path: Path) -> None:
     ("fashion_enhance", {"upscale2", "denoise", "inpaint"}),
 ])
 def test_image_benchmarks_run(name: str, keys: set[str], tmp_path: Path) -> None:
-    data = stand_in(tmp_path / "data")
-    output = tmp_path / "result.json"
+    result = quick(name, stand_in(tmp_path / "data"), tmp_path)
+    assert keys <= result["metrics"].keys() and f"benchmarks.{name}" in result["command"]
+    assert len(IMAGE[name](result["metrics"])) > 100  # README can tell it
+
+
+@pytest.mark.parametrize(("name", "keys"), [
+    ("shakespeare", {"nats_per_char_15min", "nats_per_char_60min", "peer_nats_per_char_15min",
+                     "diffusion_to_autoregressive_nll", "train_tokens_per_second_ratio"}),
+    ("multi30k", {"bleu_de_en", "chrf_de_en", "bleu_signature"}),
+])
+def test_text_benchmarks_run(name: str, keys: set[str], tmp_path: Path) -> None:
+    result = quick(name, stand_in_texts(tmp_path / "data"), tmp_path)
+    assert keys <= result["metrics"].keys()
+    assert len(TEXT[name](result["metrics"])) > 100
+
+
+def quick(name: str, data: Path, scratch: Path) -> dict[str, Any]:
+    """What a benchmark writes when it is run in its quick way."""
+    output = scratch / "result.json"
     command = [sys.executable, "-m", f"benchmarks.{name}", "--quick", "--output", output]
-    environment = {**os.environ, "FOURFOLD_DATA": str(data), "FOURFOLD_CACHE": str(tmp_path / "cache")}
+    environment = {**os.environ, "FOURFOLD_DATA": str(data), "FOURFOLD_CACHE": str(scratch / "cache")}
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400, env=environment)
     assert done.returncode == 0, done.stderr
-    result = json.loads(output.read_text())
+    result: dict[str, Any] = json.loads(output.read_text())
     assert {"command", "commit", "hardware", "seconds", "metrics"} == result.keys()
-    assert keys <= result["metrics"].keys() and f"benchmarks.{name}" in result["command"]
-    assert len(PARTS[name](result["metrics"])) > 100  # README can tell it
+    return result
+
+
+def stand_in_texts(folder: Path) -> Path:
+    """A data folder whose Shakespeare is Python's documentation of itself and whose Multi30k are invented words."""
+    (folder / "text" / "multi30k").mkdir(parents=True)
+    (folder / "text" / "tinyshakespeare.txt").write_text(inspect.getsource(argparse)[:60_000])
+    rng = np.random.default_rng(0)
+    words = ["".join(rng.choice(list("abcdefghijklmnop"), rng.integers(3, 9))) for _ in range(4000)]
+    for name, count in (("train", 1500), ("val", 20), ("test_2016_flickr", 20)):
+        for side in ("de", "en"):
+            lines = [" ".join(rng.choice(words, rng.integers(3, 9))) for _ in range(count)]
+            path = folder / "text" / "multi30k" / f"{name}.{side}.gz"
+            path.write_bytes(gzip.compress(("\n".join(lines) + "\n").encode()))
+    return folder
 
 
 def stand_in(folder: Path) -> Path:

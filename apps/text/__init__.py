@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from apps.text.data import TextData
     from apps.text.domain import DOMAIN, load
     from apps.text.metrics import bits_per_byte, divergences
-    from apps.text.tasks import Score, generate, infill, score, summarize, translate
+    from apps.text.tasks import Score, generate, infill, interpolate, reconstruct, score, summarize, translate
 
 __all__ = [
-    "DOMAIN", "Score", "TextCodec", "TextData", "bits_per_byte", "divergences", "generate", "infill", "load", "score",
-    "summarize", "translate",
+    "DOMAIN", "Score", "TextCodec", "TextData", "bits_per_byte", "divergences", "generate", "infill", "interpolate",
+    "load", "reconstruct", "score", "summarize", "translate",
 ]
 
 __getattr__ = lazy(__name__, {
@@ -34,7 +34,9 @@ __getattr__ = lazy(__name__, {
     "divergences": "apps.text.metrics",
     "generate": "apps.text.tasks",
     "infill": "apps.text.tasks",
+    "interpolate": "apps.text.tasks",
     "load": "apps.text.domain",
+    "reconstruct": "apps.text.tasks",
     "score": "apps.text.tasks",
     "summarize": "apps.text.tasks",
     "translate": "apps.text.tasks",

@@ -1,4 +1,4 @@
-"""`fourfold text`: the shared verbs, and `generate`, `infill`, `score`, `translate`, `summarize`."""
+"""`fourfold text`: the shared verbs, and `generate`, `infill`, `score`, `translate`, `summarize`, `interpolate`."""
 
 from __future__ import annotations
 
@@ -128,6 +128,24 @@ def summarize(
     given = _given(texts, file)
     model = domain.load(run, device)
     _print_lines(tasks.summarize(model, given, beams=beams, length_penalty=length_penalty), as_json)
+
+
+@app.command()
+def interpolate(
+    run: RunFolder,
+    first: Annotated[str, typer.Argument(metavar="FIRST", help="A text, in quotes.")],
+    second: Annotated[str, typer.Argument(metavar="SECOND", help="Another.")],
+    steps: Annotated[int, typer.Option("--steps", min=2, help="Texts, both ends included.")] = 7,
+    temperature: Temperature = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Go from one text to another through a VAE's latents."""
+    from apps.text import domain, tasks
+
+    made = tasks.interpolate(domain.load(run, device), first, second, steps, seed=seed, temperature=temperature)
+    _print_lines(made, as_json)
 
 
 def _given(texts: Sequence[str] | None, file: Path | None) -> list[str]:

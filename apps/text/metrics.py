@@ -10,7 +10,9 @@ import numpy as np
 import torch
 
 from apps.text import sources
+from apps.text.code_metrics import parsed_definitions
 from apps.text.codec import TextCodec
+from apps.text.sample_metrics import memorization, perplexity, reverse_nats, sample_bleu, self_bleu, share
 from apps.text.summary_metrics import CentroidExtractor, lead_one, rouge
 from apps.text.translation_metrics import corpus_bleu, corpus_chrf
 from core.data.arrays import ArrayData
@@ -69,10 +71,6 @@ def known_words(samples: Sequence[str], words: set[str]) -> np.ndarray:
     return np.array([[sum(word in words for word in row), len(row)] for row in found], np.float64)
 
 
-def _share(counts: np.ndarray) -> float:
-    return float(counts[:, 0].sum() / max(1.0, counts[:, 1].sum()))
-
-
 def baselines(train: ArrayData) -> dict[str, NGramModel]:
     """Interpolated unigram and trigram models of the training text's tokens, cut into windows as the models' are."""
     some = _side_by_side(train)
@@ -102,7 +100,14 @@ def evaluate(model: Model, prepared: Prepared, n: int, seed: int) -> list[Measur
         measures += _likelihoods(model, spread(prepared.test, LIKELIHOOD_WINDOWS), simple, codec, seed)
     if codec.source_length:
         return measures + _pair_measures(model, n)
-    return measures + _sample_measures(model, prepared, simple, codec, n, seed)
+    texts = _compared(model, prepared, simple, codec, n, seed)
+    measures += _sample_measures(prepared, codec, texts, seed)
+    if codec.histogram is not None:
+        measures += _line_measures(prepared, codec, texts, seed)
+    data: Any = model.recipe.data
+    if data.source == "stdlib" and data.folder is None:
+        measures.append(_parse_rate(texts, seed))
+    return measures
 
 
 def _pair_measures(model: Model, n: int) -> list[Measure]:
@@ -163,14 +168,22 @@ def _likelihoods(
     ]
 
 
-def _sample_measures(
+def _compared(
     model: Model, prepared: Prepared, simple: dict[str, NGramModel], codec: TextCodec, n: int, seed: int
-) -> list[Measure]:
+) -> dict[str, list[str]]:
+    """As many texts of the model, of each baseline, and of two halves of the held-out text: "floor" and "real"."""
     n = min(n, max(1, len(prepared.test) // 2))
-    texts = {"samples": model.sample(n, seed=seed), "floor": _texts(spread(prepared.test, n, 0.5), codec)}
+    texts = {"samples": model.sample(n, seed=seed), "floor": _texts(spread(prepared.test, n, 0.5), codec),
+             "real": _texts(spread(prepared.test, n), codec)}
     for name, ngrams in simple.items():
         texts[name] = codec.decode(Batch(torch.from_numpy(ngrams.sample(n, codec.length, seed, codec.space.eos)[0])))
-    real = _texts(spread(prepared.test, n), codec)
+    return texts
+
+
+def _sample_measures(
+    prepared: Prepared, codec: TextCodec, texts: dict[str, list[str]], seed: int
+) -> list[Measure]:
+    real, n = texts["real"], len(texts["real"])
     measures = []
     compared: list[tuple[str, str, Callable[[Sequence[str]], float]]] = [
         ("ngram_divergence", "unigram", lambda made: divergence(made, real)),
@@ -184,11 +197,45 @@ def _sample_measures(
     words = _training_words(prepared.train, codec)
     counts = {name: known_words(some, words) for name, some in texts.items()}
     measures.append(Measure(
-        name="known_words", value=_share(counts["samples"]), better="higher", count=n,
-        interval=bootstrap(_share, counts["samples"], seed=seed), baseline=_share(counts["trigram"]),
-        baseline_name="trigram", floor=_share(counts["floor"]),
+        name="known_words", value=share(counts["samples"]), better="higher", count=n,
+        interval=bootstrap(share, counts["samples"], seed=seed), baseline=share(counts["trigram"]),
+        baseline_name="trigram", floor=share(counts["floor"]),
     ))
     return measures
+
+
+def _line_measures(prepared: Prepared, codec: TextCodec, texts: dict[str, list[str]], seed: int) -> list[Measure]:
+    """Texygen's quality and diversity, and what is copied from the training text; the floor is real text's own."""
+    real, train = _texts(prepared.test, codec), _texts(_side_by_side(prepared.train), codec)
+    compared = {name: texts[name] for name in ("samples", "trigram", "floor")}
+    quality = {name: sample_bleu(some, real if name != "floor" else train, (4,))[4] for name, some in compared.items()}
+    alike = {name: self_bleu(some, (4,))[4] for name, some in compared.items()}
+    reverse = {name: reverse_nats(some, real) for name, some in compared.items()}
+    copied = {name: memorization(some, texts["real"], train, (8,))[8][0] for name, some in compared.items()}
+    better: dict[str, Any] = {"bleu4": "higher", "self_bleu4": "lower", "reverse_perplexity": "lower",
+                              "copied_8_grams": "lower"}
+    found: dict[str, tuple[Callable[..., float], dict[str, Any]]] = {
+        "bleu4": (np.mean, {name: (values,) for name, values in quality.items()}),
+        "self_bleu4": (np.mean, {name: (values,) for name, values in alike.items()}),
+        "reverse_perplexity": (perplexity, reverse),
+        "copied_8_grams": (share, {name: (values,) for name, values in copied.items()}),
+    }
+    return [
+        Measure(name=name, value=float(judge(*parts["samples"])), better=better[name], count=len(texts["samples"]),
+                interval=bootstrap(judge, *parts["samples"], seed=seed), baseline=float(judge(*parts["trigram"])),
+                baseline_name="trigram", floor=float(judge(*parts["floor"])))
+        for name, (judge, parts) in found.items()
+    ]
+
+
+def _parse_rate(texts: dict[str, list[str]], seed: int) -> Measure:
+    """The share of whole top-level definitions that Python can parse."""
+    counts = {name: parsed_definitions(texts[name]) for name in ("samples", "trigram", "floor")}
+    return Measure(
+        name="definitions_that_parse", value=share(counts["samples"]), better="higher",
+        count=int(counts["samples"][:, 1].sum()), interval=bootstrap(share, counts["samples"], seed=seed),
+        baseline=share(counts["trigram"]), baseline_name="trigram", floor=share(counts["floor"]),
+    )
 
 
 def _texts(data: ArrayData, codec: TextCodec) -> list[str]:

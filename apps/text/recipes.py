@@ -133,17 +133,69 @@ def tinyshakespeare_diffusion() -> Recipe:
 SMALL = TransformerConfig(width=192, depth=3, heads=3, dropout=0.3)
 
 
+def _pairs(name: str, data: TextData, steps: int) -> Recipe:
+    return Recipe(
+        name=name, domain="text", data=data,
+        family=AutoregressiveConfig(
+            model=SMALL, cond_width=192, source_depth=3, condition_dropout=0.0, label_smoothing=0.1
+        ),
+        train=replace(LONG, steps=steps, batch_size=128),
+    )
+
+
+def summarize_descriptions() -> Recipe:
+    """Descriptions of packages to their one-line synopsis."""
+    data = TextData(source="descriptions", unit="pair", pair="en-summary", tokenizer="unigram", vocab=6000, length=32,
+                    source_length=96)
+    return _pairs("summarize-descriptions", data, 5000)
+
+
+def summarize_docstrings() -> Recipe:
+    """Docstrings of Python's standard library to their first line: few pairs, at hand everywhere."""
+    data = TextData(source="docstrings", unit="pair", tokenizer="unigram", vocab=2000, length=40, source_length=128)
+    return _pairs("summarize-docstrings", data, 1000)
+
+
 def translate_de_en() -> Recipe:
     """German to English (Multi30k): encoder and decoder of three layers each, a joint vocabulary."""
     data = TextData(source="multi30k", unit="pair", pair="de-en", tokenizer="bpe", vocab=4000, length=64,
                     source_length=64)
+    return _pairs("translate-de-en", data, 5000)
+
+
+# Captions of Texygen's COCO, one sentence each, on which text GANs are judged.
+CAPTIONS = TextData(source="texygen_coco", unit="line", tokenizer="unigram", vocab=3000, length=40)
+WRITER = TransformerConfig(width=192, depth=3, heads=6, dropout=0.2)
+LISTENER = TransformerConfig(width=128, depth=2, heads=4, dropout=0.1)
+SENTENCES = replace(LONG, steps=2000, batch_size=64)
+
+
+def coco_autoregressive() -> Recipe:
+    """Captions: a causal transformer of three layers."""
+    return Recipe(name="coco-autoregressive", domain="text", data=CAPTIONS, train=SENTENCES,
+                  family=AutoregressiveConfig(model=WRITER))
+
+
+def coco_vae() -> Recipe:
+    """Captions: a sentence VAE whose decoder is the autoregressive model's; free nats against collapse."""
     return Recipe(
-        name="translate-de-en", domain="text", data=data,
-        family=AutoregressiveConfig(
-            model=SMALL, cond_width=192, source_depth=3, condition_dropout=0.0, label_smoothing=0.1
-        ),
-        train=replace(LONG, steps=5000, batch_size=128),
+        name="coco-vae", domain="text", data=CAPTIONS, train=SENTENCES,
+        family=VAEConfig(encoder=LISTENER, decoder=WRITER, latent=32, free_bits=0.2, word_dropout=0.2,
+                         importance_samples=100),
     )
+
+
+def coco_gan() -> Recipe:
+    """Captions: a GAN in the latent space of a sentence autoencoder."""
+    return Recipe(name="coco-gan", domain="text", data=CAPTIONS, train=SENTENCES,
+                  family=_latent_gan(WRITER, LISTENER, 0.6))
+
+
+def coco_diffusion() -> Recipe:
+    """Captions: masked diffusion of three layers; it also fills gaps."""
+    return Recipe(name="coco-diffusion", domain="text", data=CAPTIONS, train=SENTENCES,
+                  family=DiffusionConfig(denoiser=WRITER, process=Masking(), bound_samples=16),
+                  sample=SampleSettings(num_steps=32))
 
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
@@ -160,4 +212,10 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "tinyshakespeare-autoregressive": tinyshakespeare_autoregressive,
     "tinyshakespeare-diffusion": tinyshakespeare_diffusion,
     "translate-de-en": translate_de_en,
+    "summarize-descriptions": summarize_descriptions,
+    "summarize-docstrings": summarize_docstrings,
+    "coco-autoregressive": coco_autoregressive,
+    "coco-vae": coco_vae,
+    "coco-gan": coco_gan,
+    "coco-diffusion": coco_diffusion,
 }

@@ -14,6 +14,7 @@ from apps.text.codec import TextCodec
 from core.errors import FourfoldError, Unsupported
 from core.families.autoregressive import Autoregressive
 from core.families.diffusion import MaskedDiffusion
+from core.families.vae import VAE
 from core.pretrained import Model
 from core.space import Batch
 from core.training.seeds import derive
@@ -184,6 +185,47 @@ def translate(
 def summarize(model: Model, texts: Sequence[str], *, beams: int = 4, length_penalty: float = 1.0) -> list[str]:
     """A summary of each text, of whose beginning the model reads as much as it was trained to; see `translate`."""
     return translate(model, texts, beams=beams, length_penalty=length_penalty, cut=True)
+
+
+def reconstruct(model: Model, texts: Sequence[str], *, seed: int = 0, **settings: Any) -> list[str]:
+    """Each text as a VAE's decoder tells it from its latent; by the likeliest tokens unless told otherwise.
+
+    Raises:
+        Unsupported: the model is no VAE.
+        FourfoldError: a text that is empty or longer than the model takes.
+    """
+    family, batch = _vae(model), _codec(model).encode(texts).to(model.device)
+    generator = torch.Generator(model.device).manual_seed(derive(seed, 0))
+    made = family.reconstruct(batch, settings=model.settings(**_likeliest(settings)), generator=generator)
+    return _codec(model).decode(made.to("cpu"))
+
+
+def interpolate(
+    model: Model, first: str, second: str, steps: int = 7, *, seed: int = 0, **settings: Any
+) -> list[str]:
+    """`steps` texts on the arc between the latents of two, which a VAE tells in its own words at both ends.
+
+    Raises:
+        Unsupported: the model is no VAE.
+        FourfoldError: fewer than two steps, or a text that is empty or longer than the model takes.
+    """
+    if steps < 2:
+        raise FourfoldError(f"steps is {steps}: must be at least 2")
+    codec, family = _codec(model), _vae(model)
+    a, b = (codec.encode([text]).to(model.device) for text in (first, second))
+    generator = torch.Generator(model.device).manual_seed(derive(seed, 0))
+    made = family.interpolate(a, b, steps, settings=model.settings(**_likeliest(settings)), generator=generator)
+    return codec.decode(made.to("cpu"))
+
+
+def _likeliest(settings: dict[str, Any]) -> dict[str, Any]:
+    return settings if any(value is not None for value in settings.values()) else {"top_k": 1}
+
+
+def _vae(model: Model) -> VAE:
+    if not isinstance(model.family, VAE):
+        raise Unsupported(f"a {type(model.family).__name__} has no latents to go back through: use a VAE")
+    return model.family
 
 
 def _codec(model: Model) -> TextCodec:

@@ -132,6 +132,25 @@ def test_steps_cover_epochs_without_gaps(batch_size, n):
         assert sorted(seen[epoch * n : (epoch + 1) * n].tolist()) == list(range(n))
 
 
+def test_steps_bring_examples_of_one_size_together():
+    sizes = np.random.default_rng(0).integers(1, 60, 5000)
+    steps = [indices_of_step(7, step, 16, 5000, sizes) for step in range(300)]
+    assert sorted(np.concatenate(steps[:256])) == sorted(
+        np.concatenate([indices_of_step(7, step, 16, 5000) for step in range(256)]))
+    spread = np.mean([np.ptp(sizes[step]) for step in steps])
+    assert spread < 3 < 40 < np.mean([np.ptp(sizes[indices_of_step(7, step, 16, 5000)]) for step in range(300)])
+    first = [sizes[step].mean() for step in steps[:64]]
+    assert abs(np.corrcoef(first, range(64))[0, 1]) < 0.4, "short batches do not come before long ones"
+    assert np.array_equal(steps[77], indices_of_step(7, 77, 16, 5000, sizes))
+
+
+def test_conditions_are_trimmed_to_their_longest():
+    data = ArrayData(Discrete(length=4, vocab=9, eos=8), np.full((3, 4), 8), {"source": np.full((3, 6), 8)},
+                     np.array([1, 2, 4]), condition_lengths={"source": np.array([2, 5, 1])})
+    assert [data.batch(rows).condition["source"].shape[1] for rows in ([0, 2], [1])] == [2, 5]
+    assert data.sizes.tolist() == [3, 7, 5] and data.subset([1]).sizes.tolist() == [7]
+
+
 def test_no_examples_is_an_error():
     with pytest.raises(FourfoldError, match="empty"):
         indices_of_step(0, 0, 4, 0)
