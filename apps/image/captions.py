@@ -6,12 +6,15 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from core.conditioning import words_of
 from core.errors import FourfoldError
+from core.space import Batch
 
 LONGEST = 12
 """Words of a caption that count; what follows them is cut."""
@@ -32,6 +35,21 @@ def tokens(captions: Sequence[str], words: Sequence[str], length: int) -> np.nda
         known = [place[word] for word in words_of(caption) if word in place][:length]
         row[: len(known)] = known
     return made
+
+
+def with_fewer_words(batch: Batch, generator: torch.Generator, pad: int) -> Batch:
+    """The batch with some words of half its captions left out, never all of them: users write fewer than captions do.
+
+    Without, "smiling cat" says little to a model that was always told "smiling cat face with open mouth".
+    """
+    rows = batch.condition["prompt"]
+    draws = torch.rand(rows.shape, generator=generator).masked_fill(rows == pad, 0.0)
+    share, chosen = torch.rand(2, len(rows), 1, generator=generator)
+    kept = (rows != pad) & ((draws >= share * (chosen < 0.5)) | (draws == draws.amax(1, keepdim=True)))
+    # Those kept move to the front, in their order.
+    order = (~kept).to(torch.uint8).argsort(dim=1, stable=True)
+    fewer = torch.where(kept, rows, pad).gather(1, order)
+    return replace(batch, condition={**batch.condition, "prompt": fewer})
 
 
 def read_captions(root: Path, files: Sequence[Path]) -> list[str]:

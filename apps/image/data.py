@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
 import torch
 
 from apps.image import sources
-from apps.image.captions import tokens, vocabulary
+from apps.image.captions import tokens, vocabulary, with_fewer_words
 from apps.image.codec import ImageCodec
 from apps.image.degradations import degrade_batch
 from apps.image.emoji import emoji
@@ -95,7 +96,8 @@ def prepare(data: ImageData) -> Prepared:
         if data.restore:
             return ArrayData(codec.space, x, condition, vary=degrade_batch)
         if not data.binarize:
-            return ArrayData(codec.space, x, condition)
+            vary = partial(with_fewer_words, pad=len(words)) if data.by_caption and name == "train" else None
+            return ArrayData(codec.space, x, condition, vary=vary)
         if name == "train":
             return ArrayData(replace(codec.space, levels=stored), x, condition, vary=binarized)
         uniform = np.random.default_rng(len(x)).random(x.shape, dtype=np.float32)
