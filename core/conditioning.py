@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from core.errors import FourfoldError, did_you_mean
 from core.networks.attention import Block, rotary_table
+from core.networks.layers import RMSNorm
 from core.space import ArrayCondition, ClassCondition, Conditioning, ConditionSpec, SequenceCondition, VectorCondition
 
 
@@ -108,7 +109,7 @@ class SequenceEncoder(nn.Module):
         self.positions = nn.Parameter(0.02 * torch.randn(spec.length, width))
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(Block(width, heads, mlp_ratio=4, dropout=dropout) for _ in range(depth))
-        self.norm = nn.RMSNorm(width)
+        self.norm = RMSNorm(width)
         self.register_buffer("rotary", rotary_table(spec.length, width // heads), persistent=False)
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from torch import Tensor
 from core.data.arrays import ArrayData
 from core.domain import Codec, Domain
 from core.errors import FourfoldError, did_you_mean
+from core.families.autoregressive import Autoregressive
 from core.families.diffusion import Diffusion
 from core.families.family import Family, SampleSettings
 from core.recipe import Recipe, recipe_from_dict, to_dict
@@ -84,11 +85,14 @@ class Model:
             rows = torch.arange(start, start + size).clamp(max=n - 1)
             given = {name: value[rows].to(self.device) for name, value in (condition or {}).items()} or None
             generator = torch.Generator(self.device).manual_seed(derive(seed, index))
-            # Tens of passes of whole batches take half the time; tokens one by one would cast all weights for each.
-            half = self.recipe.train.precision == "bfloat16" and isinstance(self.family, Diffusion)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+            with self.sampling_precision():
                 drawn = self.family.sample(size, given, settings=chosen, generator=generator)
             yield replace(drawn, condition=given or {}).to("cpu")[: n - start]
+
+    def sampling_precision(self) -> torch.autocast:
+        """The context to draw in: bfloat16 for families of many passes that trained in it, else float32."""
+        half = self.recipe.train.precision == "bfloat16" and isinstance(self.family, Diffusion | Autoregressive)
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=half)
 
     def sample_batch(
         self,

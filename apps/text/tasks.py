@@ -68,8 +68,9 @@ def _written_on(
     family.eval()
     while text.shape[1] < total:
         kept = text if text.shape[1] < codec.length else text[:, -(codec.length // 2) :]
-        drawn = family.sample(n, settings=model.settings(**settings), generator=generator,
-                              prefix=kept if kept.shape[1] else None)
+        with model.sampling_precision():
+            drawn = family.sample(n, settings=model.settings(**settings), generator=generator,
+                                  prefix=kept if kept.shape[1] else None)
         text = torch.cat([text, drawn.x[:, kept.shape[1] :]], dim=1)
     return text[:, :total].cpu()
 
