@@ -47,6 +47,9 @@ Guidance = Annotated[float | None, typer.Option("--guidance", help="Classifier-f
 Temperature = Annotated[float | None, typer.Option("--temperature", help="Above 0; lower is safer, higher wilder.")]
 TopK = Annotated[int | None, typer.Option("--top-k", min=1, help="Keep the k likeliest tokens.")]
 TopP = Annotated[float | None, typer.Option("--top-p", help="Keep the likeliest tokens up to this share.")]
+RepetitionPenalty = Annotated[
+    float | None, typer.Option("--repetition-penalty", help="Above 1: what occurred before becomes less likely.")
+]
 MinP = Annotated[float | None, typer.Option("--min-p", help="Keep tokens above this share of the likeliest.")]
 
 

@@ -11,7 +11,20 @@ from typing import Annotated
 
 import typer
 
-from core.cli import AsJson, Device, MinP, Num, RunFolder, Seed, Steps, Temperature, TopK, TopP, build
+from core.cli import (
+    AsJson,
+    Device,
+    MinP,
+    Num,
+    RepetitionPenalty,
+    RunFolder,
+    Seed,
+    Steps,
+    Temperature,
+    TopK,
+    TopP,
+    build,
+)
 from core.errors import FourfoldError
 
 Texts = Annotated[
@@ -38,6 +51,9 @@ def generate(
     top_k: TopK = None,
     top_p: TopP = None,
     min_p: MinP = None,
+    repetition_penalty: RepetitionPenalty = None,
+    stop: Annotated[list[str] | None, typer.Option("--stop", help="End before this text; may be repeated.")] = None,
+    stream: Annotated[bool, typer.Option("--stream", help="Show the text while it is written.")] = False,
     steps: Steps = None,
     seed: Seed = 0,
     device: Device = "auto",
@@ -46,11 +62,20 @@ def generate(
     """Write on from a prompt (autoregressive, diffusion), or write anything."""
     from apps.text import domain, tasks
 
+    def show(piece: str) -> None:
+        print(piece, end="", flush=True)
+
+    if stream and as_json:
+        raise FourfoldError("--stream and --json exclude each other: JSON is complete or none")
     texts = tasks.generate(
-        domain.load(run, device), prompt, num, length=length, seed=seed, temperature=temperature, top_k=top_k,
-        top_p=top_p, min_p=min_p, num_steps=steps,
+        domain.load(run, device), prompt, num, length=length, seed=seed, stop=stop or (),
+        stream=show if stream else None, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p,
+        repetition_penalty=repetition_penalty, num_steps=steps,
     )
-    _print(texts, as_json)
+    if stream:
+        print()
+    else:
+        _print(texts, as_json)
 
 
 @app.command()

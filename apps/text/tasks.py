@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,27 +22,44 @@ from core.training.seeds import derive
 GAP = re.compile(r"\[MASK(?::([^\]]*))?\]")
 
 
-def generate(model: Model, prompt: str = "", n: int = 1, *, length: int | None = None, seed: int = 0,
-             **settings: Any) -> list[str]:
+def generate(
+    model: Model, prompt: str = "", n: int = 1, *, length: int | None = None, seed: int = 0, stop: Sequence[str] = (),
+    stream: Callable[[str], None] | None = None, **settings: Any,
+) -> list[str]:
     """`n` texts of `length` tokens (default: one window) that begin with `prompt`.
 
     Autoregressive models write on beyond their window, from its second half; masked diffusion fills the
     window after the prompt. A VAE or a GAN draws whole windows and takes no prompt.
 
     Args:
-        settings: sample settings: temperature, top_k, top_p, min_p.
+        stop: a text ends before the first of these that is written after the prompt (autoregressive).
+        stream: told the text of a single one piece by piece as it is written, the prompt first (autoregressive).
+        settings: sample settings: temperature, top_k, top_p, min_p, repetition_penalty.
 
     Raises:
-        Unsupported: a prompt or a length that this family cannot honour.
-        FourfoldError: n or length below 1, a refused setting, a prompt that leaves no room.
+        Unsupported: a prompt, a length, stop or stream that this family cannot honour.
+        FourfoldError: n or length below 1, a refused setting, a prompt that leaves no room, an empty stop.
     """
     codec = _codec(model)
     if n < 1 or (length is not None and length < 1):
         raise FourfoldError(f"asked for {n} texts of {length} tokens: both must be at least 1")
+    if not all(stop):
+        raise FourfoldError("stop is an empty text: every text would end before it began")
+    if stream is not None and n != 1:
+        raise FourfoldError(f"asked to stream {n} texts: one at a time can be read")
+    if codec.source_length:
+        raise Unsupported("this model was trained on pairs: use `translate` or `summarize`")
     tokens = codec.tokens(prompt)
     total = len(tokens) + (codec.length - len(tokens) % codec.length if length is None else length)
+    if codec.histogram is not None and len(tokens) >= codec.length:
+        raise FourfoldError(f"the prompt has {len(tokens)} tokens: this model's lines have up to {codec.length - 1}")
     if isinstance(model.family, Autoregressive):
-        return [codec.text(row) for row in _written_on(model, tokens, n, total, seed, settings).tolist()]
+        written = _Written(codec, prompt, n, tuple(stop), stream)
+        _write_on(model, tokens, n, total, seed, settings, written)
+        return written.texts()
+    if stop or stream is not None:
+        raise Unsupported(f"a {type(model.family).__name__} does not write from left to right: it takes no stop and "
+                          "cannot stream")
     if len(tokens) and not isinstance(model.family, MaskedDiffusion):
         raise Unsupported(f"a {type(model.family).__name__} takes no prompt: use an autoregressive or diffusion model")
     if total > codec.length:
@@ -57,22 +74,78 @@ def generate(model: Model, prompt: str = "", n: int = 1, *, length: int | None =
     return [codec.text(row) for row in drawn[:, :total].tolist()]
 
 
-def _written_on(
-    model: Model, tokens: np.ndarray, n: int, total: int, seed: int, settings: dict[str, Any]
-) -> torch.Tensor:
-    """`[n, total]` tokens: windows that overlap by half, each begun with the end of the text so far."""
+@dataclass
+class _Written:
+    """Texts while they are written: tokens by row, where they stop, and who is told of them."""
+
+    codec: TextCodec
+    prompt: str
+    n: int
+    stop: tuple[str, ...]
+    stream: Callable[[str], None] | None
+    told: int = 0
+
+    def __post_init__(self) -> None:
+        self.rows: list[list[int]] = [[] for _ in range(self.n)]
+        if self.stream is not None:
+            self.stream(self.prompt)
+
+    def __call__(self, chosen: torch.Tensor) -> bool:
+        """Take the next `[n]` tokens; whether all texts have met a stop."""
+        for row, token in zip(self.rows, chosen.tolist(), strict=True):
+            row.append(token)
+        if self.stream is None and not self.stop:
+            return False
+        done = all([self._cut(row)[1] for row in self.rows])
+        if self.stream is not None:
+            self._tell(self._cut(self.rows[0])[0], last=done)
+        return done
+
+    def texts(self) -> list[str]:
+        """The texts, prompt and all."""
+        if self.stream is not None:
+            self._tell(self._cut(self.rows[0])[0], last=True)
+        return [self.prompt + self._cut(row)[0] for row in self.rows]
+
+    def _cut(self, row: list[int]) -> tuple[str, bool]:
+        """What follows the prompt, up to a stop, and whether there is one."""
+        if self.codec.histogram is not None and self.codec.end in row:
+            row = row[: row.index(self.codec.end)]
+        text = self.codec.text(row)
+        ends = [at for at in map(text.find, self.stop) if at >= 0]
+        return (text[: min(ends)], True) if ends else (text, False)
+
+    def _tell(self, text: str, last: bool) -> None:
+        # A character may be cut in its middle, and a stop may have begun.
+        ready = len(text) if last else len(text.rstrip("\ufffd")) - max(map(len, self.stop), default=1) + 1
+        if self.stream is not None and ready > self.told:
+            self.stream(text[self.told : ready])
+            self.told = ready
+
+
+def _write_on(
+    model: Model, tokens: np.ndarray, n: int, total: int, seed: int, settings: dict[str, Any], written: _Written
+) -> None:
+    """Write up to `total` tokens: windows that overlap by half, each begun with the end of the text so far."""
     codec, family = _codec(model), model.family
     assert isinstance(family, Autoregressive)
     text = torch.from_numpy(np.tile(tokens, (n, 1))).to(model.device)
     generator = torch.Generator(model.device).manual_seed(derive(seed, 0))
     family.eval()
-    while text.shape[1] < total:
+    stopped = False
+
+    def watch(chosen: torch.Tensor) -> bool:
+        nonlocal stopped
+        stopped = written(chosen) or len(written.rows[0]) + len(tokens) == total
+        return stopped
+
+    while not stopped:
         kept = text if text.shape[1] < codec.length else text[:, -(codec.length // 2) :]
         with model.sampling_precision():
             drawn = family.sample(n, settings=model.settings(**settings), generator=generator,
-                                  prefix=kept if kept.shape[1] else None)
+                                  prefix=kept if kept.shape[1] else None, watch=watch)
         text = torch.cat([text, drawn.x[:, kept.shape[1] :]], dim=1)
-    return text[:, :total].cpu()
+        stopped = stopped or codec.histogram is not None  # a line ends within its window
 
 
 def _filled(model: Model, known: np.ndarray, seed: int, settings: dict[str, Any]) -> torch.Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,7 +72,7 @@ class AutoregressiveConfig:
 class Autoregressive(Family):
     """p(x) as the product of p(x_t | x_<t): exact likelihood, sampling with a key-value cache."""
 
-    options = frozenset({"guidance_scale", "temperature", "top_k", "top_p", "min_p"})
+    options = frozenset({"guidance_scale", "temperature", "top_k", "top_p", "min_p", "repetition_penalty"})
     likelihood = "exact"
 
     def __init__(
@@ -113,8 +113,12 @@ class Autoregressive(Family):
         settings: SampleSettings = SampleSettings(),
         generator: torch.Generator | None = None,
         prefix: Tensor | None = None,
+        watch: Callable[[Tensor], bool] | None = None,
     ) -> Batch:
-        """`n` samples; with `prefix` `[n, P]` they continue it, and begin with it."""
+        """`n` samples; with `prefix` `[n, P]` they continue it, and begin with it.
+
+        `watch` sees each `[n]` tokens as they are drawn; they are the last where it returns True.
+        """
         self.check(settings)
         device = next(self.parameters()).device
         prompt = torch.full((n, 1), self.space.vocab, device=device)
@@ -125,7 +129,8 @@ class Autoregressive(Family):
             raise Unsupported(f"a prefix of {prompt.shape[1] - 1} tokens leaves no room in {self.space.length}")
         tokens, mask = generate(
             self._next_logits(n, condition, settings.guidance_scale, device), prompt, remaining, self.space.eos,
-            transform=lambda logits: truncate(logits, **truncations(settings)), generator=generator,
+            transform=lambda logits: truncate(logits, **truncations(settings)), generator=generator, watch=watch,
+            repetition_penalty=1.0 if settings.repetition_penalty is None else settings.repetition_penalty,
         )
         if prefix is not None:
             tokens = torch.cat([prompt[:, 1:], tokens], dim=1)

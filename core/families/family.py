@@ -25,6 +25,7 @@ class SampleSettings:
         guidance_interval: noise levels (sigma_low, sigma_high) in which guidance acts (diffusion).
         temperature: > 0; divides logits, or scales latent noise.
         top_k, top_p, min_p: truncations of the next-token distribution.
+        repetition_penalty: > 1 makes tokens that occurred before less likely (autoregressive).
     """
 
     num_steps: int | None = None
@@ -35,11 +36,12 @@ class SampleSettings:
     top_k: int | None = None
     top_p: float | None = None
     min_p: float | None = None
+    repetition_penalty: float | None = None
 
     def __post_init__(self) -> None:
         limits = {
             "num_steps": (1, 100_000), "guidance_scale": (0, 1e4), "temperature": (1e-6, 1e4),
-            "top_k": (1, 10**9), "top_p": (1e-9, 1), "min_p": (0, 1),
+            "top_k": (1, 10**9), "top_p": (1e-9, 1), "min_p": (0, 1), "repetition_penalty": (0.01, 100),
         }
         for name, (low, high) in limits.items():
             value = getattr(self, name)

@@ -55,6 +55,8 @@ def generate(
     eos: int | None = None,
     *,
     transform: Callable[[Tensor], Tensor] = truncate,
+    repetition_penalty: float = 1.0,
+    watch: Callable[[Tensor], bool] | None = None,
     generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
     """`length` tokens after `prompt` `[n, P]`, one at a time.
@@ -62,14 +64,25 @@ def generate(
     `next_logits` takes the tokens not yet seen by the cache, `[n, P]` at first and `[n, 1]` afterwards, and
     returns `[n, V]`. Returns tokens `[n, length]` and a mask, True up to and including each row's first `eos`.
     Stops early when all rows have ended; what follows an `eos` is `eos`.
+
+    `repetition_penalty`: what the logits of tokens in the prompt or drawn before are divided by, or multiplied with
+    where they are negative (CTRL, Keskar et al. 1909.05858). `watch` is shown every `[n]` tokens as they are drawn;
+    where it returns True, they are the last: tokens and mask end there.
     """
     n = len(prompt)
     tokens = prompt.new_full((n, length), 0 if eos is None else eos)
     alive = torch.ones(n, dtype=torch.bool, device=prompt.device)
     mask = torch.zeros(n, length, dtype=torch.bool, device=prompt.device)
-    fresh = prompt
+    fresh, seen = prompt, None
     for position in range(length):
-        chosen = draw(transform(next_logits(fresh)), generator)
+        logits = next_logits(fresh)
+        if repetition_penalty != 1:
+            if seen is None:
+                seen = torch.zeros(n, logits.shape[-1] + 1, dtype=torch.bool, device=prompt.device)  # a start symbol
+            seen.scatter_(1, fresh, True)
+            penalised = torch.where(logits > 0, logits / repetition_penalty, logits * repetition_penalty)
+            logits = torch.where(seen[:, :-1], penalised, logits)
+        chosen = draw(transform(logits), generator)
         if eos is None:
             tokens[:, position] = chosen
             mask[:, position] = True
@@ -81,6 +94,8 @@ def generate(
             if position % 8 == 7 and not alive.any():
                 break
         fresh = tokens[:, position : position + 1]
+        if watch is not None and watch(tokens[:, position]):
+            return tokens[:, : position + 1], mask[:, : position + 1]
     return tokens, mask
 
 

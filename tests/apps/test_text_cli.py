@@ -95,6 +95,24 @@ def test_generate_goes_on_from_a_prompt(trained: Path, capsys: pytest.CaptureFix
     assert len(model.codec.tokens(text.generate(model, "", length=200)[0])) >= 195
 
 
+def test_generation_stops_streams_and_avoids_repetition(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = text.load(trained)
+    plain = text.generate(model, "import ", 3, length=120, seed=3)
+    cut = text.generate(model, "import ", 3, length=120, seed=3, stop=["e", "\n"])
+    assert all(whole.startswith(part) and not set("e\n") & set(part[7:]) for whole, part in zip(plain, cut, strict=True))
+    pieces: list[str] = []
+    alone = text.generate(model, "import ", length=120, seed=3, stream=pieces.append)
+    assert "".join(pieces) == alone[0] and len(pieces) > 50 and pieces[0] == "import "
+    pieces.clear()
+    ended = text.generate(model, "import ", length=120, seed=3, stop=["re", alone[0][40:45]], stream=pieces.append)
+    assert "".join(pieces) == ended[0] and alone[0].startswith(ended[0]) and len(ended[0]) < len(alone[0])
+    capsys.readouterr()
+    assert run("generate", trained, "--prompt", "import ", "--length", 120, "--seed", 3, "--stream") == 0
+    assert capsys.readouterr().out == alone[0] + "\n"
+    usual, varied = (text.generate(model, "x", 4, length=100, top_k=2, repetition_penalty=p) for p in (1.0, 3.0))
+    assert sum(len(set(made)) for made in varied) > 1.5 * sum(len(set(made)) for made in usual)
+
+
 def test_real_text_scores_better_than_shuffled(trained: Path, folder: Path, tmp_path: Path,
                                                capsys: pytest.CaptureFixture[str]) -> None:
     real = (folder / "heapq.py").read_text()[:4000]
@@ -129,6 +147,17 @@ def test_infill_keeps_what_is_given(diffusion: Path) -> None:
     (["generate", "trained", "-n", "0"], ["--num"]),
     (["generate", "trained", "--prompt", "bad \udcff bytes"], ["Unicode", "character 4"]),
     (["generate", "vae", "--prompt", "Once"], ["VAE", "no prompt"]),
+    (["generate", "vae", "--stop", "x"], ["VAE", "no stop"]),
+    (["generate", "diffusion", "--stream"], ["cannot stream"]),
+    (["generate", "trained", "--stop", ""], ["stop", "empty"]),
+    (["generate", "trained", "--stream", "-n", "2"], ["stream 2"]),
+    (["generate", "trained", "--stream", "--json"], ["--json"]),
+    (["generate", "trained", "--repetition-penalty", "0"], ["repetition_penalty"]),
+    (["interpolate", "trained", "a", "b"], ["Autoregressive", "VAE"]),
+    (["interpolate", "vae", "", "b"], ["0 tokens"]),
+    (["interpolate", "vae", "a", "b" * 33], ["33 tokens"]),
+    (["interpolate", "vae", "a", "b", "--steps", "1"], ["--steps"]),
+    (["translate", "trained", "a"], ["pairs", "generate"]),
     (["generate", "vae", "--length", "500"], ["window", "32"]),
     (["generate", "diffusion", "--prompt", "x" * 32], ["32 tokens", "window"]),
     (["infill", "trained", GAP], ["Autoregressive", "masked diffusion"]),

@@ -83,15 +83,15 @@ def test_batches_and_order_of_texts_change_nothing(translator: Path) -> None:
     made = text.translate(model, given)
     assert text.translate(model, given[::-1], batch_size=3)[::-1] == made
     assert text.summarize(model, [given[0] + "0" * 50]) and len(made) == 20
+    with pytest.raises(Unsupported, match="translate"):
+        text.generate(model, "eins")
 
 
 def test_more_beams_find_likelier_texts(translator: Path) -> None:
-    """Of a model made unsure: by the search's own score, log-probability over length."""
+    """Of a model that says something, but nothing in particular: by the search's score, log-probability over length."""
     model = text.load(translator)
     family = model.family
-    with torch.no_grad():
-        for parameter in family.network.head.parameters():
-            parameter.mul_(0.15)
+    torch.nn.init.normal_(family.network.head.weight, std=0.15, generator=torch.Generator().manual_seed(0))
     source = {"source": model.codec.encode_sources([a for a, _ in numbers(12, seed=5)])}
 
     def score(beams: int) -> float:
@@ -275,8 +275,13 @@ def test_a_sentence_vae_goes_from_one_line_to_another(tmp_path: Path) -> None:
     for bad, error in ((("a", "b", 1), "at least 2"), (("", "b", 3), "has 0 tokens")):
         with pytest.raises(FourfoldError, match=error):
             text.interpolate(model, *bad)
+    writer = build_autoregressive(data)
+    made = text.generate(writer, "eins ", 3, seed=1)
+    assert all(line.startswith("eins ") and "\n" not in line for line in made)
     with pytest.raises(Unsupported, match="pairs"):
-        text.translate(build_autoregressive(data), ["eins"])
+        text.translate(writer, ["eins"])
+    with pytest.raises(FourfoldError, match="lines have up to 39"):
+        text.generate(writer, "eins " * 20)
 
 
 def build_autoregressive(data: text.TextData) -> Model:
