@@ -159,6 +159,23 @@ def shakespeare(m: dict[str, Any]) -> str:
     return f"{text}. Published for nanoGPT: 1.88 by its CPU recipe, 1.4697 on an A100."
 
 
+def summaries(m: dict[str, Any]) -> str:
+    """Package descriptions."""
+    rows = ["| synopsis of a package description | ROUGE-1 | ROUGE-2 | ROUGE-L (95 % interval) |", "|---|---|---|---|"]
+    for name, row in m.items():
+        if isinstance(row, dict):
+            low, high = row["rougeL"]["interval"]
+            rows.append(f"| {name.replace('_', ' ')} | {row['rouge1']['value']:.1f} | {row['rouge2']['value']:.1f} | "
+                        f"{row['rougeL']['value']:.1f} ({low:.1f} to {high:.1f}) |")
+    return "\n".join([
+        *rows, "",
+        f"{m['documents']:,} held-out descriptions, whose packages have none in training; {m['parameters'] / 1e6:.1f} "
+        f"million parameters, {m['training_core_seconds'] / 60:.0f} minutes of one core. "
+        f"{100 * m['summaries_that_are_training_targets']:.1f} % of the summaries are a training synopsis word for "
+        f"word, of the true ones {100 * m['test_targets_that_are_training_targets']:.1f} %.",
+    ])
+
+
 def decoding(m: dict[str, Any]) -> str:
     """Speed of generation."""
     return (
@@ -172,7 +189,7 @@ IMAGE: Parts = {
     "mnist_likelihood": likelihood, "grid25": grid, "fashion_families": families, "fashion_vs_diffusers": peer,
     "fashion_enhance": enhance,
 }
-TEXT: Parts = {"shakespeare": shakespeare, "multi30k": translation, "decoding": decoding}
+TEXT: Parts = {"shakespeare": shakespeare, "multi30k": translation, "summaries": summaries, "decoding": decoding}
 SECTIONS: Mapping[str, Parts] = {"image": IMAGE, "text": TEXT}
 
 

@@ -151,6 +151,9 @@ def _add_train(app: typer.Typer, load_domain: Callable[[], Domain]) -> None:
         recipe_file: RecipeFile = None,
         run: Annotated[Path | None, typer.Option("--run", help="The run folder; runs/<recipe> by default.")] = None,
         data: Annotated[Path | None, typer.Option("--data", help="Your own folder of data.")] = None,
+        start: Annotated[
+            Path | None, typer.Option("--from", metavar="RUN", help="Begin with a trained run's weights and recipe.")
+        ] = None,
         assignments: Assignments = None,
         seed: OptionalSeed = None,
         device: Device = "auto",
@@ -165,7 +168,7 @@ def _add_train(app: typer.Typer, load_domain: Callable[[], Domain]) -> None:
         from core.training.log import console
 
         domain = load_domain()
-        value = _resolve(domain, recipe, recipe_file, data, assignments, seed)
+        value = _resolve(domain, recipe, recipe_file, data, start, assignments, seed)
         target = Run(run or Path("runs") / value.name)
         if dry_run:
             _describe(domain, value, device)
@@ -182,8 +185,8 @@ def _add_train(app: typer.Typer, load_domain: Callable[[], Domain]) -> None:
 
 
 def _resolve(
-    domain: Domain, name: str | None, file: Path | None, data: Path | None, assignments: list[str] | None,
-    seed: int | None,
+    domain: Domain, name: str | None, file: Path | None, data: Path | None, start: Path | None,
+    assignments: list[str] | None, seed: int | None,
 ) -> Recipe:
     """The recipe that the options of `train` describe."""
     from dataclasses import fields, replace
@@ -191,9 +194,13 @@ def _resolve(
     from core.recipe import override
     from core.run import read_recipe
 
-    if (name is None) == (file is None):
-        raise FourfoldError("give a recipe's name or --recipe FILE (one of them); see the command `recipes`")
-    recipe = read_recipe(file, domain) if file is not None else domain.recipe(name or "")
+    if sum(given is not None for given in (name, file, start)) != 1:
+        raise FourfoldError("give a recipe's name, --recipe FILE or --from RUN (one of them); see the command "
+                            "`recipes`")
+    if start is not None:
+        recipe = _tuned(domain, start)
+    else:
+        recipe = read_recipe(file, domain) if file is not None else domain.recipe(name or "")
     if data is not None:
         if "folder" not in {f.name for f in fields(recipe.data)}:
             raise FourfoldError(f"--data is {str(data)!r}: {domain.name} recipes take no folder of your own")
@@ -205,6 +212,22 @@ def _resolve(
         recipe = replace(recipe, data=replace(recipe.data, **own))
     recipe = override(recipe, assignments or [], domain.data_type)
     return recipe if seed is None else replace(recipe, seed=seed)
+
+
+def _tuned(domain: Domain, start: Path) -> Recipe:
+    """The recipe that goes on from a trained run: its own, with its weights and, of text, its tokenizer."""
+    from dataclasses import fields, replace
+
+    from core.pretrained import CONFIG, model_folder, read_json
+    from core.recipe import recipe_from_dict
+
+    config = read_json(model_folder(start) / CONFIG)
+    if config.get("domain") != domain.name:
+        raise FourfoldError(f"{start} holds a model of the domain {config.get('domain')!r}, not {domain.name!r}")
+    recipe = recipe_from_dict(config.get("recipe"), domain.data_type)
+    if "tokenizer_of" in {f.name for f in fields(recipe.data)}:
+        recipe = replace(recipe, data=replace(recipe.data, tokenizer_of=str(start)))
+    return replace(recipe, name=f"{recipe.name}-tuned", start=str(start))
 
 
 def _describe(domain: Domain, recipe: Recipe, device: str) -> None:

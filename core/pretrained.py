@@ -164,7 +164,7 @@ def load(path: str | Path, domain: Domain, device: str = "auto") -> Model:
         FourfoldError: a folder or file is missing or damaged, the model is of another domain, or weights and
             codec do not fit the recipe.
     """
-    folder = _model_folder(Path(path))
+    folder = model_folder(Path(path))
     config = read_json(folder / CONFIG)
     found = config.get("domain")
     if found != domain.name:
@@ -181,7 +181,12 @@ def load(path: str | Path, domain: Domain, device: str = "auto") -> Model:
     return model
 
 
-def _model_folder(path: Path) -> Path:
+def model_folder(path: Path) -> Path:
+    """The folder with the model in a run folder, or a model folder itself.
+
+    Raises:
+        FourfoldError: there is none.
+    """
     if not path.exists():
         raise FourfoldError(f"{path}: no such run; train one first, or give the folder that `train` wrote")
     for folder in (path / "model", path):

@@ -76,6 +76,7 @@ class Recipe:
         data: the domain's own data config (its `Domain.data_type`).
         family: one of `core.families.CONFIGS`: VAEConfig, GANConfig, DiffusionConfig, AutoregressiveConfig.
         sample: the settings that `sample` and `evaluate` use unless told otherwise.
+        start: a run or model folder whose weights training begins with, instead of random ones.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Recipe:
     train: TrainConfig = field(default_factory=TrainConfig)
     sample: SampleSettings = field(default_factory=SampleSettings)
     seed: int = 0
+    start: str | None = None
 
     def __post_init__(self) -> None:
         require(0 <= self.seed < 2**63, "seed", self.seed, "must be in [0, 2^63)")

@@ -24,10 +24,10 @@ from torch import Tensor
 from core.data.arrays import ArrayData
 from core.domain import Domain, Measure, Media, Prepared
 from core.errors import FourfoldError
-from core.pretrained import CARD, Model, build, load, model_card, read_json, save_description
+from core.pretrained import CARD, Model, build, load, model_card, model_folder, read_json, save_description
 from core.recipe import Recipe, recipe_from_dict, recipe_to_json, to_dict
 from core.runtime import environment, resolve_device
-from core.training.checkpoint import write_atomically, writing
+from core.training.checkpoint import load_weights, write_atomically, writing
 from core.training.distributed import barrier, connect
 from core.training.log import LOG, Listener
 from core.training.loop import TrainResult
@@ -172,6 +172,8 @@ def train(
             raise FourfoldError(f"the data leave no {name} examples: give more of them")
     model = build(domain, recipe, prepared.codec, place)
     model.settings()  # refuses sample settings the family does not take before an hour of training, not after
+    if recipe.start is not None:
+        load_weights(model_folder(Path(recipe.start)), model.family)
     world, place = connect(place)
     if world.writes:
         if fresh:

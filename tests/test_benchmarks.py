@@ -55,6 +55,7 @@ def test_image_benchmarks_run(name: str, keys: set[str], tmp_path: Path) -> None
     ("shakespeare", {"nats_per_char_15min", "nats_per_char_60min", "peer_nats_per_char_15min",
                      "diffusion_to_autoregressive_nll", "train_tokens_per_second_ratio"}),
     ("multi30k", {"bleu_de_en", "chrf_de_en", "bleu_signature"}),
+    ("summaries", {"model", "first_sentence", "tf_idf", "examples"}),
 ])
 def test_text_benchmarks_run(name: str, keys: set[str], tmp_path: Path) -> None:
     result = quick(name, stand_in_texts(tmp_path / "data"), tmp_path)
@@ -75,7 +76,7 @@ def quick(name: str, data: Path, scratch: Path) -> dict[str, Any]:
 
 
 def stand_in_texts(folder: Path) -> Path:
-    """A data folder whose Shakespeare is Python's documentation of itself and whose Multi30k are invented words."""
+    """A data folder whose Shakespeare is Python's documentation of itself and whose pairs are invented words."""
     (folder / "text" / "multi30k").mkdir(parents=True)
     (folder / "text" / "tinyshakespeare.txt").write_text(inspect.getsource(argparse)[:60_000])
     rng = np.random.default_rng(0)
@@ -85,6 +86,12 @@ def stand_in_texts(folder: Path) -> Path:
             lines = [" ".join(rng.choice(words, rng.integers(3, 9))) for _ in range(count)]
             path = folder / "text" / "multi30k" / f"{name}.{side}.gz"
             path.write_bytes(gzip.compress(("\n".join(lines) + "\n").encode()))
+    (folder / "text" / "descriptions").mkdir()
+    for name, count in (("train", 3000), ("valid", 20), ("test", 20)):
+        rows = [f"{' '.join(rng.choice(words, 12))}. {' '.join(rng.choice(words, 9))}.\t{' '.join(rng.choice(words, 4))}"
+                for _ in range(count)]
+        path = folder / "text" / "descriptions" / f"en-summary.{name}.tsv.gz"
+        path.write_bytes(gzip.compress(("\n".join(rows) + "\n").encode()))
     return folder
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from apps.text import sources
-from apps.text.codec import Bytes, Characters, Kind, Pieces, TextCodec, fit
+from apps.text.codec import Bytes, Characters, Kind, Pieces, TextCodec, fit, load_codec
 from core.data.arrays import ArrayData, cached, windows
 from core.domain import Prepared
 from core.errors import FourfoldError, require
+from core.pretrained import model_folder
 
 VERSION = 2  # of the cached tokens
 PAIRED = ("multi30k", "descriptions", "docstrings")
@@ -20,6 +22,8 @@ LANGUAGES = {
     "multi30k": tuple(f"{a}-{b}" for a in ("de", "en", "fr") for b in ("de", "en", "fr") if a != b),
     "descriptions": ("en-summary", "en-de", "en-fr"),
 }
+
+Tokens = Characters | Bytes | Pieces
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +46,7 @@ class TextData:
         length: tokens in a window; the most of a line or a target, its end included.
         source_length: the most tokens of a pair's source; what is longer is cut.
         limit: use only so many characters of the training documents, or training lines or pairs (0: all).
+        tokenizer_of: a run or model folder whose tokenizer is used instead of a new one: to train its model further.
     """
 
     source: Literal["shakespeare", "stdlib", "tinyshakespeare", "texygen_coco", "multi30k", "descriptions",
@@ -54,6 +59,7 @@ class TextData:
     length: int = 128
     source_length: int = 128
     limit: int = 0
+    tokenizer_of: str | None = None
 
     def __post_init__(self) -> None:
         require(300 <= self.vocab <= 64_000, "data.vocab", self.vocab, "must be in [300, 64000]")
@@ -86,14 +92,17 @@ def prepare(data: TextData) -> Prepared:
     stamp = tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files)
     vocab = data.vocab if data.tokenizer in ("unigram", "bpe") else 0
     origin = data.source if data.folder is None else "folder"
-    key = ("text", VERSION, origin, data.unit, data.pair, data.tokenizer, vocab, data.limit, stamp)
+    given = None if data.tokenizer_of is None else load_codec(model_folder(Path(data.tokenizer_of).expanduser()))
+    made_by = (data.tokenizer, vocab) if given is None else repr(given.tokenizer)
+    key = ("text", VERSION, origin, data.unit, data.pair, made_by, data.limit, stamp)
+    tokenizer = None if given is None else given.tokenizer
     if data.unit == "stream":
-        return _stream(data, cached(key, lambda: _tokenized(data)))
-    return _examples(data, cached(key, lambda: _tokenized_examples(data)))
+        return _stream(data, tokenizer, cached(key, lambda: _tokenized(data, tokenizer)))
+    return _examples(data, given, cached(key, lambda: _tokenized_examples(data, tokenizer)))
 
 
-def _stream(data: TextData, arrays: dict[str, np.ndarray]) -> Prepared:
-    codec = TextCodec(_tokenizer(data.tokenizer, arrays["tokenizer"]), data.length)
+def _stream(data: TextData, tokenizer: Tokens | None, arrays: dict[str, np.ndarray]) -> Prepared:
+    codec = TextCodec(tokenizer or _tokenizer(data.tokenizer, arrays["tokenizer"]), data.length)
     for name in ("train", "validation", "test"):
         if len(arrays[name]) < data.length:
             raise FourfoldError(f"the {name} text has {len(arrays[name])} tokens, a window {data.length}: "
@@ -106,10 +115,10 @@ def _stream(data: TextData, arrays: dict[str, np.ndarray]) -> Prepared:
                     test=split("test", data.length))
 
 
-def _tokenized(data: TextData) -> dict[str, np.ndarray]:
+def _tokenized(data: TextData, tokenizer: Tokens | None) -> dict[str, np.ndarray]:
     texts = sources.documents(data)
     texts["train"] = _limited(texts["train"], data.limit)
-    tokenizer = fit(data.tokenizer, texts["train"], data.vocab)
+    tokenizer = tokenizer or fit(data.tokenizer, texts["train"], data.vocab)
     codec = TextCodec(tokenizer, data.length)
     arrays = {
         name: np.concatenate([np.append(codec.tokens(text), codec.end).astype(_dtype(codec)) for text in some])
@@ -130,7 +139,7 @@ def _limited(texts: list[str], limit: int) -> list[str]:
     return kept
 
 
-def _tokenized_examples(data: TextData) -> dict[str, np.ndarray]:
+def _tokenized_examples(data: TextData, tokenizer: Tokens | None) -> dict[str, np.ndarray]:
     """The tokens of each split's targets, and of pairs' sources, one after the other, and where each begins."""
     pairs: sources.Splits[sources.Pair]
     if data.unit == "pair":
@@ -139,7 +148,7 @@ def _tokenized_examples(data: TextData) -> dict[str, np.ndarray]:
         pairs = {name: [("", line) for line in some] for name, some in sources.lines(data).items()}
     pairs["train"] = pairs["train"][: data.limit or None]
     # One vocabulary for both sides: names and numbers are the same in both.
-    tokenizer = fit(data.tokenizer, [side for pair in pairs["train"] for side in pair if side], data.vocab)
+    tokenizer = tokenizer or fit(data.tokenizer, [side for pair in pairs["train"] for side in pair if side], data.vocab)
     codec = TextCodec(tokenizer, data.length)
     arrays = {"tokenizer": _state(tokenizer)}
     for name, some in pairs.items():
@@ -150,8 +159,8 @@ def _tokenized_examples(data: TextData) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _examples(data: TextData, arrays: dict[str, np.ndarray]) -> Prepared:
-    tokenizer = _tokenizer(data.tokenizer, arrays["tokenizer"])
+def _examples(data: TextData, given: TextCodec | None, arrays: dict[str, np.ndarray]) -> Prepared:
+    tokenizer = _tokenizer(data.tokenizer, arrays["tokenizer"]) if given is None else given.tokenizer
     plain = TextCodec(tokenizer, data.length)
     lengths = np.diff(arrays["train_target_ends"], prepend=0) + 1
     histogram = np.bincount(lengths[lengths <= data.length], minlength=data.length + 1)[1:]
@@ -191,13 +200,13 @@ def _dtype(codec: TextCodec) -> type:
     return np.uint16 if codec.space.vocab <= 2**16 else np.int32
 
 
-def _state(tokenizer: Characters | Bytes | Pieces) -> np.ndarray:
+def _state(tokenizer: Tokens) -> np.ndarray:
     if isinstance(tokenizer, Characters):
         return np.array([ord(character) for character in tokenizer.alphabet], np.uint32)
     return np.frombuffer(tokenizer.proto if isinstance(tokenizer, Pieces) else b"", np.uint8)
 
 
-def _tokenizer(kind: Kind, state: np.ndarray) -> Characters | Bytes | Pieces:
+def _tokenizer(kind: Kind, state: np.ndarray) -> Tokens:
     if kind == "characters":
         return Characters("".join(map(chr, state.tolist())))
     return Bytes() if kind == "bytes" else Pieces(state.tobytes())
