@@ -30,7 +30,7 @@ from apps.text.domain import DOMAIN
 from benchmarks import nanogpt_peer as peer
 from benchmarks.paired import ratio, version
 from benchmarks.results_file import FOLDER, write_result
-from benchmarks.training import seconds_a_step, trained
+from benchmarks.training import seconds_a_step, shortened, trained
 from core.metrics import bootstrap
 from core.networks import TransformerConfig
 from core.pretrained import Model, build
@@ -58,7 +58,7 @@ def main() -> None:
         options.minutes, options.windows = 0.04, 4
     if options.worker:
         torch.set_num_threads(1)
-        work(options.worker, options.run, options.minutes, options.windows)
+        work(options.worker, options)
         return
     started = time.time()
     names = options.only or tuple(RUNS)
@@ -80,7 +80,7 @@ def main() -> None:
     if {"diffusion_60", "ours_60"} <= facts.keys():
         metrics["diffusion_to_autoregressive_nll"] = facts["diffusion_60"]["nats"] / facts["ours_60"]["nats"]
     if "peer_15" in names:
-        metrics["train_tokens_per_second_ratio"] = training_ratio()
+        metrics["train_tokens_per_second_ratio"] = training_ratio(1 if options.quick else 9)
         metrics["peer"] = {"package": f"transformers {version('transformers')}",
                            "settings": " ".join((peer.__doc__ or "").split())}
     write_result(options.output, metrics, started)
@@ -96,7 +96,7 @@ def side_by_side(home: Path, options: argparse.Namespace, names: list[str]) -> N
         (home / name).mkdir(exist_ok=True)
         core = cores[index % len(cores)]
         command = [sys.executable, "-m", "benchmarks.shakespeare", "--worker", name, "--run", str(home),
-                   "--minutes", str(options.minutes)]
+                   "--minutes", str(options.minutes), *(["--quick"] if options.quick else [])]
         command += ["--windows", str(options.windows)] if options.windows else []
         workers.append(subprocess.Popen(
             command, env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -106,20 +106,22 @@ def side_by_side(home: Path, options: argparse.Namespace, names: list[str]) -> N
         sys.exit(2)
 
 
-def work(name: str, home: Path, minutes: float, windows: int | None) -> None:
+def work(name: str, options: argparse.Namespace) -> None:
     """One training, in a process of its own; leaves facts.json."""
     recipe_name, share = RUNS[name]
     recipe = DOMAIN.recipe(recipe_name or "tinyshakespeare-autoregressive")
+    home, minutes = options.run, share * options.minutes
     texts: Any = sources.documents(recipe.data)  # type: ignore[arg-type]
     if name == "peer_15":
-        peer.train(texts["train"][0], texts["validation"][0], home / name, share * minutes, POINTS)
+        peer.train(texts["train"][0], texts["validation"][0], home / name, minutes, POINTS)
         return
-    steps = max(2, round(60 * share * minutes / seconds_a_step(DOMAIN, recipe)))
+    recipe = shortened(recipe) if options.quick else recipe
+    steps = 2 if options.quick else max(2, round(60 * minutes / seconds_a_step(DOMAIN, recipe)))
     every = max(1, steps // POINTS)
     recipe = replace(recipe, train=replace(recipe.train, steps=steps, checkpoint_every=every))
     cpu = time.process_time()
     model, seconds = trained(DOMAIN, recipe, home / name / "run")
-    nats, interval = judged(model, windows)
+    nats, interval = judged(model, options.windows)
     curve = [(row["seconds"], row["loss"]["model"]) for row in map(json.loads, _log(home / name / "run"))
              if "loss" in row and row["step"] % every == 0]
     facts = {
@@ -143,7 +145,7 @@ def judged(model: Model, windows: int | None) -> tuple[float, tuple[float, float
     return float(nats.mean()), bootstrap(np.mean, nats)
 
 
-def training_ratio() -> float:
+def training_ratio(pairs: int) -> float:
     """Characters a second in training at the peer's size and batches, ours over the peer's, optimisers included."""
     torch.set_num_threads(1)
     recipe = DOMAIN.recipe("tinyshakespeare-autoregressive")
@@ -168,7 +170,7 @@ def training_ratio() -> float:
             optimizer.step(1e-4, torch.zeros(()))
         return 20 * peer.BATCH * peer.WINDOW
 
-    return ratio(ours, lambda: sum(peer.one_step(network, adamw, text, draws) for _ in range(20)), 9)
+    return ratio(ours, lambda: sum(peer.one_step(network, adamw, text, draws) for _ in range(20)), pairs)
 
 
 if __name__ == "__main__":

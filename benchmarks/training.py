@@ -34,6 +34,12 @@ def seconds_a_step(domain: Domain, recipe: Recipe) -> float:
     return (times[-1] - times[PROBE // 3]) / (len(times) - 1 - PROBE // 3)
 
 
+def shortened(recipe: Recipe) -> Recipe:
+    """The recipe for two steps of a few examples: enough to see that a benchmark runs."""
+    sample = replace(recipe.sample, num_steps=None if recipe.sample.num_steps is None else 2)
+    return replace(recipe, train=replace(recipe.train, steps=2, batch_size=4), sample=sample)
+
+
 def trained(domain: Domain, recipe: Recipe, folder: Path, minutes: float | None = None) -> tuple[Model, float]:
     """The recipe's model from `folder`, trained there if it is not yet, and the seconds that its training took.
 

@@ -88,8 +88,7 @@ def stand_in_texts(folder: Path) -> Path:
             path.write_bytes(gzip.compress(("\n".join(lines) + "\n").encode()))
     (folder / "text" / "descriptions").mkdir()
     for name, count in (("train", 3000), ("valid", 20), ("test", 20)):
-        rows = [f"{' '.join(rng.choice(words, 12))}. {' '.join(rng.choice(words, 9))}.\t{' '.join(rng.choice(words, 4))}"
-                for _ in range(count)]
+        rows = [f"{' '.join(rng.choice(words, 12))}.\t{' '.join(rng.choice(words, 4))}" for _ in range(count)]
         path = folder / "text" / "descriptions" / f"en-summary.{name}.tsv.gz"
         path.write_bytes(gzip.compress(("\n".join(rows) + "\n").encode()))
     return folder
