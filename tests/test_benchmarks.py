@@ -56,11 +56,13 @@ def test_image_benchmarks_run(name: str, keys: set[str], tmp_path: Path) -> None
                      "diffusion_to_autoregressive_nll", "train_tokens_per_second_ratio"}),
     ("multi30k", {"bleu_de_en", "chrf_de_en", "bleu_signature"}),
     ("summaries", {"model", "first_sentence", "tf_idf", "examples"}),
+    ("captions", {"autoregressive_nats", "vae_nats", "vae_kl", "vae_active_units", "gan_on_or_above_the_line"}),
+    ("code_generation", {"definitions_that_parse_model", "definitions_that_parse_5_gram", "copied_8_grams"}),
 ])
 def test_text_benchmarks_run(name: str, keys: set[str], tmp_path: Path) -> None:
     result = quick(name, stand_in_texts(tmp_path / "data"), tmp_path)
     assert keys <= result["metrics"].keys()
-    assert len(TEXT[name](result["metrics"])) > 100
+    assert len(TEXT[name](result["metrics"])) > 100  # README can tell it
 
 
 def quick(name: str, data: Path, scratch: Path) -> dict[str, Any]:
@@ -86,6 +88,10 @@ def stand_in_texts(folder: Path) -> Path:
             lines = [" ".join(rng.choice(words, rng.integers(3, 9))) for _ in range(count)]
             path = folder / "text" / "multi30k" / f"{name}.{side}.gz"
             path.write_bytes(gzip.compress(("\n".join(lines) + "\n").encode()))
+    (folder / "text" / "texygen_coco").mkdir()
+    for name, count in (("train", 2500), ("test", 60)):
+        lines = [" ".join(rng.choice(words, rng.integers(3, 9))) + " ." for _ in range(count)]
+        (folder / "text" / "texygen_coco" / f"{name}.txt").write_text("\n".join(lines) + "\n")
     (folder / "text" / "descriptions").mkdir()
     for name, count in (("train", 3000), ("valid", 20), ("test", 20)):
         rows = [f"{' '.join(rng.choice(words, 12))}.\t{' '.join(rng.choice(words, 4))}" for _ in range(count)]
