@@ -107,7 +107,7 @@ def score(
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Bits per byte of a file: how well the model predicts it."""
+    """Bits per byte and perplexity of a file: how well the model predicts it."""
     from apps.text import domain, tasks
     from apps.text.sources import read_text
 
@@ -116,7 +116,8 @@ def score(
     if as_json:
         print(json.dumps(asdict(found)))
     else:
-        print(f"{found.bits_per_byte:.3f} bits per byte ({found.kind}; {found.bytes:,} bytes, {found.tokens:,} tokens)")
+        print(f"{found.bits_per_byte:.3f} bits per byte, perplexity {found.perplexity:.2f} ({found.kind}; "
+              f"{found.bytes:,} bytes, {found.tokens:,} tokens)")
 
 
 @app.command()
@@ -133,8 +134,8 @@ def translate(
     from apps.text import domain, tasks
 
     given = _given(texts, file)
-    model = domain.load(run, device)
-    _print_lines(tasks.translate(model, given, beams=beams, length_penalty=length_penalty), as_json)
+    made = tasks.translate(domain.load(run, device), given, beams=beams, length_penalty=length_penalty)
+    _print_lines(made, as_json)
 
 
 @app.command()
@@ -151,8 +152,8 @@ def summarize(
     from apps.text import domain, tasks
 
     given = _given(texts, file)
-    model = domain.load(run, device)
-    _print_lines(tasks.summarize(model, given, beams=beams, length_penalty=length_penalty), as_json)
+    made = tasks.summarize(domain.load(run, device), given, beams=beams, length_penalty=length_penalty)
+    _print_lines(made, as_json)
 
 
 @app.command()

@@ -14,6 +14,7 @@ from apps.text.codec import TextCodec
 from core.errors import FourfoldError, Unsupported
 from core.families.autoregressive import Autoregressive
 from core.families.diffusion import MaskedDiffusion
+from core.families.lengths import lengths
 from core.families.vae import VAE
 from core.pretrained import Model
 from core.space import Batch
@@ -192,35 +193,50 @@ def infill(model: Model, text: str, n: int = 1, *, seed: int = 0, **settings: An
 
 @dataclass(frozen=True)
 class Score:
-    """How well a model predicts a text: `kind` is "exact" or "bound", `bytes` and `tokens` are the text's."""
+    """How well a model predicts a text: `kind` is "exact" or "bound", `bytes` and `tokens` are the text's.
+
+    `perplexity` is per token, so that it compares between models of one tokenizer only; bits per byte always do.
+    """
 
     bits_per_byte: float
+    perplexity: float
     kind: str
     bytes: int
     tokens: int
 
 
 def score(model: Model, text: str, *, seed: int = 0, batch_size: int = 128) -> Score:
-    """Bits per byte of a text, in windows that do not overlap: each is predicted from nothing before it.
+    """How well a text is predicted, in windows that do not overlap: each is predicted from nothing before it.
+
+    A model of lines scores each line that is not blank by itself, its end included.
 
     Raises:
-        Unsupported: the model has no likelihood (a GAN).
-        FourfoldError: the text is empty.
+        Unsupported: the model has no likelihood (a GAN), or was trained on pairs.
+        FourfoldError: the text is empty, or a line longer than a model of lines takes.
     """
     codec = _codec(model)
-    tokens = codec.tokens(text)
-    if not len(tokens):
+    if codec.source_length:
+        raise Unsupported("this model predicts a target from its source, not a text: use `evaluate`")
+    if codec.histogram is None:
+        tokens = codec.tokens(text)
+        whole = len(tokens) // codec.length * codec.length
+        rows = torch.from_numpy(tokens[:whole].reshape(-1, codec.length))
+        parts = [Batch(part) for part in (*rows.split(batch_size), torch.from_numpy(tokens[whole:])[None])]
+        size = len(text.encode())
+    else:
+        lines = [line.strip() for line in text.split("\n") if line.strip()]
+        parts = [codec.encode(lines[start : start + batch_size]) for start in range(0, len(lines), batch_size)]
+        size = sum(len(line.encode()) for line in lines)
+    parts = [part for part in parts if part.x.numel()]
+    if not parts:
         raise FourfoldError("the text is empty: nothing to score")
     model.family.eval()
-    whole = len(tokens) // codec.length * codec.length
-    rows = torch.from_numpy(tokens[:whole].reshape(-1, codec.length))
-    parts = [part for part in (*rows.split(batch_size), torch.from_numpy(tokens[whole:])[None]) if part.numel()]
     nats = 0.0
     for index, part in enumerate(parts):
         generator = torch.Generator(model.device).manual_seed(derive(seed, index))
-        nats += float(model.family.bound(Batch(part).to(model.device), generator=generator).double().sum())
-    size = len(text.encode())
-    return Score(nats / (np.log(2) * size), model.family.likelihood, size, len(tokens))
+        nats += float(model.family.bound(part.to(model.device), generator=generator).double().sum())
+    count = sum(int(lengths(part).sum()) for part in parts)
+    return Score(nats / (np.log(2) * size), float(np.exp(nats / count)), model.family.likelihood, size, count)
 
 
 def translate(

@@ -85,6 +85,8 @@ def test_batches_and_order_of_texts_change_nothing(translator: Path) -> None:
     assert text.summarize(model, [given[0] + "0" * 50]) and len(made) == 20
     with pytest.raises(Unsupported, match="translate"):
         text.generate(model, "eins")
+    with pytest.raises(Unsupported, match="evaluate"):
+        text.score(model, "eins")
 
 
 def test_more_beams_find_likelier_texts(translator: Path) -> None:
@@ -275,6 +277,8 @@ def test_a_sentence_vae_goes_from_one_line_to_another(tmp_path: Path) -> None:
     for bad, error in ((("a", "b", 1), "at least 2"), (("", "b", 3), "has 0 tokens")):
         with pytest.raises(FourfoldError, match=error):
             text.interpolate(model, *bad)
+    likely, strange = text.score(model, "eins zwei\n\nacht\n"), text.score(model, "zw einsei\nchta\n")
+    assert likely.tokens == 9 + 1 + 4 + 1 and likely.bytes == 13 and likely.bits_per_byte < strange.bits_per_byte
     writer = build_autoregressive(data)
     made = text.generate(writer, "eins ", 3, seed=1)
     assert all(line.startswith("eins ") and "\n" not in line for line in made)
