@@ -161,7 +161,7 @@ class TextCodec:
         source_length: the most tokens of the source that a target is made of; 0 where there is none.
     """
 
-    tokenizer: Characters | Bytes | Pieces
+    tokenizer: Tokenizer
     length: int
     histogram: tuple[float, ...] | None = None
     source_length: int = 0
@@ -260,7 +260,7 @@ class TextCodec:
         write_atomically(folder / FILE, (json.dumps(value) + "\n").encode())
 
 
-def _described(tokenizer: Characters | Bytes | Pieces) -> tuple[str, dict[str, str]]:
+def _described(tokenizer: Tokenizer) -> tuple[str, dict[str, str]]:
     if isinstance(tokenizer, Characters):
         return "characters", {"alphabet": tokenizer.alphabet}
     if isinstance(tokenizer, Pieces):
@@ -277,7 +277,7 @@ def load_codec(folder: Path) -> TextCodec:
     path = folder / FILE
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-        tokenizer: Characters | Bytes | Pieces
+        tokenizer: Tokenizer
         if value["tokenizer"] == "characters":
             tokenizer = Characters(str(value["alphabet"]))
         elif value["tokenizer"] == "pieces":
@@ -299,7 +299,7 @@ def load_codec(folder: Path) -> TextCodec:
         raise FourfoldError(f"{path} is damaged ({type(error).__name__}): train the model again") from None
 
 
-def fit(kind: Kind, documents: Sequence[str], vocab: int) -> Characters | Bytes | Pieces:
+def fit(kind: Kind, documents: Sequence[str], vocab: int) -> Tokenizer:
     """The tokenizer of training documents; `vocab` is the number of pieces, 256 bytes and one symbol included.
 
     Raises:

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from apps.text import sources
-from apps.text.codec import Bytes, Characters, Kind, Pieces, TextCodec, fit, load_codec
+from apps.text.codec import Bytes, Characters, Kind, Pieces, TextCodec, Tokenizer, fit, load_codec
 from core.data.arrays import ArrayData, cached, windows
 from core.domain import Prepared
 from core.errors import FourfoldError, require
@@ -22,8 +22,6 @@ LANGUAGES = {
     "multi30k": tuple(f"{a}-{b}" for a in ("de", "en", "fr") for b in ("de", "en", "fr") if a != b),
     "descriptions": ("en-summary", "en-de", "en-fr"),
 }
-
-Tokens = Characters | Bytes | Pieces
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +99,7 @@ def prepare(data: TextData) -> Prepared:
     return _examples(data, given, cached(key, lambda: _tokenized_examples(data, tokenizer)))
 
 
-def _stream(data: TextData, tokenizer: Tokens | None, arrays: dict[str, np.ndarray]) -> Prepared:
+def _stream(data: TextData, tokenizer: Tokenizer | None, arrays: dict[str, np.ndarray]) -> Prepared:
     codec = TextCodec(tokenizer or _tokenizer(data.tokenizer, arrays["tokenizer"]), data.length)
     for name in ("train", "validation", "test"):
         if len(arrays[name]) < data.length:
@@ -115,7 +113,7 @@ def _stream(data: TextData, tokenizer: Tokens | None, arrays: dict[str, np.ndarr
                     test=split("test", data.length))
 
 
-def _tokenized(data: TextData, tokenizer: Tokens | None) -> dict[str, np.ndarray]:
+def _tokenized(data: TextData, tokenizer: Tokenizer | None) -> dict[str, np.ndarray]:
     texts = sources.documents(data)
     texts["train"] = _limited(texts["train"], data.limit)
     tokenizer = tokenizer or fit(data.tokenizer, texts["train"], data.vocab)
@@ -139,7 +137,7 @@ def _limited(texts: list[str], limit: int) -> list[str]:
     return kept
 
 
-def _tokenized_examples(data: TextData, tokenizer: Tokens | None) -> dict[str, np.ndarray]:
+def _tokenized_examples(data: TextData, tokenizer: Tokenizer | None) -> dict[str, np.ndarray]:
     """The tokens of each split's targets, and of pairs' sources, one after the other, and where each begins."""
     pairs: sources.Splits[sources.Pair]
     if data.unit == "pair":
@@ -200,13 +198,13 @@ def _dtype(codec: TextCodec) -> type:
     return np.uint16 if codec.space.vocab <= 2**16 else np.int32
 
 
-def _state(tokenizer: Tokens) -> np.ndarray:
+def _state(tokenizer: Tokenizer) -> np.ndarray:
     if isinstance(tokenizer, Characters):
         return np.array([ord(character) for character in tokenizer.alphabet], np.uint32)
     return np.frombuffer(tokenizer.proto if isinstance(tokenizer, Pieces) else b"", np.uint8)
 
 
-def _tokenizer(kind: Kind, state: np.ndarray) -> Tokens:
+def _tokenizer(kind: Kind, state: np.ndarray) -> Tokenizer:
     if kind == "characters":
         return Characters("".join(map(chr, state.tolist())))
     return Bytes() if kind == "bytes" else Pieces(state.tobytes())
