@@ -17,10 +17,10 @@ FOLDER = Path(__file__).parent / "results"
 
 def write_result(path: Path, metrics: Mapping[str, Any], started: float) -> None:
     """Write `{"command", "commit", "hardware", "seconds", "metrics"}`; `started` is of `time.time()`."""
-    module = Path(sys.argv[0]).stem
+    module, cores = Path(sys.argv[0]).stem, cpu_count()
     result = {
         "command": " ".join([f"python -m benchmarks.{module}", *sys.argv[1:]]), "commit": commit(),
-        "hardware": f"{cpu_name()}, {cpu_count()} cores", "seconds": round(time.time() - started, 1),
+        "hardware": f"{cpu_name()}, {cores} core{'s' if cores > 1 else ''}", "seconds": round(time.time() - started, 1),
         "metrics": dict(metrics),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
