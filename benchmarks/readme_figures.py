@@ -142,22 +142,26 @@ def translation(m: dict[str, Any]) -> str:
 
 def shakespeare(m: dict[str, Any]) -> str:
     """tinyshakespeare."""
+    runs = m["training"]
+
+    def after(name: str) -> str:
+        return f"{runs[name]['nats']:.3f} after {runs[name]['seconds'] / 60:.0f} minutes"
+
     parts = []
-    for key, words in (("nats_per_char_15min", "ours"), ("peer_nats_per_char_15min", "nanoGPT's CPU recipe")):
-        if key in m:
-            parts.append(f"{words} {m[key]:.3f}")
-    text = "**tinyshakespeare** by characters, held-out nats per character"
-    if parts:
-        text += f": after {m['minutes'] / 4:.0f} minutes at the same moment, a core each, {', '.join(parts)}"
-    if "nats_per_char_60min" in m:
-        text += f"; ours after {m['minutes']:.0f} minutes {m['nats_per_char_60min']:.3f}"
+    if "ours_15" in runs and "peer_15" in runs:
+        parts.append(f"at the same moment, a core each, ours {after('ours_15')}, nanoGPT's CPU recipe "
+                     f"{after('peer_15')}")
+    if "ours_60" in runs:
+        parts.append(f"ours trained longer {after('ours_60')} of one core")
+    if "diffusion_60" in runs:
+        parts.append(f"masked diffusion's bound {after('diffusion_60')}")
     if "diffusion_to_autoregressive_nll" in m:
-        text += (f"; masked diffusion's bound after as long {m['diffusion_bound_nats_per_char_60min']:.3f}, "
-                 f"{m['diffusion_to_autoregressive_nll']:.3f} times the autoregressive value")
+        parts.append(f"{m['diffusion_to_autoregressive_nll']:.3f} times the autoregressive value")
     if "train_tokens_per_second_ratio" in m:
-        text += (f". At the peer's size and batches ours trains on {m['train_tokens_per_second_ratio']:.2f} times as "
-                 "many characters a second")
-    return f"{text}. Published for nanoGPT: 1.88 by its CPU recipe, 1.4697 on an A100."
+        parts.append(f"at the peer's size and batches ours trains on {m['train_tokens_per_second_ratio']:.2f} times as "
+                     "many characters a second")
+    return ("**tinyshakespeare** by characters, nats per character of its last tenth: " + "; ".join(parts)
+            + ". Published for nanoGPT: 1.88 by its CPU recipe, 1.4697 on an A100.")
 
 
 def summaries(m: dict[str, Any]) -> str:
