@@ -172,9 +172,11 @@ def summaries(m: dict[str, Any]) -> str:
             low, high = row["rougeL"]["interval"]
             rows.append(f"| {name.replace('_', ' ')} | {row['rouge1']['value']:.1f} | {row['rouge2']['value']:.1f} | "
                         f"{row['rougeL']['value']:.1f} ({low:.1f} to {high:.1f}) |")
+    best = max(row["rougeL"]["value"] for name, row in m.items() if isinstance(row, dict) and name != "model")
+    verdict = "" if m["model"]["rougeL"]["value"] > best else "The model does not reach the extracted sentences yet. "
     return "\n".join([
         *rows, "",
-        f"{m['documents']:,} held-out descriptions, whose packages have none in training; {m['parameters'] / 1e6:.1f} "
+        f"{verdict}{m['documents']:,} held-out descriptions, whose packages have none in training; {m['parameters'] / 1e6:.1f} "
         f"million parameters, {m['training_core_seconds'] / 60:.0f} minutes of one core. "
         f"{100 * m['summaries_that_are_training_targets']:.1f} % of the summaries are a training synopsis word for "
         f"word, of the true ones {100 * m['test_targets_that_are_training_targets']:.1f} %.",
