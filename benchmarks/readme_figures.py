@@ -176,8 +176,8 @@ def summaries(m: dict[str, Any]) -> str:
     verdict = "" if m["model"]["rougeL"]["value"] > best else "The model does not reach the extracted sentences yet. "
     return "\n".join([
         *rows, "",
-        f"{verdict}{m['documents']:,} held-out descriptions, whose packages have none in training; {m['parameters'] / 1e6:.1f} "
-        f"million parameters, {m['training_core_seconds'] / 60:.0f} minutes of one core. "
+        f"{verdict}{m['documents']:,} held-out descriptions, whose packages have none in training; "
+        f"{m['parameters'] / 1e6:.1f} million parameters, {m['training_core_seconds'] / 60:.0f} minutes of one core. "
         f"{100 * m['summaries_that_are_training_targets']:.1f} % of the summaries are a training synopsis word for "
         f"word, of the true ones {100 * m['test_targets_that_are_training_targets']:.1f} %.",
     ])
