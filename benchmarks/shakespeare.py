@@ -85,6 +85,11 @@ def main() -> None:
                            "settings": " ".join((peer.__doc__ or "").split())}
     write_result(options.output, metrics, started)
     print(json.dumps({key: value for key, value in metrics.items() if key != "training"}, indent=2))
+    for name in names:
+        row = facts[name]
+        curve = row.get("curve") or row["training_loss_curve"]
+        print(f"{name}: {row['characters'] / max(1e-9, row['seconds']):.0f} characters a second; seconds, nats: "
+              + ", ".join(f"{seconds:.0f} {nats:.3f}" for seconds, nats in curve))
     met = all(metrics.get(key, 0) <= target for key, target in TARGETS.items())
     sys.exit(0 if met or options.quick else 1)
 
@@ -122,8 +127,8 @@ def work(name: str, options: argparse.Namespace) -> None:
     cpu = time.process_time()
     model, seconds = trained(DOMAIN, recipe, home / name / "run")
     nats, interval = judged(model, options.windows)
-    curve = [(row["seconds"], row["loss"]["model"]) for row in map(json.loads, _log(home / name / "run"))
-             if "loss" in row and row["step"] % every == 0]
+    rows = [row for row in map(json.loads, _log(home / name / "run")) if "loss" in row]
+    curve = [(row["seconds"], row["loss"]["model"]) for row in rows[:: max(1, len(rows) // POINTS)]]
     facts = {
         "nats": nats, "interval": interval, "likelihood": model.family.likelihood, "steps": steps,
         "characters": steps * recipe.train.batch_size * model.codec.space.length,  # type: ignore[union-attr]
