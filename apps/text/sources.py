@@ -249,8 +249,8 @@ def _pair_files(data: TextData) -> Iterator[tuple[str | None, list[Pair]]]:
             entries = _entries(path, read_text(path))
             yield part, [(_field(entry, "source", where), _field(entry, "target", where)) for where, entry in entries]
         elif data.pair and kind == f".{left}":
-            twin = path.with_name(f"{stem[0]}.{right}{'.gz' if path.suffix == '.gz' else ''}")
-            yield part, _parallel(path, twin)
+            packed = ".gz" if path.suffix == ".gz" else ""
+            yield part, _parallel(path, path.with_name(path.name.removesuffix(packed)[: -len(left)] + right + packed))
         elif not (data.pair and kind == f".{right}") and data.folder is not None:
             raise FourfoldError(f"{path} holds no pairs: give .tsv or .jsonl, or parallel files such as talk.de and "
                                 "talk.en with data.pair=de-en")

@@ -206,7 +206,7 @@ def test_all_kinds_of_files_hold_the_same_pairs(tmp_path: Path) -> None:
     parallel = tmp_path / "parallel"
     parallel.mkdir()
     for side, column in (("de", 0), ("en", 1)):
-        (parallel / f"talk.{side}").write_text("".join(pair[column] + "\n" for pair in pairs), encoding="utf-8")
+        (parallel / f"talk.v2.{side}").write_text("".join(pair[column] + "\n" for pair in pairs), encoding="utf-8")
     found.append(sources.pairs(text.TextData(folder=str(parallel), unit="pair", pair="de-en")))
     assert all(one == found[0] for one in found)
     assert sorted(pair for some in found[0].values() for pair in some) == sorted(pairs)
