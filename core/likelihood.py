@@ -133,7 +133,7 @@ def categorical_nll(logits: Tensor, x: Tensor, mask: Tensor | None = None, smoot
 
     `smoothing`: the share of each target that is spread over all tokens (Szegedy et al. 1512.00567); for training.
     """
-    # Rows, not [B, V, T]: a softmax over a strided axis takes half as long again.
+    # Rows, not [B, V, T]: a softmax over a strided axis is slower.
     nll = cross_entropy(logits.float().flatten(0, 1), x.flatten(), reduction="none", label_smoothing=smoothing)
     nll = nll.view(x.shape)
     return (nll if mask is None else nll * mask).sum(1)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import logging
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,7 +16,7 @@ import numpy as np
 from apps.molecules.chemistry import canonical, check_properties, molecules, properties
 from apps.molecules.codec import SmilesCodec, fit, padded, shortened, token_space, tokenize
 from core.data.arrays import ArrayData, cached, order
-from core.data.sources import in_data, package_files
+from core.data.sources import in_data, package_files, read_text
 from core.domain import Prepared
 from core.errors import FourfoldError, require
 from core.space import ConditionSpec, VectorCondition
@@ -143,7 +141,7 @@ def moses_files() -> list[Path]:
 
 def _moses(data: MoleculeData, files: Sequence[Path]) -> dict[str, list[str]]:
     """MOSES' molecules are canonical and valid as published, so none is parsed here."""
-    train, test = ([row.partition(",")[0] for row in text_of(path).splitlines()[1:]] for path in files)
+    train, test = ([row.partition(",")[0] for row in read_text(path).splitlines()[1:]] for path in files)
 
     def some(rows: list[str], n: int, start: int = 0) -> list[str]:
         chosen = order(data.shuffle_seed, 0, len(rows))[start : start + n]
@@ -199,21 +197,6 @@ def _suffix(path: Path) -> str | None:
     return next((suffix for suffix in SUFFIXES if name.endswith(suffix)), None)
 
 
-def text_of(path: Path) -> str:
-    """A text file's contents, unpacked if it is .gz.
-
-    Raises:
-        FourfoldError: it cannot be read, is truncated, or is not text.
-    """
-    try:
-        content = path.read_bytes()
-        return (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise FourfoldError(f"{path} is not text in UTF-8") from None
-    except (OSError, EOFError, zlib.error) as error:
-        raise FourfoldError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-
-
 def read_smiles(path: Path, column: str | None = None, max_invalid: float = 0.0) -> list[str]:
     """Canonical SMILES of a file, in its order; invalid ones are skipped up to a share of `max_invalid`.
 
@@ -237,7 +220,7 @@ def read_smiles(path: Path, column: str | None = None, max_invalid: float = 0.0)
 
 def _smiles_rows(path: Path, column: str | None) -> Iterator[tuple[int, str]]:
     """(line number, SMILES) of each row that has one."""
-    text, kind = text_of(path), _suffix(path)
+    text, kind = read_text(path), _suffix(path)
     if kind in (".csv", ".tsv"):
         yield from _table_rows(path, text, "\t" if kind == ".tsv" else ",", column)
         return

@@ -109,7 +109,7 @@ def score(
 ) -> None:
     """Bits per byte and perplexity of a file: how well the model predicts it."""
     from apps.text import domain, tasks
-    from apps.text.sources import read_text
+    from core.data.sources import read_text
 
     text = read_text(file)
     found = tasks.score(domain.load(run, device), text, seed=seed)
@@ -175,7 +175,7 @@ def interpolate(
 
 
 def _given(texts: Sequence[str] | None, file: Path | None) -> list[str]:
-    from apps.text.sources import read_text
+    from core.data.sources import read_text
 
     if bool(texts) == (file is not None):
         raise FourfoldError("give texts or --file FILE, and not both")

