@@ -62,9 +62,9 @@ def main() -> None:
         return
     started = time.time()
     names = options.only or tuple(RUNS)
-    metrics: dict[str, Any] = {"minutes": options.minutes}
+    metrics: dict[str, Any] = {}
     if options.only and options.output.exists():
-        metrics = {**json.loads(options.output.read_text())["metrics"], **metrics}
+        metrics = json.loads(options.output.read_text())["metrics"]
     with tempfile.TemporaryDirectory() as scratch:
         home = (options.run or Path(scratch)).absolute()
         home.mkdir(parents=True, exist_ok=True)

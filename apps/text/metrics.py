@@ -12,7 +12,7 @@ import torch
 from apps.text import sources
 from apps.text.code_metrics import parsed_definitions
 from apps.text.codec import TextCodec
-from apps.text.sample_metrics import memorization, perplexity, reverse_nats, sample_bleu, self_bleu, share
+from apps.text.sample_metrics import distinct, memorization, perplexity, reverse_nats, sample_bleu, self_bleu, share
 from apps.text.summary_metrics import CentroidExtractor, lead_one, rouge
 from apps.text.translation_metrics import corpus_bleu, corpus_chrf
 from core.data.arrays import ArrayData
@@ -225,7 +225,10 @@ def _line_measures(prepared: Prepared, codec: TextCodec, texts: dict[str, list[s
                 interval=bootstrap(judge, *parts["samples"], seed=seed), baseline=float(judge(*parts["trigram"])),
                 baseline_name="trigram", floor=float(judge(*parts["floor"])))
         for name, (judge, parts) in found.items()
-    ]
+    ] + [Measure(
+        name="distinct2", value=distinct(texts["samples"]), better="higher", count=len(texts["samples"]),
+        baseline=distinct(texts["trigram"]), baseline_name="trigram", floor=distinct(texts["floor"]),
+    )]
 
 
 def _parse_rate(texts: dict[str, list[str]], seed: int) -> Measure:

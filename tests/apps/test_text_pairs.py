@@ -273,7 +273,7 @@ def test_a_sentence_vae_goes_from_one_line_to_another(tmp_path: Path) -> None:
     words = {word for line in path for word in line.split()}
     assert len(words & set(NUMBERS)) / max(1, len(words)) > 0.5
     measures = {m.name for m in evaluate(model, prepare(data), 60, 0)}
-    assert {"bits_per_byte", "bleu4", "self_bleu4", "reverse_perplexity", "copied_8_grams"} <= measures
+    assert {"bits_per_byte", "bleu4", "self_bleu4", "reverse_perplexity", "copied_8_grams", "distinct2"} <= measures
     for bad, error in ((("a", "b", 1), "at least 2"), (("", "b", 3), "has 0 tokens")):
         with pytest.raises(FourfoldError, match=error):
             text.interpolate(model, *bad)
