@@ -6,6 +6,9 @@ Both have random weights, 256 kinds of token and a window of 256, and write whol
 temperature 1: `Autoregressive.sample` and `GPT2LMHeadModel.generate` with its key-value cache, alone and in a batch.
 Each runs in float32 and in bfloat16 (ours under autocast, the peer with its weights cast); the ratios are of each at
 the faster of its two, and of both in float32, as medians over the slices. Writes benchmarks/results/decoding.json.
+
+In bfloat16 one row reads its weights as bytes; `--model`, a trained run of text, tells what that costs: nats a token
+of held-out windows, one token at a time, in float32, in bfloat16 (several rows) and with bytes (one row).
 """
 
 from __future__ import annotations
@@ -20,11 +23,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
+from apps.text.domain import DOMAIN
 from benchmarks.results_file import FOLDER, write_result
 from core.families.autoregressive import AutoregressiveConfig
+from core.likelihood import categorical_nll
+from core.metrics import bootstrap
 from core.networks import TransformerConfig
+from core.pretrained import Model, load
 from core.space import Discrete
 
 VOCAB, WINDOW = 256, 256
@@ -41,6 +49,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Decoding against transformers, on one thread.")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--slices", type=int, default=7)
+    parser.add_argument("--model", type=Path, help="a text run, to tell what each precision costs in nats")
+    parser.add_argument("--windows", type=int, default=64, help="of held-out text for --model")
     parser.add_argument("--output", type=Path, default=FOLDER / "decoding.json")
     parser.add_argument("--quick", action="store_true", help="a small model and few tokens: checks the benchmark")
     options = parser.parse_args()
@@ -56,6 +66,8 @@ def main() -> None:
         "parameters": parameters, "parameters_transformers": parameters_peer,
         "transformers_version": metadata.version("transformers"), "torch_version": torch.__version__,
     }
+    if options.model:
+        metrics["nats_by_precision"] = nats_by_precision(load(options.model, DOMAIN), options.windows)
     write_result(options.output, metrics, started)
     print(table(metrics))
 
@@ -127,6 +139,26 @@ def measured(
     }
 
 
+def nats_by_precision(model: Model, windows: int) -> dict[str, dict[str, Any]]:
+    """Nats a token of held-out windows by single steps, and how many more than in float32, with its interval."""
+    x = DOMAIN.prepare(model.recipe.data).test.batch(np.arange(windows)).x
+    network: Any = model.family.network
+    found = {}
+    for name, rows in (("float32", windows), ("bfloat16", windows), ("bytes", 1)):
+        parts = []
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=name != "float32"):
+            for some in x.split(rows):
+                cache = network.new_cache(len(some), x.shape[1], x.device)
+                start = torch.full_like(some[:, :1], model.family.space.vocab)
+                given = torch.cat([start, some[:, :-1]], dim=1)
+                logits = [network(given[:, t : t + 1], cache=cache) for t in range(x.shape[1])]
+                parts.append(categorical_nll(torch.cat(logits, dim=1), some) / x.shape[1])
+        found[name] = torch.cat(parts).double().numpy()
+    return {name: {"nats": float(nats.mean()), "more_than_float32": float((nats - found["float32"]).mean()),
+                   "more_than_float32_interval": bootstrap(np.mean, nats - found["float32"])}
+            for name, nats in found.items()}
+
+
 def table(metrics: dict[str, Any]) -> str:
     """The figures for people."""
     lines = [f"tokens/s on one thread, {metrics['parameters'] / 1e6:.1f} million parameters against "
@@ -135,6 +167,9 @@ def table(metrics: dict[str, Any]) -> str:
         rates = json.dumps({way: round(rate) for way, rate in metrics[f"by_precision{suffix}"].items()})
         lines.append(f"batch {rows:3d}  {metrics[f'ratio_to_transformers{suffix}']:.2f} times the peer at its best, "
                      f"{metrics[f'ratio_to_transformers_float32{suffix}']:.2f} times in float32  {rates}")
+    lines += [f"{name:9} {row['nats']:.4f} nats a token, {row['more_than_float32']:+.5f} "
+              f"({row['more_than_float32_interval'][0]:+.5f} to {row['more_than_float32_interval'][1]:+.5f})"
+              for name, row in metrics.get("nats_by_precision", {}).items()]
     return "\n".join(lines)
 
 

@@ -49,16 +49,15 @@ class Conditioner(nn.Module):
         for name in condition:
             if name not in self.specs:
                 raise FourfoldError(f"no condition {name!r} in this model: {did_you_mean(name, self.specs)}")
-        vector, sequences, masks, arrays = None, [], [], []
+        vector, arrays = None, []
+        sequences: list[tuple[Tensor, Tensor, Tensor]] = []
         for name, spec in self.specs.items():
             if isinstance(spec, ArrayCondition):
                 arrays.append(self._array(spec, condition.get(name), n, drop))
                 continue
             null = self.nulls[name]
             if isinstance(spec, SequenceCondition):
-                sequence, mask = self._sequence(name, spec, condition.get(name), n, drop)
-                sequences.append(sequence)
-                masks.append(mask)
+                sequences.append(self._sequence(name, spec, condition.get(name), n, drop))
                 continue
             if name in condition:
                 part = self.embeddings[name](condition[name])
@@ -70,10 +69,10 @@ class Conditioner(nn.Module):
         array = torch.cat(arrays, dim=1) if arrays else None
         if not sequences:
             return Conditioning(vector, array=array)
-        sequence, mask = torch.cat(sequences, dim=1), torch.cat(masks, dim=1)
+        sequence, mask, tokens = (torch.cat(parts, dim=1) for parts in zip(*sequences, strict=True))
         weights = mask[..., None].float()
         pooled = (sequence * weights).sum(1) / weights.sum(1)
-        return Conditioning(pooled if vector is None else vector + pooled, sequence, mask, array)
+        return Conditioning(pooled if vector is None else vector + pooled, sequence, mask, array, tokens)
 
     def _array(self, spec: ArrayCondition, array: Tensor | None, n: int, drop: Tensor | None) -> Tensor:
         if array is None:
@@ -83,16 +82,18 @@ class Conditioner(nn.Module):
 
     def _sequence(
         self, name: str, spec: SequenceCondition, tokens: Tensor | None, n: int, drop: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """Embedded source `[n, 1 + S, width]` and its mask; the first place is the null's, always visible."""
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Embedded source `[n, 1 + S, width]`, its mask and tokens; the first place is the null's, always visible."""
         null = self.nulls[name].expand(n, 1, -1)
         visible = torch.ones(n, 1, dtype=torch.bool, device=null.device)
+        end = torch.full((n, 1), spec.pad, device=null.device)
         if tokens is None:
-            return null, visible
+            return null, visible, end
         mask = tokens != spec.pad
         if drop is not None:
             mask = mask & ~drop[:, None]
-        return torch.cat([null, self.embeddings[name](tokens, mask)], dim=1), torch.cat([visible, mask], dim=1)
+        embedded = torch.cat([null, self.embeddings[name](tokens, mask)], dim=1)
+        return embedded, torch.cat([visible, mask], dim=1), torch.cat([end, tokens], dim=1)
 
 
 class SequenceEncoder(nn.Module):

@@ -129,13 +129,14 @@ class Batch:
 
 @dataclass(frozen=True)
 class Conditioning:
-    """What networks see of a condition: `vector` `[B, width]`, `sequence` `[B, S, width]` with its mask `[B, S]`,
-    `array` `[B, channels, *S]`."""
+    """What networks see of a condition: `vector` `[B, width]`, `sequence` `[B, S, width]` with its mask `[B, S]` and
+    the tokens `[B, S]` that it embeds, `array` `[B, channels, *S]`."""
 
     vector: Tensor | None = None
     sequence: Tensor | None = None
     sequence_mask: Tensor | None = None
     array: Tensor | None = None
+    sequence_tokens: Tensor | None = None
 
 
 @dataclass(frozen=True)

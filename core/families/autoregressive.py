@@ -18,7 +18,7 @@ from core.likelihood import categorical_nll
 from core.networks import ConvConfig, TransformerConfig
 from core.quantizers import FSQ, UniformBins
 from core.samplers.tokens import beam_search, generate, truncate
-from core.space import Batch, Conditioning, ConditionSpec, Continuous, Discrete, Loss, Space
+from core.space import Batch, Conditioning, ConditionSpec, Continuous, Discrete, Loss, SequenceCondition, Space
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +38,14 @@ class AutoregressiveConfig:
     """A causal transformer over tokens; arrays need a `quantizer` that makes them tokens.
 
     `cond_width`: of conditions' embeddings, and of the encoder of a source sequence, which has `source_depth` layers.
+    `copy`: the source's tokens may be copied (pointer-generator, 1704.04368); source and data share a vocabulary.
     """
 
     model: TransformerConfig
     quantizer: UniformBins | LearnedCodes | None = None
     cond_width: int = 128
     source_depth: int = 2
+    copy: bool = False
     condition_dropout: float = 0.1
     label_smoothing: float = 0.0
 
@@ -59,6 +61,10 @@ class AutoregressiveConfig:
             FourfoldError: arrays without a quantiser, or tokens with one.
         """
         refuse_arrays(conditions, "an autoregressive model")
+        if self.copy:
+            sources = [spec for spec in conditions.values() if isinstance(spec, SequenceCondition)]
+            same = len(sources) == 1 and isinstance(space, Discrete) and space.vocab == sources[0].vocab
+            require(same, "copy", self.copy, "needs one source, of the data's vocabulary")
         if isinstance(space, Discrete):
             require(self.quantizer is None, "quantizer", self.quantizer, "tokens need none")
             return Autoregressive(self, space, conditions)
@@ -83,7 +89,8 @@ class Autoregressive(Family):
         self.conditioner = Conditioner(conditions, config.cond_width, config.source_depth, config.model.dropout)
         # Any: type checkers take what a module holds for a tensor.
         self.network: Any = config.model.field(
-            space, cond_width=config.cond_width if conditions else 0, causal=True, cross=has_sequence(conditions)
+            space, cond_width=config.cond_width if conditions else 0, causal=True, cross=has_sequence(conditions),
+            copy=config.copy,
         )
 
     def logits(self, x: Tensor, cond: Conditioning, mask: Tensor | None = None) -> Tensor:

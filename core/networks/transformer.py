@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from core.errors import require
 from core.networks.attention import Block, LayerCondition, rotary_table
+from core.networks.copying import CopyHead
 from core.networks.decoding import KVCache, Step
 from core.networks.layers import RMSNorm, zeroed
 from core.space import Conditioning, Continuous, Discrete, Space
@@ -36,11 +37,15 @@ class TransformerConfig:
         require(0 <= self.dropout < 1, "transformer.dropout", self.dropout, "must be in [0, 1)")
 
     def field(
-        self, space: Space, out: int | None = None, cond_width: int = 0, causal: bool = False, cross: bool = False
+        self, space: Space, out: int | None = None, cond_width: int = 0, causal: bool = False, cross: bool = False,
+        copy: bool = False,
     ) -> nn.Module:
-        """x -> x-shaped: logits `[B, T, out or vocab]` of tokens, `[B, out or C, *S]` of arrays."""
+        """x -> x-shaped: logits `[B, T, out or vocab]` of tokens, `[B, out or C, *S]` of arrays.
+
+        `copy`: the source sequence's tokens are answers too; logits are log-probabilities then.
+        """
         if isinstance(space, Discrete):
-            return TokenField(self, space, out or space.vocab, cond_width, causal, cross)
+            return TokenField(self, space, out or space.vocab, cond_width, causal, cross, copy)
         require(not causal, "transformer", self, "cannot be causal over arrays: quantise them")
         return ArrayField(self, space, out or space.shape[0], cond_width, cross)
 
@@ -97,7 +102,8 @@ class TokenField(nn.Module):
     """Tokens -> logits. The embedding's last row, id `vocab`, is the family's start or mask symbol."""
 
     def __init__(
-        self, config: TransformerConfig, space: Discrete, out: int, cond_width: int, causal: bool, cross: bool
+        self, config: TransformerConfig, space: Discrete, out: int, cond_width: int, causal: bool, cross: bool,
+        copy: bool,
     ) -> None:
         super().__init__()
         self.config = config
@@ -108,6 +114,7 @@ class TokenField(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.trunk = Trunk(config, space.length, cond_width, causal, cross)
         self.head = zeroed(nn.Linear(config.width, out))
+        self.copy = CopyHead(config.width, cond_width) if copy else None
 
     def new_cache(self, batch: int, length: int, device: torch.device) -> KVCache:
         """An empty cache for up to `length` positions."""
@@ -125,8 +132,13 @@ class TokenField(nn.Module):
             if x.shape[1] > 1:
                 raise ValueError("after its first call a cache takes one position at a time")
             return self._step(x[:, 0], cache)[:, None]
-        h = self.dropout(self.embedding(x) + self.positions[: x.shape[1]])
-        return self.head(self.trunk(h, cond, mask, cache))
+        h = self.trunk(self.dropout(self.embedding(x) + self.positions[: x.shape[1]]), cond, mask, cache)
+        if self.copy is None:
+            return self.head(h)
+        source = self.copy.hear(Conditioning() if cond is None else cond)
+        if cache is not None:
+            cache.copied = source
+        return self.copy(h, self.head(h), source)
 
     @torch.inference_mode()
     def _step(self, x: Tensor, cache: KVCache) -> Tensor:
@@ -134,8 +146,12 @@ class TokenField(nn.Module):
         if cache.step is None:
             assert cache.conditions is not None
             blocks = [cast(Block, block) for block in self.trunk.blocks]
-            cache.step = Step(blocks, cache.conditions, self.trunk.norm, self.head)
-        return cache.step(self.embedding(x) + self.positions[cache.length], cache, self.trunk.rotary[cache.length])
+            cache.step = Step(blocks, cache.conditions, self.trunk.norm, self.head, len(x))
+        embedded = self.embedding(x) + self.positions[cache.length]
+        h, logits = cache.step(embedded, cache, self.trunk.rotary[cache.length])
+        if self.copy is None or cache.copied is None:
+            return logits
+        return self.copy(h[:, None], logits[:, None], cache.copied)[:, 0]
 
 
 class Patches(nn.Module):

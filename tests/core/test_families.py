@@ -108,6 +108,29 @@ def test_cached_sampling_is_greedy_by_the_full_logits(scale):
     assert x.equal(logits.argmax(-1)) and len(x.unique()) > 2
 
 
+@pytest.mark.parametrize("copy", [True, False])
+def test_what_training_never_saw_is_copied_from_the_source(copy, tmp_path):
+    """Targets repeat their source; half of the vocabulary occurs in no training pair, so its embeddings are noise."""
+    space, spec = Discrete(length=4, vocab=41, eos=40), SequenceCondition(length=4, vocab=41, pad=40)
+    config = AutoregressiveConfig(model=TINY, cond_width=32, condition_dropout=0.0, copy=copy)
+    x = torch.randint(20, (2000, 4), generator=torch.Generator().manual_seed(0))
+    x[:, 3] = 40
+    data = ArrayData(space, x.numpy(), {"source": x.numpy()}, np.full(len(x), 4))
+    family = fit(config.build(space, {"source": spec}), data, tmp_path, steps=300, batch_size=64, learning_rate=1e-2)
+    unseen = x[:200].clone()
+    unseen[:, :3] += 20
+    made = family.likeliest({"source": unseen}, beams=2).x
+    right = made[:, :3].eq(unseen[:, :3]).float().mean()
+    assert right > 0.6 if copy else right < 0.05
+
+
+def test_copying_needs_one_source_of_the_same_vocabulary():
+    for vocab in (None, 7):
+        specs = {} if vocab is None else {"source": SequenceCondition(length=4, vocab=vocab, pad=0)}
+        with pytest.raises(FourfoldError, match="one source, of the data's vocabulary"):
+            AutoregressiveConfig(model=TINY, copy=True).build(TOKENS, specs)
+
+
 def test_a_prefix_is_kept():
     family = shaken(AutoregressiveConfig(model=TINY).build(TOKENS, {}))
     prefix = torch.tensor([[2, 1]] * 5)

@@ -37,7 +37,8 @@ def conditioning(n: int, width: int = 16, source: int = 5) -> Conditioning:
     generator = torch.Generator().manual_seed(1)
     mask = torch.arange(source) < torch.randint(1, source + 1, (n, 1), generator=generator)
     return Conditioning(torch.randn(n, width, generator=generator),
-                        torch.randn(n, source, width, generator=generator), mask)
+                        torch.randn(n, source, width, generator=generator), mask,
+                        sequence_tokens=torch.randint(7, (n, source), generator=generator))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -118,10 +119,10 @@ def test_another_field_sees_everything():
     assert ((field(changed) - field(x)).abs().amax((0, 2)) > 1e-6).all()
 
 
-@pytest.mark.parametrize("cross", [False, True])
+@pytest.mark.parametrize(("cross", "copy"), [(False, False), (True, False), (True, True)])
 @pytest.mark.parametrize("prompt", [1, 4])
-def test_cached_logits_equal_full_logits(cross, prompt):
-    field = shaken(TRANSFORMER.field(TOKENS, cond_width=16, causal=True, cross=cross))
+def test_cached_logits_equal_full_logits(cross, copy, prompt):
+    field = shaken(TRANSFORMER.field(TOKENS, cond_width=16, causal=True, cross=cross, copy=copy))
     x, cond = torch.randint(8, (3, 10)), conditioning(3)
     full = field(x, cond)
     with torch.no_grad():
@@ -130,7 +131,9 @@ def test_cached_logits_equal_full_logits(cross, prompt):
         parts += [field(x[:, t : t + 1], cond, cache=cache) for t in range(prompt, 10)]
     assert cache.length == 10
     torch.testing.assert_close(torch.cat(parts, dim=1), full, rtol=1e-4, atol=1e-5)
-    if cross:
+    if copy:
+        torch.testing.assert_close(full.exp().sum(-1), torch.ones(3, 10))
+    elif cross:
         silent = Conditioning(cond.vector, cond.sequence + 1, cond.sequence_mask)
         assert not torch.allclose(field(x, silent), full), "the source is heard"
 
@@ -201,6 +204,19 @@ def test_sources_do_not_leak_their_padding():
     x, cond = torch.randint(7, (4, 10)), conditioning(4)
     noise = torch.where(cond.sequence_mask[..., None], cond.sequence, torch.randn_like(cond.sequence))
     torch.testing.assert_close(field(x, cond), field(x, Conditioning(cond.vector, noise, cond.sequence_mask)))
+
+
+def test_copies_are_of_the_source_and_not_of_its_padding():
+    """Where the vocabulary's own answer is one token, all other probability is of tokens that the source shows."""
+    field = shaken(TRANSFORMER.field(TOKENS, cond_width=16, causal=True, cross=True, copy=True))
+    field.head.bias.data[3] = 1e4
+    x, cond = torch.randint(7, (4, 10)), conditioning(4)
+    probability = field(x, cond).exp()
+    for row, tokens, seen in zip(probability, cond.sequence_tokens, cond.sequence_mask, strict=True):
+        shown = set(tokens[seen].tolist()) | {3}
+        assert {v for v in range(7) if row[:, v].min() > 1e-6} == shown
+    with pytest.raises(ValueError, match="source"):
+        field(x, Conditioning(cond.vector))
 
 
 def test_rotary_products_depend_on_distance_only():
