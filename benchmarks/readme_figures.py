@@ -218,13 +218,34 @@ def code(m: dict[str, Any]) -> str:
     )
 
 
+def oracle(m: dict[str, Any]) -> str:
+    """SeqGAN's protocol."""
+    rows = ["| SeqGAN's oracle, sequences of | oracle's nats a token | 4-grams of the training data | different 4-grams |",
+            "|---|---|---|---|"]
+    for name, row in m["rows"].items():
+        rows.append(f"| {name} | {row['nats']:.3f} ({row['interval'][0]:.3f} to {row['interval'][1]:.3f}) | "
+                    f"{row['known_4_grams']:.3f} | {row['different_4_grams']:.3f} |")
+    return "\n".join([
+        *rows, "",
+        f"{m['sequences']:,} sequences each, one draw of the oracle; numbers behind names are temperatures. The measure "
+        "alone rewards what repeats its training data, so read the columns together. Published for another draw: "
+        "maximum likelihood 9.038, SeqGAN 8.736.",
+    ])
+
+
 def decoding(m: dict[str, Any]) -> str:
     """Speed of generation."""
+    cost = m.get("nats_by_precision")
+    note = "" if cost is None else (
+        " One text at a time reads its weights as bytes: on held-out Shakespeare that costs "
+        f"{cost['bytes']['more_than_float32']:+.4f} nats a character "
+        f"({cost['bytes']['more_than_float32_interval'][0]:+.4f} to "
+        f"{cost['bytes']['more_than_float32_interval'][1]:+.4f}) against float32.")
     return (
         f"**Decoding** on one core, {m['parameters'] / 1e6:.1f}M parameters: {m['tokens_per_second']:.0f} tokens "
         f"a second one text at a time, {m['ratio_to_transformers']:.1f} times transformers' cached `generate`, each "
         f"in the precision in which it is faster ({m['ratio_to_transformers_float32']:.2f} times in float32); "
-        f"{m['tokens_per_second_batch']:.0f} in batches of {m['batch']}, {m['ratio_to_transformers_batch']:.1f} times."
+        f"{m['tokens_per_second_batch']:.0f} in batches of {m['batch']}, {m['ratio_to_transformers_batch']:.1f} times.{note}"
     )
 
 
@@ -234,7 +255,7 @@ IMAGE: Parts = {
 }
 TEXT: Parts = {
     "shakespeare": shakespeare, "multi30k": translation, "summaries": summaries, "captions": captions,
-    "code_generation": code, "decoding": decoding,
+    "seqgan_oracle": oracle, "code_generation": code, "decoding": decoding,
 }
 SECTIONS: Mapping[str, Parts] = {"image": IMAGE, "text": TEXT}
 

@@ -57,6 +57,7 @@ def test_image_benchmarks_run(name: str, keys: set[str], tmp_path: Path) -> None
     ("multi30k", {"bleu_de_en", "chrf_de_en", "bleu_signature"}),
     ("summaries", {"model", "first_sentence", "tf_idf", "examples"}),
     ("captions", {"autoregressive_nats", "vae_nats", "vae_kl", "vae_active_units", "gan_on_or_above_the_line"}),
+    ("seqgan_oracle", {"gan_nats", "rows"}),
     ("code_generation", {"definitions_that_parse_model", "definitions_that_parse_5_gram", "copied_8_grams"}),
 ])
 def test_text_benchmarks_run(name: str, keys: set[str], tmp_path: Path) -> None:

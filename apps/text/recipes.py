@@ -130,30 +130,31 @@ def tinyshakespeare_diffusion() -> Recipe:
 
 
 # Pairs: an encoder reads the source, a decoder attends to it.
-SMALL = TransformerConfig(width=192, depth=3, heads=3, dropout=0.3)
+SMALL = TransformerConfig(width=192, depth=3, heads=3)
 
 
-def _pairs(name: str, data: TextData, steps: int) -> Recipe:
+def _pairs(name: str, data: TextData, steps: int, *, dropout: float = 0.3, copy: bool = False) -> Recipe:
     return Recipe(
         name=name, domain="text", data=data,
         family=AutoregressiveConfig(
-            model=SMALL, cond_width=192, source_depth=3, condition_dropout=0.0, label_smoothing=0.1
+            model=replace(SMALL, dropout=dropout), cond_width=192, source_depth=3, condition_dropout=0.0,
+            label_smoothing=0.1, copy=copy,
         ),
         train=replace(LONG, steps=steps, batch_size=128),
     )
 
 
 def summarize_descriptions() -> Recipe:
-    """Descriptions of packages to their one-line synopsis."""
+    """Descriptions of packages to their one-line synopsis; names are copied."""
     data = TextData(source="descriptions", unit="pair", pair="en-summary", tokenizer="unigram", vocab=6000, length=32,
                     source_length=96)
-    return _pairs("summarize-descriptions", data, 5000)
+    return _pairs("summarize-descriptions", data, 3000, dropout=0.1, copy=True)
 
 
 def summarize_docstrings() -> Recipe:
     """Docstrings of Python's standard library to their first line: few pairs, at hand everywhere."""
     data = TextData(source="docstrings", unit="pair", tokenizer="unigram", vocab=2000, length=40, source_length=128)
-    return _pairs("summarize-docstrings", data, 1000)
+    return _pairs("summarize-docstrings", data, 1000, copy=True)
 
 
 def translate_de_en() -> Recipe:
