@@ -220,16 +220,16 @@ def code(m: dict[str, Any]) -> str:
 
 def oracle(m: dict[str, Any]) -> str:
     """SeqGAN's protocol."""
-    rows = ["| SeqGAN's oracle, sequences of | oracle's nats a token | 4-grams of the training data | different 4-grams |",
-            "|---|---|---|---|"]
+    rows = ["| SeqGAN's oracle, sequences of | oracle's nats a token | 4-grams of the training data "
+            "| different 4-grams |", "|---|---|---|---|"]
     for name, row in m["rows"].items():
         rows.append(f"| {name} | {row['nats']:.3f} ({row['interval'][0]:.3f} to {row['interval'][1]:.3f}) | "
                     f"{row['known_4_grams']:.3f} | {row['different_4_grams']:.3f} |")
     return "\n".join([
         *rows, "",
-        f"{m['sequences']:,} sequences each, one draw of the oracle; numbers behind names are temperatures. The measure "
-        "alone rewards what repeats its training data, so read the columns together. Published for another draw: "
-        "maximum likelihood 9.038, SeqGAN 8.736.",
+        f"{m['sequences']:,} sequences each, one draw of the oracle; numbers behind names are temperatures. The "
+        "measure alone rewards what repeats its training data, so read the columns together. Published for another "
+        "draw: maximum likelihood 9.038, SeqGAN 8.736.",
     ])
 
 
@@ -245,7 +245,8 @@ def decoding(m: dict[str, Any]) -> str:
         f"**Decoding** on one core, {m['parameters'] / 1e6:.1f}M parameters: {m['tokens_per_second']:.0f} tokens "
         f"a second one text at a time, {m['ratio_to_transformers']:.1f} times transformers' cached `generate`, each "
         f"in the precision in which it is faster ({m['ratio_to_transformers_float32']:.2f} times in float32); "
-        f"{m['tokens_per_second_batch']:.0f} in batches of {m['batch']}, {m['ratio_to_transformers_batch']:.1f} times.{note}"
+        f"{m['tokens_per_second_batch']:.0f} in batches of {m['batch']}, "
+        f"{m['ratio_to_transformers_batch']:.1f} times.{note}"
     )
 
 
