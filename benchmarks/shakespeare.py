@@ -74,7 +74,7 @@ def main() -> None:
     metrics |= {"training": {**metrics.get("training", {}), **facts}}
     facts = metrics["training"]
     for key, name in (("nats_per_char_15min", "ours_15"), ("nats_per_char_60min", "ours_60"),
-                      ("peer_nats_per_char_15min", "peer_15"), ("diffusion_bound_nats_per_char_60min", "diffusion_60")):
+                      ("peer_nats_per_char_15min", "peer_15"), ("diffusion_bound_nats_per_char", "diffusion_60")):
         if name in facts:
             metrics[key] = facts[name]["nats"]
     if {"diffusion_60", "ours_60"} <= facts.keys():
