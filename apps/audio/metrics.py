@@ -145,11 +145,12 @@ def evaluate_notes(model: Model, prepared: Prepared, n: int, seed: int) -> list[
     drawn = model.sample_batch(n, seed=seed, condition=condition).x.clamp(-1, 1).numpy()
     judge = note_classifier(prepared)
     features = _features(judge)
-    real = features(_arrays(test))
+    real, made = features(_arrays(test)), features(drawn)
     rows = np.random.default_rng(seed).permutation(len(prepared.train))[:n]
+    distance = frechet_distance(made, real)
     measures = [Measure(
-        name="fd_notes_cnn" if judge else "fd_mel_statistics", better="lower", count=n,
-        value=frechet_distance(features(drawn), real),
+        name="fd_notes_cnn" if judge else "fd_mel_statistics", better="lower", count=n, value=distance,
+        interval=bootstrap(frechet_distance, made, real, n=100, seed=seed, paired=False, around=distance),
         baseline=frechet_distance(features(_gaussian_samples(prepared.train, n, seed)), real),
         baseline_name="fitted Gaussian", floor=frechet_distance(features(_arrays(prepared.train.subset(rows))), real),
     )]

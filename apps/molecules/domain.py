@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from core.training.checkpoint import write_atomically
 
 SAMPLES = 1_000  # behind every sample measure, for all families alike: the FCD depends on the count
 LIKELIHOOD_EXAMPLES = 256
+RESAMPLES = 30  # behind the intervals of distances: each is a decomposition of 512 features
 VERSION = 1  # of what `describe` computes
 
 Described = Mapping[str, np.ndarray]  # what `describe` returns
@@ -75,7 +76,7 @@ def evaluate(model: Model, prepared: Prepared, n: int, seed: int) -> list[Measur
         "real": (min(n, len(other)), _described(codec.strings(other.x[:n]))),
     }
     target = _described(codec.strings(reference.x))
-    measures = _distances(sets, target)
+    measures = _distances(sets, target, seed)
     if model.family.likelihood != "none":
         measures += _likelihoods(model, other.subset(slice(0, LIKELIHOOD_EXAMPLES)), trigram, seed)
     measures += _shares(sets, set(train))
@@ -84,7 +85,7 @@ def evaluate(model: Model, prepared: Prepared, n: int, seed: int) -> list[Measur
     return measures
 
 
-def _distances(sets: Sets, target: Described) -> list[Measure]:
+def _distances(sets: Sets, target: Described, seed: int) -> list[Measure]:
     def distances(made: Described) -> dict[str, float]:
         named = {name: f"wasserstein_{name}" for name in metrics.COMPARED}
         return {
@@ -93,9 +94,18 @@ def _distances(sets: Sets, target: Described) -> list[Measure]:
         }
 
     found = {name: distances(made) for name, (_, made) in sets.items()}
+    count, made = sets["samples"]
+    statistics: dict[str, tuple[Callable[..., float], np.ndarray, np.ndarray]] = {
+        "fcd": (metrics.fcd, made["features"], target["features"])
+    }
+    for column, name in enumerate(metrics.COMPARED):
+        statistics[f"wasserstein_{name}"] = (
+            metrics.wasserstein, made["values"][:, column], target["values"][:, column])
     return [
-        Measure(name=name, value=value, better="lower", count=sets["samples"][0], baseline=found["trigram"][name],
-                baseline_name="trigram", floor=found["real"][name])
+        Measure(name=name, value=value, better="lower", count=count, baseline=found["trigram"][name],
+                baseline_name="trigram", floor=found["real"][name],
+                interval=bootstrap(*statistics[name], n=RESAMPLES, seed=seed, paired=False, around=value)
+                if np.isfinite(value) else None)
         for name, value in found["samples"].items()
     ]
 

@@ -26,6 +26,7 @@ from core.space import Batch
 ORDERS = (1, 2, 3, 4)
 LIKELIHOOD_WINDOWS = 256  # judged windows, spread over the held-out text
 BASELINES = {"unigram": 1, "trigram": 3}
+RESAMPLES = 30  # behind the interval of the n-gram divergence, which counts all n-grams anew each time
 BASELINE_TOKENS = 4_000_000  # of training text behind the baselines, enough for trigrams of characters
 
 
@@ -185,14 +186,14 @@ def _sample_measures(
 ) -> list[Measure]:
     real, n = texts["real"], len(texts["real"])
     measures = []
-    compared: list[tuple[str, str, Callable[[Sequence[str]], float]]] = [
-        ("ngram_divergence", "unigram", lambda made: divergence(made, real)),
-        ("ngram_divergence_against_trigram", "trigram", lambda made: divergence(made, real)),
-    ]
-    for name, baseline, judge in compared:
+    value = divergence(texts["samples"], real)
+    interval = bootstrap(
+        lambda made, real: divergence(made.tolist(), real.tolist()), np.array(texts["samples"], object),
+        np.array(real, object), n=RESAMPLES, seed=seed, paired=False, around=value)
+    for name, baseline in (("ngram_divergence", "unigram"), ("ngram_divergence_against_trigram", "trigram")):
         measures.append(Measure(
-            name=name, value=judge(texts["samples"]), better="lower", count=n, baseline=judge(texts[baseline]),
-            baseline_name=baseline, floor=judge(texts["floor"]),
+            name=name, value=value, better="lower", count=n, interval=interval, baseline_name=baseline,
+            baseline=divergence(texts[baseline], real), floor=divergence(texts["floor"], real),
         ))
     words = _training_words(prepared.train, codec)
     counts = {name: known_words(some, words) for name, some in texts.items()}
