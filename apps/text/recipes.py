@@ -185,7 +185,7 @@ def coco_vae() -> Recipe:
     """Captions: a sentence VAE whose decoder is the autoregressive model's; free nats against collapse."""
     return Recipe(
         name="coco-vae", domain="text", data=CAPTIONS, train=SENTENCES,
-        family=VAEConfig(encoder=LISTENER, decoder=WRITER, latent=32, free_bits=0.2, word_dropout=0.2,
+        family=VAEConfig(encoder=LISTENER, decoder=WRITER, latent=16, free_bits=0.22, word_dropout=0.2,
                          importance_samples=100),
     )
 
