@@ -12,6 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from core.errors import FourfoldError
 from core.networks import ConvConfig, MLPConfig, TransformerConfig, UNetConfig
 from core.networks.attention import rotary_table, rotate
+from core.networks.decoding import packed
 from core.networks.layers import NoiseEmbedding, RMSNorm, shuffled, unshuffled
 from core.space import Conditioning, Continuous, Discrete
 
@@ -146,6 +147,20 @@ def test_a_cache_without_a_condition_and_in_bfloat16(autocast, tolerance):
         cache = field.new_cache(2, 10, x.device)
         parts = [field(x[:, t : t + 1], cache=cache) for t in range(6)]
     torch.testing.assert_close(torch.cat(parts, dim=1).float(), field(x), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("rows", [1, 40])
+def test_layers_packed_for_few_rows_compute_what_they_did(rows):
+    """Bytes (one row) and bfloat16 (many) differ from float32 by their rounding, float32 not at all."""
+    torch.manual_seed(0)
+    layer, x = nn.Linear(96, 64), torch.randn(rows, 96)
+    with torch.no_grad():
+        full = layer(x)
+        torch.testing.assert_close(packed(layer, torch.float32, rows)(x), full)
+        error = (packed(layer, torch.bfloat16, rows)(x).float() - full).norm() / full.norm()
+        assert 1e-4 < error < 0.02
+        nn.init.zeros_(layer.weight)
+        assert packed(layer, torch.bfloat16, rows)(x).float().sub(layer.bias).abs().max() < 1e-2
 
 
 def test_a_cache_in_float64():
