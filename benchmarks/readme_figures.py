@@ -210,11 +210,14 @@ def code(m: dict[str, Any]) -> str:
         parts.append(f"{100 * m[f'definitions_that_parse_{name}']:.0f} % ({100 * low:.0f} to {100 * high:.0f}) "
                      f"{words} {m[f'definitions_{name}']}")
     eight = m["copied_8_grams"]
+    sweep = ", ".join(f"{100 * rate:.0f} % at {temperature}"
+                      for temperature, (rate, _) in m["definitions_that_parse_by_temperature"].items())
     return (
-        f"**Code**, Python's standard library: {', '.join(parts)} top-level definitions parse. Of the samples' 8-grams "
-        f"of words {100 * eight['samples']:.1f} % occur in the training text, of held-out modules' "
-        f"{100 * eight['held_out']:.1f} %. {m['bits_per_byte']:.2f} bits per byte, {m['parameters'] / 1e6:.1f} million "
-        f"parameters, {m['training_core_seconds'] / 60:.0f} minutes of one core."
+        f"**Code**, Python's standard library: {', '.join(parts)} top-level definitions parse (temperature "
+        f"{m['temperature']}; {sweep}). Of the samples' 8-grams of words {100 * eight['samples']:.1f} % occur in the "
+        f"training text, of held-out modules' {100 * eight['held_out']:.1f} %. {m['bits_per_byte']:.2f} bits per byte, "
+        f"{m['parameters'] / 1e6:.1f} million parameters, {m['training_seconds'] / 60:.0f} minutes of training on one "
+        "core."
     )
 
 

@@ -100,8 +100,8 @@ def shakespeare_gan() -> Recipe:
 def code_autoregressive() -> Recipe:
     """Python's standard library by pieces (BPE): a causal transformer of six layers."""
     data = TextData(source="stdlib", tokenizer="bpe", vocab=4000, length=128)
-    return Recipe(name="code-autoregressive", domain="text", data=data, train=LONG,
-                  family=AutoregressiveConfig(model=LARGE), sample=SampleSettings(temperature=0.8))
+    return Recipe(name="code-autoregressive", domain="text", data=data, train=replace(LONG, steps=2700),
+                  family=AutoregressiveConfig(model=LARGE), sample=SampleSettings(temperature=0.7))
 
 
 def code_diffusion() -> Recipe:
