@@ -4,8 +4,8 @@
 
 Trains recipe code-autoregressive on Python's standard library and writes benchmarks/results/code_generation.json:
 definitions_that_parse of the model (at the recipe's temperature, and by temperature), of a 5-gram (at temperature 1)
-and of held-out modules cut as long (the ceiling), each with a 95 % interval; bits per byte; and the share of n-grams of words (n = 4, 8, 16) that occur in the training text, of samples
-and of held-out text.
+and of held-out modules cut as long (the ceiling), each with a 95 % interval; bits per byte; and the share of n-grams of
+words (n = 4, 8, 16) that occur in the training text, of samples and of held-out text.
 """
 
 from __future__ import annotations
