@@ -60,10 +60,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         for name in ("autoregressive", "vae", "gan"):
             recipe = DOMAIN.recipe(f"coco-{name}")
-            before = time.process_time()
-            models[name], _ = trained(DOMAIN, shortened(recipe) if options.quick else recipe,
-                                      (options.run or Path(scratch)) / recipe.name, options.minutes)
-            metrics[f"{name}_training_core_seconds"] = round(time.process_time() - before, 1)
+            models[name], seconds = trained(DOMAIN, shortened(recipe) if options.quick else recipe,
+                                            (options.run or Path(scratch)) / recipe.name, options.minutes)
+            metrics[f"{name}_training_seconds"] = round(seconds, 1)
             metrics[f"{name}_parameters"] = sum(p.numel() for p in models[name].family.parameters())
     test = DOMAIN.prepare(models["vae"].recipe.data).test
     metrics |= likelihoods(models, test.subset(slice(options.sentences)), options.importance_samples)

@@ -176,8 +176,8 @@ SENTENCES = replace(LONG, steps=2000, batch_size=64)
 
 
 def coco_autoregressive() -> Recipe:
-    """Captions: a causal transformer of three layers."""
-    return Recipe(name="coco-autoregressive", domain="text", data=CAPTIONS, train=SENTENCES,
+    """Captions: a causal transformer of three layers; 9,500 captions are learned by heart in more steps."""
+    return Recipe(name="coco-autoregressive", domain="text", data=CAPTIONS, train=replace(SENTENCES, steps=600),
                   family=AutoregressiveConfig(model=WRITER))
 
 
