@@ -184,8 +184,8 @@ def coco_autoregressive() -> Recipe:
 def coco_vae() -> Recipe:
     """Captions: a sentence VAE whose decoder is the autoregressive model's; free nats against collapse."""
     return Recipe(
-        name="coco-vae", domain="text", data=CAPTIONS, train=SENTENCES,
-        family=VAEConfig(encoder=LISTENER, decoder=WRITER, latent=16, free_bits=0.22, word_dropout=0.2,
+        name="coco-vae", domain="text", data=CAPTIONS, train=replace(SENTENCES, steps=1200),
+        family=VAEConfig(encoder=LISTENER, decoder=WRITER, latent=16, free_bits=0.22, word_dropout=0.4,
                          importance_samples=100),
     )
 
