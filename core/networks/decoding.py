@@ -48,7 +48,9 @@ def packed(layer: nn.Linear, dtype: torch.dtype, rows: int) -> Callable[[Tensor]
     """
     weight = layer.weight.detach().to(dtype)
     bias = None if layer.bias is None else layer.bias.detach().to(dtype)
-    if weight.device.type == "cpu" and dtype == torch.bfloat16 and rows <= FEW_ROWS:
+    # PyTorch's product of bytes reads 16 at a time, past the end of other widths.
+    whole_lanes = layer.in_features % 32 == 0
+    if weight.device.type == "cpu" and dtype == torch.bfloat16 and rows <= FEW_ROWS and whole_lanes:
         scale = (layer.weight.detach().abs().amax(1) / 127).clamp_min(torch.finfo(torch.float32).tiny)
         whole = (layer.weight.detach() / scale[:, None]).round().to(torch.int8)
         scale = scale.to(dtype)

@@ -149,11 +149,12 @@ def test_a_cache_without_a_condition_and_in_bfloat16(autocast, tolerance):
     torch.testing.assert_close(torch.cat(parts, dim=1).float(), field(x), rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("rows", [1, 40])
-def test_layers_packed_for_few_rows_compute_what_they_did(rows):
-    """Bytes (one row) and bfloat16 (many) differ from float32 by their rounding, float32 not at all."""
+@pytest.mark.parametrize("width", [8, 40, 96, 344])
+@pytest.mark.parametrize("rows", [1, 2, 40])
+def test_layers_packed_for_few_rows_compute_what_they_did(rows, width):
+    """Bytes (few rows) and bfloat16 (many) differ from float32 by their rounding, float32 not at all."""
     torch.manual_seed(0)
-    layer, x = nn.Linear(96, 64), torch.randn(rows, 96)
+    layer, x = nn.Linear(width, 66), torch.randn(rows, width)
     with torch.no_grad():
         full = layer(x)
         torch.testing.assert_close(packed(layer, torch.float32, rows)(x), full)
