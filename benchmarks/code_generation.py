@@ -34,6 +34,7 @@ TARGET = 0.7
 NGRAM = 5
 TEMPERATURES = (1.0, 0.8, 0.7, 0.6)
 SHOWN = 4
+SEED = 1  # the recipe's temperature was chosen by the texts of seed 0
 
 
 def main() -> None:
@@ -41,7 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Generated Python, parsed.")
     parser.add_argument("--minutes", type=float, help="of training, instead of the recipe's steps")
     parser.add_argument("--run", type=Path, help="keep the run here; the same folder continues")
-    parser.add_argument("--texts", type=int, default=150)
+    parser.add_argument("--texts", type=int, default=300)
     parser.add_argument("--tokens", type=int, default=400, help="of each text")
     parser.add_argument("--output", type=Path, default=FOLDER / "code_generation.json")
     parser.add_argument("--quick", action="store_true", help="a few steps and texts: checks the benchmark")
@@ -58,7 +59,8 @@ def main() -> None:
     prepared, texts = DOMAIN.prepare(data), documents(data)
     own = recipe.sample.temperature
     sweep = {
-        temperature: generate(model, "\n\ndef ", options.texts, length=options.tokens, temperature=temperature)
+        temperature: generate(model, "\n\ndef ", options.texts, length=options.tokens, seed=SEED,
+                              temperature=temperature)
         for temperature in ((own,) if options.quick else TEMPERATURES)
     }
     made = sweep[own]

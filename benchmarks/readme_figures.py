@@ -160,8 +160,11 @@ def shakespeare(m: dict[str, Any]) -> str:
     if "train_tokens_per_second_ratio" in m:
         parts.append(f"at the peer's size and batches ours trains on {m['train_tokens_per_second_ratio']:.2f} times as "
                      "many characters a second")
+    longer = " and ".join(f"`--only {name} --minutes {runs[name]['seconds'] / 60:.0f}`"
+                          for name in ("ours_60", "diffusion_60") if name in runs)
     return ("**tinyshakespeare** by characters, nats per character of its last tenth: " + "; ".join(parts)
-            + ". Published for nanoGPT: 1.88 by its CPU recipe, 1.4697 on an A100.")
+            + ". Published for nanoGPT: 1.88 by its CPU recipe, 1.4697 on an A100. Trainings were commands of their "
+            f"own: `--only ours_15 peer_15`, {longer}; the last of them is below.")
 
 
 def summaries(m: dict[str, Any]) -> str:

@@ -103,8 +103,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="SeqGAN's oracle protocol.")
     parser.add_argument("--seed", type=int, default=0, help="of the oracle, its sequences and training")
     parser.add_argument("--sequences", type=int, default=10_000, help="to train on, and to judge of each model")
-    parser.add_argument("--epochs", type=int, default=30, help="of the LSTM's training at most")
-    parser.add_argument("--steps", type=int, default=4000, help="of our models' training")
+    parser.add_argument("--epochs", type=int, default=15, help="of the LSTM's training at most")
+    parser.add_argument("--steps", type=int, default=1500, help="of our models' training")
     parser.add_argument("--output", type=Path, default=FOLDER / "seqgan_oracle.json")
     parser.add_argument("--quick", action="store_true", help="a few sequences and steps: checks the benchmark")
     options = parser.parse_args()
@@ -134,8 +134,8 @@ def main() -> None:
             for temperature in TEMPERATURES[:1] if options.quick else TEMPERATURES:
                 with torch.autocast("cpu", torch.bfloat16):
                     made = torch.cat([
-                        family.sample(100, settings=SampleSettings(temperature=temperature), generator=generator).x
-                        for _ in range(n // 100)
+                        family.sample(len(some), settings=SampleSettings(temperature=temperature),
+                                      generator=generator).x for some in data.split(100)
                     ])
                 rows[f"{name} {temperature:g}"] = judged(process, made, known)
     for name, row in rows.items():

@@ -86,27 +86,21 @@ def evaluate(model: Model, prepared: Prepared, n: int, seed: int) -> list[Measur
 
 
 def _distances(sets: Sets, target: Described, seed: int) -> list[Measure]:
-    def distances(made: Described) -> dict[str, float]:
-        named = {name: f"wasserstein_{name}" for name in metrics.COMPARED}
-        return {
-            "fcd": metrics.fcd(made["features"], target["features"]),
-            **metrics.property_distances(made["values"], target["values"], named),
-        }
+    def measure(name: str, distance: Callable[..., float], column: Callable[[Described], np.ndarray]) -> Measure:
+        real, made = column(target), column(sets["samples"][1])
+        value = distance(made, real)
+        interval = None  # of what is infinite
+        if np.isfinite(value):
+            interval = bootstrap(distance, made, real, n=RESAMPLES, seed=seed, paired=False, around=value)
+        return Measure(
+            name=name, value=value, better="lower", count=sets["samples"][0], interval=interval,
+            baseline=distance(column(sets["trigram"][1]), real), baseline_name="trigram",
+            floor=distance(column(sets["real"][1]), real),
+        )
 
-    found = {name: distances(made) for name, (_, made) in sets.items()}
-    count, made = sets["samples"]
-    statistics: dict[str, tuple[Callable[..., float], np.ndarray, np.ndarray]] = {
-        "fcd": (metrics.fcd, made["features"], target["features"])
-    }
-    for column, name in enumerate(metrics.COMPARED):
-        statistics[f"wasserstein_{name}"] = (
-            metrics.wasserstein, made["values"][:, column], target["values"][:, column])
-    return [
-        Measure(name=name, value=value, better="lower", count=count, baseline=found["trigram"][name],
-                baseline_name="trigram", floor=found["real"][name],
-                interval=bootstrap(*statistics[name], n=RESAMPLES, seed=seed, paired=False, around=value)
-                if np.isfinite(value) else None)
-        for name, value in found["samples"].items()
+    return [measure("fcd", metrics.fcd, lambda some: some["features"])] + [
+        measure(f"wasserstein_{name}", metrics.wasserstein, lambda some, i=i: some["values"][:, i])  # type: ignore[misc]
+        for i, name in enumerate(metrics.COMPARED)
     ]
 
 

@@ -190,10 +190,11 @@ def _sample_measures(
     interval = bootstrap(
         lambda made, real: divergence(made.tolist(), real.tolist()), np.array(texts["samples"], object),
         np.array(real, object), n=RESAMPLES, seed=seed, paired=False, around=value)
+    floor = divergence(texts["floor"], real)
     for name, baseline in (("ngram_divergence", "unigram"), ("ngram_divergence_against_trigram", "trigram")):
         measures.append(Measure(
-            name=name, value=value, better="lower", count=n, interval=interval, baseline_name=baseline,
-            baseline=divergence(texts[baseline], real), floor=divergence(texts["floor"], real),
+            name=name, value=value, better="lower", count=n, interval=interval, floor=floor,
+            baseline=divergence(texts[baseline], real), baseline_name=baseline,
         ))
     words = _training_words(prepared.train, codec)
     counts = {name: known_words(some, words) for name, some in texts.items()}

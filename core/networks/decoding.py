@@ -49,14 +49,14 @@ def packed(layer: nn.Linear, dtype: torch.dtype, rows: int) -> Callable[[Tensor]
     weight = layer.weight.detach().to(dtype)
     bias = None if layer.bias is None else layer.bias.detach().to(dtype)
     # PyTorch's product of bytes reads 16 at a time, past the end of other widths.
-    whole_lanes = layer.in_features % 32 == 0
-    if weight.device.type == "cpu" and dtype == torch.bfloat16 and rows <= FEW_ROWS and whole_lanes:
+    readable = layer.in_features % 32 == 0
+    if weight.device.type == "cpu" and dtype == torch.bfloat16 and rows <= FEW_ROWS and readable:
         scale = (layer.weight.detach().abs().amax(1) / 127).clamp_min(torch.finfo(torch.float32).tiny)
-        whole = (layer.weight.detach() / scale[:, None]).round().to(torch.int8)
+        integers = (layer.weight.detach() / scale[:, None]).round().to(torch.int8)
         scale = scale.to(dtype)
 
         def of_bytes(x: Tensor) -> Tensor:
-            y = torch._weight_int8pack_mm(x.to(dtype), whole, scale)
+            y = torch._weight_int8pack_mm(x.to(dtype), integers, scale)
             return y if bias is None else y + bias
 
         return of_bytes
