@@ -156,9 +156,12 @@ def summarize_descriptions() -> Recipe:
 
 
 def summarize_docstrings() -> Recipe:
-    """Docstrings of Python's standard library to their first line: few pairs, at hand everywhere."""
+    """Docstrings of Python's standard library to their first line: few pairs, at hand everywhere.
+
+    2,500 pairs are too few to beat the first sentence: this shows how pairs of your own are trained.
+    """
     data = TextData(source="docstrings", unit="pair", tokenizer="unigram", vocab=2000, length=40, source_length=128)
-    return _pairs("summarize-docstrings", data, 1000, copy=True)
+    return _pairs("summarize-docstrings", data, 500, copy=True)
 
 
 def translate_de_en() -> Recipe:
