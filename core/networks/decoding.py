@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -20,15 +21,27 @@ FEW_ROWS = 2
 """Up to so many rows weights are read as bytes: with more, turning bytes into numbers takes longer than reading."""
 
 
+Attend = Callable[[int, Tensor], Tensor]
+"""What a layer's queries, one a head `[B * H, D]`, hear of the positions seen so far `[B * H, D]`."""
+
+
 class KVCache:
-    """What decoding computes once: keys and values of the positions seen so far, `[layers, B, H, length, D]` and
-    written in place, each layer's and the copying head's view of the condition, taken from the first call, and what
-    takes single steps."""
+    """What decoding computes once: keys and values of the positions seen so far, `[layers, B, H, length, D]`, in
+    autocast's precision where autocast is on, and written in place; each layer's and the copying head's view of the
+    condition, taken from the first call; and what takes single steps."""
 
     def __init__(self, depth: int, batch: int, heads: int, length: int, head_width: int, device: torch.device) -> None:
+        autocast = torch.is_autocast_enabled(device.type)
+        dtype = torch.get_autocast_dtype(device.type) if autocast else torch.float32
         # In memory a head's keys are [D, length]: one query reads them faster so.
-        self.keys = torch.zeros(depth, batch, heads, head_width, length, device=device).transpose(3, 4)
-        self.values = torch.zeros(depth, batch, heads, length, head_width, device=device)
+        shape = depth, batch, heads
+        self.keys = torch.zeros(*shape, head_width, length, dtype=dtype, device=device).transpose(3, 4)
+        self.values = torch.zeros(*shape, length, head_width, dtype=dtype, device=device)
+        # The same memory as tables: a head's keys are D rows of `length` numbers, its values `length` rows of D.
+        self.tables = list(zip(self.keys.mT.flatten(1, 3).unbind(), self.values.flatten(1, 3).unbind(), strict=True))
+        self.key_rows = torch.arange(batch * heads * head_width, dtype=torch.int32, device=device)
+        self.value_rows = torch.arange(batch * heads * length, dtype=torch.int32, device=device).view(-1, length)
+        self.key_bags = self.key_rows[::head_width].contiguous()
         self.conditions: list[LayerCondition] | None = None
         self.copied: Copied | None = None
         self.step: Step | None = None
@@ -38,6 +51,34 @@ class KVCache:
         """Go on with these rows `[B]`, in this order, each in place of one of the same condition: a beam search."""
         for part in (self.keys, self.values):
             part[:, :, :, : self.length] = part[:, rows, :, : self.length]
+
+    def attention(self) -> Attend:
+        """Softmax attention of one query a head, already scaled, to the positions noted so far."""
+        return self.attention_by_rows() if self.keys.device.type == "cpu" else self.attention_by_products()
+
+    def attention_by_products(self) -> Attend:
+        keys = self.keys.mT.flatten(1, 2)[..., : self.length]
+        values = self.values.flatten(1, 2)[:, :, : self.length]
+
+        def attend(layer: int, q: Tensor) -> Tensor:
+            weights = torch.bmm(q[:, None].to(keys.dtype), keys[layer]).softmax(-1)
+            return torch.bmm(weights, values[layer])[:, 0]
+
+        return attend
+
+    def attention_by_rows(self) -> Attend:
+        """The same by sums of weighted rows: a CPU reads these at the speed of memory, products of one row slower."""
+        seen, weighted_sums = self.length, torch.embedding_bag
+        value_rows = self.value_rows[:, :seen].flatten()
+        value_bags = torch.arange(0, len(value_rows), seen, dtype=torch.int32, device=value_rows.device)
+
+        def attend(layer: int, q: Tensor) -> Tensor:
+            keys, values = self.tables[layer]
+            scores = weighted_sums(keys, self.key_rows, self.key_bags, False, 0, False, q.flatten().to(keys.dtype))[0]
+            weights = scores[:, :seen].softmax(-1).flatten()
+            return weighted_sums(values, value_rows, value_bags, False, 0, False, weights)[0]
+
+        return attend
 
 
 def packed(layer: nn.Linear, dtype: torch.dtype, rows: int) -> Callable[[Tensor], Tensor]:
@@ -108,18 +149,17 @@ class BlockStep:
             self.query_norm = ScaledNorm(block.cross.query_norm.weight)
 
     def __call__(
-        self, x: Tensor, turn: Tensor, key: Tensor, value: Tensor, keys: Tensor, values: Tensor
+        self, x: Tensor, turn: Tensor, key: Tensor, value: Tensor, attend: Callable[[Tensor], Tensor]
     ) -> Tensor:
         """`turn`: the position's angles `[D / 2]`, complex; `key`, `value` `[B, H, D]`: where to note what it adds;
-        `keys` `[B * H, D, S]`, `values` `[B * H, S, D]`: all that are seen then, this position's own included."""
+        `attend`: to all that are seen then, this position's own included."""
         b, w = x.shape
         qkv = self.projection(self.norm1(x)).to(x.dtype).view(b, 3, self.heads, -1)
         pairs = self.head_norm(qkv[:, :2]).view(b, 2, self.heads, -1, 2)
         q, k = torch.view_as_real(torch.view_as_complex(pairs) * turn).view(b, 2, self.heads, -1).unbind(1)
         key.copy_(k)
         value.copy_(qkv[:, 2])
-        weights = torch.bmm(q.reshape(len(keys), 1, -1).to(keys.dtype), keys).softmax(-1)
-        x = x + self.out(torch.bmm(weights, values).view(b, w))
+        x = x + self.out(attend(q.flatten(0, 1)).view(b, w))
         if self.cross is not None:
             x = x + self._cross(x, *self.cross)
         gate, value = self.mlp_in(self.norm2(x)).chunk(2, dim=-1)
@@ -157,9 +197,8 @@ class Step:
             cache.length = position + 1
             # Views of all layers at once: per layer each would cost as much as its arithmetic.
             key, value = cache.keys[:, :, :, position], cache.values[:, :, :, position]
-            keys = cache.keys[:, :, :, : cache.length].flatten(1, 2).transpose(2, 3)
-            values = cache.values[:, :, :, : cache.length].flatten(1, 2)
-            for block, *places in zip(self.blocks, key, value, keys, values, strict=True):
-                x = block(x, turn, *places)
+            attend = cache.attention()
+            for index, block in enumerate(self.blocks):
+                x = block(x, turn, key[index], value[index], partial(attend, index))
             x = self.norm(x)
             return x, self.head(x)

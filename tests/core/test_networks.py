@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from core.errors import FourfoldError
-from core.networks import ConvConfig, MLPConfig, TransformerConfig, UNetConfig
+from core.networks import ConvConfig, KVCache, MLPConfig, TransformerConfig, UNetConfig
 from core.networks.attention import rotary_table, rotate
 from core.networks.decoding import packed
 from core.networks.layers import NoiseEmbedding, RMSNorm, shuffled, unshuffled
@@ -147,6 +147,23 @@ def test_a_cache_without_a_condition_and_in_bfloat16(autocast, tolerance):
         cache = field.new_cache(2, 10, x.device)
         parts = [field(x[:, t : t + 1], cache=cache) for t in range(6)]
     torch.testing.assert_close(torch.cat(parts, dim=1).float(), field(x), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("seen", [1, 5, 9])
+@pytest.mark.parametrize(("autocast", "tolerance"), [(False, 1e-5), (True, 0.02)])
+def test_a_cache_attends_as_softmax_says_on_every_device(seen, autocast, tolerance):
+    """A CPU sums weighted rows, other devices multiply matrices; positions not noted yet count for nothing."""
+    torch.manual_seed(0)
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        cache = KVCache(depth=2, batch=3, heads=2, length=9, head_width=8, device=torch.device("cpu"))
+    cache.keys.normal_()
+    cache.values.normal_()
+    cache.length, q = seen, torch.randn(6, 8)
+    for layer in range(2):
+        keys, values = (part[layer].flatten(0, 1)[:, :seen].float() for part in (cache.keys, cache.values))
+        told = torch.einsum("ns,nsd->nd", torch.einsum("nd,nsd->ns", q, keys).softmax(-1), values)
+        for attend in (cache.attention_by_rows(), cache.attention_by_products()):
+            torch.testing.assert_close(attend(layer, q).float(), told, rtol=tolerance, atol=2 * tolerance)
 
 
 @pytest.mark.parametrize("width", [8, 40, 96, 344])
