@@ -32,6 +32,7 @@ class TextData:
 
     Attributes:
         source: documents: "shakespeare" (37 plays and Edward III), "stdlib" (the running Python's own sources),
+            "documentation" (its reference by topics, and the long docstrings of its modules),
             "tinyshakespeare" (one file in $FOURFOLD_DATA, its last tenth held out); captions, one a line:
             "texygen_coco"; pairs: "multi30k", "descriptions" (of packages), "docstrings" (-> their first line);
             or "folder".
@@ -47,8 +48,8 @@ class TextData:
         tokenizer_of: a run or model folder whose tokenizer is used instead of a new one: to train its model further.
     """
 
-    source: Literal["shakespeare", "stdlib", "tinyshakespeare", "texygen_coco", "multi30k", "descriptions",
-                    "docstrings", "folder"] = "shakespeare"
+    source: Literal["shakespeare", "stdlib", "documentation", "tinyshakespeare", "texygen_coco", "multi30k",
+                    "descriptions", "docstrings", "folder"] = "shakespeare"
     folder: str | None = None
     unit: Literal["stream", "line", "pair"] = "stream"
     pair: str = ""

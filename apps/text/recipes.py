@@ -111,6 +111,14 @@ def code_diffusion() -> Recipe:
                   family=DiffusionConfig(denoiser=LARGE, process=Masking()))
 
 
+def articles_autoregressive() -> Recipe:
+    """Articles of Python's reference and library by pieces (BPE): a causal transformer of six layers."""
+    data = TextData(source="documentation", tokenizer="bpe", vocab=2000, length=128)
+    return Recipe(name="articles-autoregressive", domain="text", data=data, train=replace(LONG, steps=900),
+                  family=AutoregressiveConfig(model=replace(LARGE, dropout=0.2)),
+                  sample=SampleSettings(temperature=0.8, top_p=0.95))
+
+
 # The characters of tinyshakespeare, which many have measured.
 CHARACTERS = TextData(source="tinyshakespeare", length=256)
 MIDDLE = TransformerConfig(width=192, depth=6, heads=6, dropout=0.1)
@@ -217,6 +225,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "shakespeare-gan": shakespeare_gan,
     "code-autoregressive": code_autoregressive,
     "code-diffusion": code_diffusion,
+    "articles-autoregressive": articles_autoregressive,
     "tinyshakespeare-autoregressive": tinyshakespeare_autoregressive,
     "tinyshakespeare-diffusion": tinyshakespeare_diffusion,
     "translate-de-en": translate_de_en,

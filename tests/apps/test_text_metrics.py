@@ -99,6 +99,15 @@ def test_documents_are_held_out(folder: Path) -> None:
     assert prepare(TextData(folder=str(folder), length=32, limit=500)).train.x.shape == (470, 32)
 
 
+def test_documentation_is_prose_of_whole_articles() -> None:
+    found = documents(TextData(source="documentation"))
+    assert len(found["train"]) > 200 and len(found["test"]) > 20
+    texts = [text for part in found.values() for text in part]
+    assert any(text.startswith('The "pass" statement') for text in texts)
+    assert any(inspect.cleandoc(random.__doc__ or "")[-400:] in text for text in texts)
+    assert not any("_inst = Random()" in text for text in texts), "no code of modules"
+
+
 def test_one_file_is_split_at_its_tail(folder: Path) -> None:
     texts = documents(TextData(folder=str(folder / "ast.py")))
     whole = (folder / "ast.py").read_text()
