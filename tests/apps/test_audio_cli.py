@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from command_line import succeed
 
 from apps.audio.cli import app
 from apps.audio.data import ChoraleData, prepare
 from apps.audio.scores import to_midi
-from core.cli import main
 
 TINY = ["--set", "family.model.width=48", "--set", "family.model.depth=2", "--set", "family.model.heads=2"]
 
@@ -23,8 +23,8 @@ TINY = ["--set", "family.model.width=48", "--set", "family.model.depth=2", "--se
 def chorale_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small autoregressive model of chorales, trained through the command line."""
     run = tmp_path_factory.mktemp("audio") / "chorales"
-    _succeed("train", "tour-autoregressive", "--run", str(run), *TINY, "--set", "train.steps=150",
-             "--set", "data.transpose=false", "--device", "cpu")
+    succeed(app, "train", "tour-autoregressive", "--run", str(run), *TINY, "--set", "train.steps=150",
+            "--set", "data.transpose=false", "--device", "cpu")
     return run
 
 
@@ -32,33 +32,9 @@ def chorale_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def notes_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A barely trained diffusion of instrument notes."""
     run = tmp_path_factory.mktemp("audio") / "notes"
-    _succeed("train", "tour-diffusion", "--run", str(run), "--set", "train.steps=3", "--set", "sample.num_steps=2",
-             "--set", "family.denoiser.width=8", "--device", "cpu")
+    succeed(app, "train", "tour-diffusion", "--run", str(run), "--set", "train.steps=3", "--set", "sample.num_steps=2",
+            "--set", "family.denoiser.width=8", "--device", "cpu")
     return run
-
-
-def _run(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as exit_:
-        main(app, list(arguments))
-    return int(exit_.value.code or 0)
-
-
-def _succeed(*arguments: str) -> None:
-    assert _run(*arguments) == 0
-
-
-@pytest.fixture
-def refuse(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """Run a command that must fail with exit code 2 and one line; returns the line."""
-
-    def refuse_(*arguments: str) -> str:
-        capsys.readouterr()
-        assert _run(*arguments) == 2
-        lines = capsys.readouterr().err.strip().splitlines()
-        assert len(lines) == 1 and lines[0].startswith("error: "), lines
-        return lines[0]
-
-    return refuse_
 
 
 def _midi_folder(folder: Path, count: int, beats: int = 16) -> Path:
@@ -77,83 +53,83 @@ def _sound_folder(folder: Path, count: int = 12) -> Path:
     return folder
 
 
-def test_bad_folders_of_midi(tmp_path: Path, refuse: Callable[..., str]) -> None:
+def test_bad_folders_of_midi(tmp_path: Path, refused: Callable[..., str]) -> None:
     train = ("train", "tour-autoregressive", "--run", str(tmp_path / "run"), "--dry-run", "--data")
-    assert "no such folder" in refuse(*train, str(tmp_path / "nowhere"))
+    assert "no such folder" in refused(*train, str(tmp_path / "nowhere"))
     (tmp_path / "empty").mkdir()
-    assert "holds no MIDI files" in refuse(*train, str(tmp_path / "empty"))
+    assert "holds no MIDI files" in refused(*train, str(tmp_path / "empty"))
     few = _midi_folder(tmp_path / "few", 2)
-    assert "at least 3 are needed" in refuse(*train, str(few))
+    assert "at least 3 are needed" in refused(*train, str(few))
     music = _midi_folder(tmp_path / "music", 12)
-    assert "lasts 64 beats" in refuse(*train, str(music), "--set", "data.beats=64")
+    assert "lasts 64 beats" in refused(*train, str(music), "--set", "data.beats=64")
     (music / "x.mid").write_bytes(b"MThd not really")
-    assert "x.mid is not a readable MIDI file" in refuse(*train, str(music))
+    assert "x.mid is not a readable MIDI file" in refused(*train, str(music))
     (music / "x.mid").write_bytes(b"")
-    assert "x.mid is not a readable MIDI file" in refuse(*train, str(music))
+    assert "x.mid is not a readable MIDI file" in refused(*train, str(music))
     content = (music / "0.mid").read_bytes()
     (music / "x.mid").write_bytes(content[: len(content) // 2])
-    assert "x.mid is not a readable MIDI file" in refuse(*train, str(music))
+    assert "x.mid is not a readable MIDI file" in refused(*train, str(music))
     (music / "x.mid").unlink()
-    _succeed(*train, str(music))
+    succeed(app, *train, str(music))
 
 
-def test_bad_folders_of_sounds(tmp_path: Path, refuse: Callable[..., str]) -> None:
+def test_bad_folders_of_sounds(tmp_path: Path, refused: Callable[..., str]) -> None:
     train = ("train", "tour-diffusion", "--run", str(tmp_path / "run"), "--dry-run", "--data")
     (tmp_path / "empty").mkdir()
-    assert "holds no sound files" in refuse(*train, str(tmp_path / "empty"))
-    assert "at least 10 are needed" in refuse(*train, str(_sound_folder(tmp_path / "few", 4)))
+    assert "holds no sound files" in refused(*train, str(tmp_path / "empty"))
+    assert "at least 10 are needed" in refused(*train, str(_sound_folder(tmp_path / "few", 4)))
     sounds = _sound_folder(tmp_path / "sounds")
     bad = sounds / "bad.wav"
     for content in (b"", b"RIFF and nothing more", (sounds / "0.wav").read_bytes()[:30]):
         bad.write_bytes(content)
-        assert "bad.wav" in refuse(*train, str(sounds))
+        assert "bad.wav" in refused(*train, str(sounds))
     soundfile.write(bad, np.zeros(0), 16000)
-    assert "bad.wav holds no samples" in refuse(*train, str(sounds))
+    assert "bad.wav holds no samples" in refused(*train, str(sounds))
     soundfile.write(bad, np.array([0.0, np.nan, 0.1]), 16000, subtype="FLOAT")
-    assert "bad.wav holds samples that are not finite" in refuse(*train, str(sounds))
+    assert "bad.wav holds samples that are not finite" in refused(*train, str(sounds))
     soundfile.write(bad, 0.1 * np.ones((300, 2)), 44100)  # short, stereo, another rate: welcome
-    _succeed(*train, str(sounds))
+    succeed(app, *train, str(sounds))
 
 
 def test_bad_recipes(
-    tmp_path: Path, refuse: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "did you mean 'chorales-autoregressive'" in refuse("train", "chorale-autoregressive")
+    assert "did you mean 'chorales-autoregressive'" in refused("train", "chorale-autoregressive")
     dry = ("train", "tour-autoregressive", "--dry-run", "--run", str(tmp_path / "run"), "--set")
-    assert "must be 1, 2 or 4" in refuse(*dry, "data.steps_per_beat=3")
-    assert "must be 2 to 256" in refuse(*dry, "data.beats=0")
-    assert "source" in refuse(*dry, "data.source=bach")
-    assert "beats" in refuse(*dry, "data.beat=8")
-    assert "must be 8 to 256" in refuse("train", "tour-diffusion", "--dry-run", "--set", "data.mel.mels=2")
+    assert "must be 1, 2 or 4" in refused(*dry, "data.steps_per_beat=3")
+    assert "must be 2 to 256" in refused(*dry, "data.beats=0")
+    assert "source" in refused(*dry, "data.source=bach")
+    assert "beats" in refused(*dry, "data.beat=8")
+    assert "must be 8 to 256" in refused("train", "tour-diffusion", "--dry-run", "--set", "data.mel.mels=2")
     monkeypatch.setenv("FOURFOLD_DATA", str(tmp_path))
-    assert "Jsb16thSeparated.json" in refuse(*dry, "data.source=jsb")
-    assert "drums" in refuse("train", "drums-diffusion", "--dry-run", "--run", str(tmp_path / "run"))
+    assert "Jsb16thSeparated.json" in refused(*dry, "data.source=jsb")
+    assert "drums" in refused("train", "drums-diffusion", "--dry-run", "--run", str(tmp_path / "run"))
     path = tmp_path / "audio" / "jsb" / "Jsb16thSeparated.json"
     path.parent.mkdir(parents=True)
     for text in ("{", '{"train": 1}', '{"train": [[[1, 2]]], "valid": [], "test": []}'):
         path.write_text(text)
-        assert "is not a JSON file of four-part JSB splits" in refuse(*dry, "data.source=jsb")
+        assert "is not a JSON file of four-part JSB splits" in refused(*dry, "data.source=jsb")
 
 
 def test_a_trained_model_composes_and_beats_the_bigram(chorale_run: Path, tmp_path: Path) -> None:
-    _succeed("evaluate", str(chorale_run), "-n", "128")
+    succeed(app, "evaluate", str(chorale_run), "-n", "128")
     measures = {m["name"]: m for m in json.loads((chorale_run / "metrics.json").read_text())["measures"]}
     nats = measures["nats_per_note"]
     assert nats["kind"] == "exact" and nats["interval"][1] < nats["baseline"] - 0.2
     assert measures["melodic_interval_overlap"]["value"] > measures["melodic_interval_overlap"]["baseline"] + 0.1
     out = tmp_path / "out"
-    _succeed("compose", str(chorale_run), "-n", "2", "--beats", "32", "--seed", "3", "-o", str(out))
+    succeed(app, "compose", str(chorale_run), "-n", "2", "--beats", "32", "--seed", "3", "-o", str(out))
     assert sorted(p.name for p in out.iterdir()) == ["000.mid", "000.wav", "001.mid", "001.wav", "piano-rolls.png"]
     samples, rate = soundfile.read(out / "000.wav")
     assert abs(len(samples) / rate - (32 * 60 / 84 + 1)) < 0.1
-    _succeed("sample", str(chorale_run), "-n", "1", "-o", str(tmp_path / "sampled"))
+    succeed(app, "sample", str(chorale_run), "-n", "1", "-o", str(tmp_path / "sampled"))
 
 
 def test_an_untrained_model_does_not_beat_the_bigram(tmp_path: Path) -> None:
     run = tmp_path / "untrained"
-    _succeed("train", "tour-autoregressive", "--run", str(run), *TINY, "--set", "train.steps=1",
-             "--set", "data.transpose=false", "--device", "cpu")
-    _succeed("evaluate", str(run), "-n", "64")
+    succeed(app, "train", "tour-autoregressive", "--run", str(run), *TINY, "--set", "train.steps=1",
+            "--set", "data.transpose=false", "--device", "cpu")
+    succeed(app, "evaluate", str(run), "-n", "64")
     measures = {m["name"]: m for m in json.loads((run / "metrics.json").read_text())["measures"]}
     assert not measures["nats_per_note"]["beats_baseline"]
     assert not measures["melodic_interval_overlap"]["beats_baseline"]
@@ -161,24 +137,24 @@ def test_an_untrained_model_does_not_beat_the_bigram(tmp_path: Path) -> None:
 
 
 def test_sounds_by_class_and_wrong_tasks(
-    chorale_run: Path, notes_run: Path, tmp_path: Path, refuse: Callable[..., str]
+    chorale_run: Path, notes_run: Path, tmp_path: Path, refused: Callable[..., str]
 ) -> None:
     out = tmp_path / "out"
-    _succeed("sample", str(notes_run), "--instrument", "piano", "-n", "2", "-o", str(out))
+    succeed(app, "sample", str(notes_run), "--instrument", "piano", "-n", "2", "-o", str(out))
     assert sorted(p.name for p in out.iterdir()) == ["000-piano.wav", "001-piano.wav", "spectrograms.png"]
-    _succeed("effect", str(notes_run), "--class", "brass", "-n", "1", "-o", str(out))
+    succeed(app, "effect", str(notes_run), "--class", "brass", "-n", "1", "-o", str(out))
     assert (out / "000-brass.wav").exists()
-    assert "did you mean 'piano'" in refuse("sample", str(notes_run), "--instrument", "pianno", "-o", str(out))
-    assert "did you mean 'guitar'" in refuse("effect", str(notes_run), "--class", "gitar", "-o", str(out))
-    assert "instrument" in refuse("sample", str(chorale_run), "--instrument", "piano", "-n", "2", "-o", str(out))
-    assert "use `compose`" in refuse("effect", str(chorale_run), "-o", str(out))
-    assert "use `effect`" in refuse("compose", str(notes_run), "-o", str(out))
-    assert "must be 1 to 1024" in refuse("compose", str(chorale_run), "--beats", "5000", "-o", str(out))
-    assert "no such run" in refuse("compose", str(tmp_path / "nothing"))
+    assert "did you mean 'piano'" in refused("sample", str(notes_run), "--instrument", "pianno", "-o", str(out))
+    assert "did you mean 'guitar'" in refused("effect", str(notes_run), "--class", "gitar", "-o", str(out))
+    assert "instrument" in refused("sample", str(chorale_run), "--instrument", "piano", "-n", "2", "-o", str(out))
+    assert "use `compose`" in refused("effect", str(chorale_run), "-o", str(out))
+    assert "use `effect`" in refused("compose", str(notes_run), "-o", str(out))
+    assert "must be 1 to 1024" in refused("compose", str(chorale_run), "--beats", "5000", "-o", str(out))
+    assert "no such run" in refused("compose", str(tmp_path / "nothing"))
     broken = tmp_path / "broken"
     shutil.copytree(chorale_run, broken)
     codec = broken / "model" / "codec.json"
     for text in ("", "[]", '{"kind": "ChoraleCodec", "beats": 8, "steps_per_beat": 0, "low": 36, "high": 81}',
                  '{"kind": "ChoraleCodec", "beats": 8, "steps_per_beat": 1, "low": 36}'):
         codec.write_text(text)
-        assert "codec" in refuse("sample", str(broken), "-o", str(out))
+        assert "codec" in refused("sample", str(broken), "-o", str(out))

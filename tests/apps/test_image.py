@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from command_line import succeed
 from PIL import Image
 
 from apps import image
@@ -18,7 +19,6 @@ from apps.image.data import ImageData, labels, open_image, prepare
 from apps.image.domain import DOMAIN
 from apps.image.metrics import classifier, feature_space
 from apps.image.recipes import digits_autoregressive, digits_diffusion, digits_gan, digits_vae
-from core.cli import main
 from core.families import AutoregressiveConfig
 from core.metrics import FittedGaussian, frechet_distance
 from core.networks import TransformerConfig
@@ -144,9 +144,7 @@ def test_copies_of_any_training_picture_are_seen(monkeypatch):
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small trained VAE, through the command line."""
     folder = tmp_path_factory.mktemp("runs") / "vae"
-    with pytest.raises(SystemExit) as caught:
-        main(app, ["train", "tour-vae", "--run", str(folder), "--set", "train.steps=150"])
-    assert caught.value.code == 0
+    succeed(app, "train", "tour-vae", "--run", folder, "--set", "train.steps=150")
     return folder
 
 
@@ -165,9 +163,7 @@ def test_a_trained_model_is_a_library(run):
 
 
 def test_sampling_by_class_writes_pictures(run, tmp_path):
-    with pytest.raises(SystemExit) as caught:
-        main(app, ["sample", str(run), "-n", "4", "--class", "7", "-o", str(tmp_path / "out")])
-    assert caught.value.code == 0
+    succeed(app, "sample", run, "-n", 4, "--class", 7, "-o", tmp_path / "out")
     assert len(list((tmp_path / "out").glob("0*.png"))) == 4
     assert Image.open(tmp_path / "out" / "grid.png").size[0] > 16
 
@@ -207,10 +203,8 @@ def test_damaged_and_missing_pictures_are_named(refused, tmp_path):
 
 def test_a_judgement_needs_held_out_pictures(refused, tmp_path):
     folder = folder_of(tmp_path / "few", {"": 12})
-    with pytest.raises(SystemExit) as caught:
-        main(app, ["train", "folder-gan", "--data", str(folder), "--run", str(tmp_path / "run"),
-                   "--set", "train.steps=1", "--set", "train.batch_size=2", "--set", "data.size=8"])
-    assert caught.value.code == 0
+    succeed(app, "train", "folder-gan", "--data", folder, "--run", tmp_path / "run", "--set", "train.steps=1",
+            "--set", "train.batch_size=2", "--set", "data.size=8")
     assert "held-out images" in refused("evaluate", tmp_path / "run")
 
 

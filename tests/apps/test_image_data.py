@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from command_line import succeed
 from PIL import Image
 
 from apps.image.captions import tokens, vocabulary, with_fewer_words
@@ -24,7 +25,6 @@ from apps.image.cli import app
 from apps.image.codec import ImageCodec
 from apps.image.data import ImageData, labels, open_image, prepare
 from apps.image.emoji import Emoji, _places, emoji
-from core.cli import main
 from core.conditioning import parse_condition, word_tokens
 from core.errors import FourfoldError
 from core.space import Batch, ClassCondition, SequenceCondition
@@ -310,10 +310,9 @@ def test_captions_and_classes_go_together(tmp_path):
 def test_a_model_of_captions_is_built(tmp_path, capsys):
     root = pictures(tmp_path / "own", FLAT)
     write_captions(root, "txt", CAPTIONS)
-    with pytest.raises(SystemExit) as caught:
-        main(app, [*DRY, "--data", str(root), "--set", "data.by_caption=true", "--set", "data.size=8"])
+    succeed(app, *DRY, "--data", root, "--set", "data.by_caption=true", "--set", "data.size=8")
     out = capsys.readouterr().out
-    assert caught.value.code == 0 and "17 training" in out and "conditions  prompt" in out
+    assert "17 training" in out and "conditions  prompt" in out
 
 
 def test_words_of_captions_are_counted_and_cut():

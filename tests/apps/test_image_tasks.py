@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from command_line import succeed
 from PIL import Image
 
 from apps import image
@@ -16,17 +17,10 @@ from apps.image.data import ImageData, prepare
 from apps.image.degradations import TASKS, boxes, degrade, degrade_batch, grey, luma, noisy, small
 from apps.image.domain import DOMAIN
 from apps.image.metrics import classical, evaluate_restoration, example
-from core.cli import main
 from core.pretrained import build
 from core.space import Batch
 
 DIGITS = ("--set", "data.source=digits", "--set", "data.size=8")
-
-
-def succeed(*words: object) -> None:
-    with pytest.raises(SystemExit) as caught:
-        main(app, [str(word) for word in words])
-    assert caught.value.code == 0
 
 
 @pytest.fixture(scope="module")
@@ -34,13 +28,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Small trained models: enhance (grey), colour (enhances colours, hardly trained), and one of each family."""
     home = tmp_path_factory.mktemp("runs")
     few = ("--set", "train.steps=4", "--set", "train.batch_size=20")
-    succeed("train", "fashion-enhance", "--run", home / "enhance", *DIGITS, "--set", "train.steps=250",
+    succeed(app, "train", "fashion-enhance", "--run", home / "enhance", *DIGITS, "--set", "train.steps=250",
             "--set", "train.batch_size=64", "--set", "family.denoiser.width=32")
-    succeed("train", "emoji-enhance", "--run", home / "colour", *DIGITS, *few, "--set", "family.denoiser.width=16")
-    succeed("train", "tour-diffusion", "--run", home / "diffusion", "--set", "train.steps=60")
+    succeed(app, "train", "emoji-enhance", "--run", home / "colour", *DIGITS, *few, "--set", "family.denoiser.width=16")
+    succeed(app, "train", "tour-diffusion", "--run", home / "diffusion", "--set", "train.steps=60")
     for family in ("vae", "gan", "autoregressive"):
         mean = ("--set", "family.output=mean") if family == "vae" else ()
-        succeed("train", f"tour-{family}", "--run", home / family, *few, *mean)
+        succeed(app, "train", f"tour-{family}", "--run", home / family, *few, *mean)
     return home
 
 
@@ -106,7 +100,7 @@ def test_restoring_beats_the_classical_methods(runs):
 
 
 def test_evaluate_reports_restoration(runs):
-    succeed("evaluate", runs / "enhance", "-n", "60")
+    succeed(app, "evaluate", runs / "enhance", "-n", "60")
     names = [m["name"] for m in json.loads((runs / "enhance" / "metrics.json").read_text())["measures"]]
     assert names[:2] == ["psnr_upscale2", "fd_digits_cnn_upscale2"] and "psnr_inpaint" in names
 
@@ -137,7 +131,7 @@ def test_pictures_of_any_size_are_restored(runs, tmp_path):
     assert image.denoise(model, picture, 0.2).size == (22, 13)
     picture.convert("RGBA").save(tmp_path / "a.png")
     picture.save(tmp_path / "b.webp")
-    succeed("upscale", runs / "enhance", tmp_path / "a.png", tmp_path / "b.webp", "-o", tmp_path / "out")
+    succeed(app, "upscale", runs / "enhance", tmp_path / "a.png", tmp_path / "b.webp", "-o", tmp_path / "out")
     assert {p.name for p in (tmp_path / "out").iterdir()} == {"a.png", "b.png"}
     assert Image.open(tmp_path / "out" / "a.png").size == (44, 26)
 
@@ -165,7 +159,7 @@ def test_variations_stay_nearer_when_weak(runs, photo):
 
 @pytest.mark.parametrize("family", ["vae", "gan", "diffusion"])
 def test_interpolations_go_smoothly_from_end_to_end(runs, tmp_path, family):
-    succeed("interpolate", runs / family, "--frames", "6", "--class", "3", "-o", tmp_path)
+    succeed(app, "interpolate", runs / family, "--frames", "6", "--class", "3", "-o", tmp_path)
     assert Image.open(tmp_path / "interpolation.gif").n_frames == 10
     strip = Image.open(tmp_path / "interpolation.png")
     assert strip.width > 5 * strip.height
@@ -282,5 +276,5 @@ def test_a_folder_takes_the_place_of_any_recipes_data(tmp_path, photo, capsys):
     folder.mkdir()
     for index in range(20):
         (folder / f"{index}.png").write_bytes(photo.read_bytes())
-    succeed("train", "mnist-diffusion", "--data", folder, "--set", "data.by_class=false", "--dry-run")
+    succeed(app, "train", "mnist-diffusion", "--data", folder, "--set", "data.by_class=false", "--dry-run")
     assert "17 training" in capsys.readouterr().out

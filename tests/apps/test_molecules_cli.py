@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from command_line import succeed
 
 from apps.molecules.cli import app
 from apps.molecules.data import MoleculeData, moses_files, prepare, read_smiles
-from core.cli import main
 from core.data.sources import read_text
 
 Cli = Callable[..., tuple[int, str, str]]
@@ -21,21 +21,6 @@ SMALL = [
     "--set", "family.model.width=32", "--set", "family.model.depth=1", "--set", "family.model.heads=2",
     "--set", "train.steps=30", "--set", "train.batch_size=32", "--set", "data.merges=100",
 ]
-
-
-@pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
-    """Run a command line; returns exit code, stdout and stderr."""
-
-    def run(*words: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as caught:
-            main(app, [str(word) for word in words])
-        out, err = capsys.readouterr()
-        code = caught.value.code
-        return code if isinstance(code, int) else 0, out, err
-
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -56,10 +41,8 @@ def file(smiles: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny conditional model of that file, hardly trained."""
     folder = tmp_path_factory.mktemp("runs") / "mine"
-    with pytest.raises(SystemExit) as caught:
-        main(app, ["train", "tour-autoregressive", "--data", str(file), "--run", str(folder), *SMALL,
-                   "--set", 'data.properties=["tpsa", "weight"]'])
-    assert caught.value.code == 0
+    succeed(app, "train", "tour-autoregressive", "--data", file, "--run", folder, *SMALL,
+            "--set", 'data.properties=["tpsa", "weight"]')
     return folder
 
 

@@ -8,26 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import succeed
 from PIL import Image
 
 from apps import robotics
 from apps.robotics.cli import app
-from core.cli import main
 
 TINY = ["--set", "data.demonstrations=300", "--set", "train.learning_rate=2e-3", "--set", "train.ema_decay=0.99"]
-
-
-def run(*words: object) -> int:
-    with pytest.raises(SystemExit) as caught:
-        main(app, [str(word) for word in words])
-    code = caught.value.code
-    return code if isinstance(code, int) else 0
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "tiny"
-    assert run("train", "tour-vae", *TINY, "--set", "train.steps=600", "--run", folder) == 0
+    succeed(app, "train", "tour-vae", *TINY, "--set", "train.steps=600", "--run", folder)
     return folder
 
 
@@ -38,7 +31,7 @@ def test_a_trained_policy_succeeds_where_an_untrained_one_does_not(trained: Path
     model = robotics.load(trained)
     episodes = robotics.rollout(model, 200, seed=0)
     untrained = tmp_path / "untrained"
-    assert run("train", "tour-vae", *TINY, "--set", "train.steps=1", "--run", untrained) == 0
+    succeed(app, "train", "tour-vae", *TINY, "--set", "train.steps=1", "--run", untrained)
     nothing = robotics.rollout(robotics.load(untrained), 200, seed=0)
     assert robotics.success_rate(episodes) > 0.3 and robotics.success_rate(nothing) < 0.05
     sides = {episode.scene.passed_side(episode.places) for episode in episodes if episode.succeeded}
@@ -57,7 +50,7 @@ def test_rollouts_repeat_exactly(trained: Path) -> None:
 
 def test_rollout_writes_what_it_did(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
-    assert run("rollout", trained, "-n", 8, "--visits", 4, "--seed", 1, "-o", tmp_path / "out", "--json") == 0
+    succeed(app, "rollout", trained, "-n", 8, "--visits", 4, "--seed", 1, "-o", tmp_path / "out", "--json")
     facts = json.loads(capsys.readouterr().out)
     rows = json.loads((tmp_path / "out" / "episodes.json").read_text())
     assert facts["episodes"] == len(rows) == 8 and facts["succeeded"] == sum(row["succeeded"] for row in rows)
@@ -71,10 +64,10 @@ def test_rollout_writes_what_it_did(trained: Path, tmp_path: Path, capsys: pytes
 
 
 def test_sample_and_evaluate(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("sample", trained, "-n", 4, "-o", tmp_path / "samples") == 0
+    succeed(app, "sample", trained, "-n", 4, "-o", tmp_path / "samples")
     assert (tmp_path / "samples" / "rollouts.gif").exists()
     capsys.readouterr()
-    assert run("evaluate", trained, "-n", 100, "--json") == 0
+    succeed(app, "evaluate", trained, "-n", 100, "--json")
     measures = {measure["name"]: measure for measure in json.loads(capsys.readouterr().out)}
     success = measures["success"]
     assert success["value"] > success["baseline"] and success["baseline_name"] == "same-network regression"
@@ -92,10 +85,11 @@ def test_chunks_for_given_observations(trained: Path, tmp_path: Path) -> None:
 
 
 def test_collect_then_train_on_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("collect", "planar", "-n", 40, "--seed", 3, "-o", tmp_path / "demos.npz") == 0
+    succeed(app, "collect", "planar", "-n", 40, "--seed", 3, "-o", tmp_path / "demos.npz")
     assert "40 of 40 episodes succeed" in capsys.readouterr().out
     words = ("train", "tour-vae", "--data", tmp_path / "demos.npz", "--set", "train.steps=2", "--run", tmp_path / "run")
-    assert run(*words) == 0 and (tmp_path / "run" / "model" / "model.safetensors").exists()
+    succeed(app, *words)
+    assert (tmp_path / "run" / "model" / "model.safetensors").exists()
 
 
 @pytest.mark.parametrize(("words", "expected"), [

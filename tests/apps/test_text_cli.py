@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from command_line import succeed
 
 from apps import text
 from apps.text.cli import app
 from apps.text.metrics import evaluate
-from core.cli import main
 from core.errors import Unsupported
 from core.pretrained import build, save_description
 from core.recipe import override
@@ -22,13 +22,6 @@ from core.training.checkpoint import save_weights
 MODULES = ("ast", "argparse", "calendar", "csv", "difflib", "heapq", "inspect", "pprint", "random", "shutil")
 SIZE = ["--set", "data.length=32", "--set", "train.checkpoint_every=1000"]
 GAP = "import [MASK:4] as x"
-
-
-def run(*words: object) -> int:
-    with pytest.raises(SystemExit) as caught:
-        main(app, [str(word) for word in words])
-    code = caught.value.code
-    return code if isinstance(code, int) else 0
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +37,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run_folder = tmp_path_factory.mktemp("runs") / "autoregressive"
     network = ["--set", "family.model.width=64", "--set", "family.model.depth=2", "--set", "train.learning_rate=0.01"]
-    assert run("train", "tour-autoregressive", "--data", folder, *SIZE, *network, "--set", "train.steps=160",
-               "--set", "train.batch_size=64", "--set", "data.limit=200000", "--run", run_folder) == 0
+    succeed(app, "train", "tour-autoregressive", "--data", folder, *SIZE, *network, "--set", "train.steps=160",
+            "--set", "train.batch_size=64", "--set", "data.limit=200000", "--run", run_folder)
     return run_folder
 
 
@@ -72,7 +65,7 @@ def test_trained_beats_the_trigram_and_untrained_does_not(
     trained: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     capsys.readouterr()
-    assert run("evaluate", trained, "-n", "64", "--json") == 0
+    succeed(app, "evaluate", trained, "-n", "64", "--json")
     found = json.loads(capsys.readouterr().out)
     measures = {m["name"]: m for m in found}
     assert found[0]["name"] == "bits_per_byte" and measures["bits_per_byte"]["kind"] == "exact"
@@ -85,7 +78,7 @@ def test_trained_beats_the_trigram_and_untrained_does_not(
 
 def test_generate_goes_on_from_a_prompt(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
-    assert run("generate", trained, "--prompt", "def naïve(", "-n", 2, "--length", 90, "--json") == 0
+    succeed(app, "generate", trained, "--prompt", "def naïve(", "-n", 2, "--length", 90, "--json")
     texts = json.loads(capsys.readouterr().out)
     assert len(texts) == 2 and texts[0] != texts[1]
     assert all(made.startswith("def naïve(") for made in texts)
@@ -108,7 +101,7 @@ def test_generation_stops_streams_and_avoids_repetition(trained: Path, capsys: p
     ended = text.generate(model, "import ", length=120, seed=3, stop=["re", alone[0][40:45]], stream=pieces.append)
     assert "".join(pieces) == ended[0] and alone[0].startswith(ended[0]) and len(ended[0]) < len(alone[0])
     capsys.readouterr()
-    assert run("generate", trained, "--prompt", "import ", "--length", 120, "--seed", 3, "--stream") == 0
+    succeed(app, "generate", trained, "--prompt", "import ", "--length", 120, "--seed", 3, "--stream")
     assert capsys.readouterr().out == alone[0] + "\n"
     usual, varied = (text.generate(model, "x", 4, length=100, top_k=2, repetition_penalty=p) for p in (1.0, 3.0))
     assert sum(len(set(made)) for made in varied) > 1.5 * sum(len(set(made)) for made in usual)
@@ -118,13 +111,13 @@ def test_a_model_is_trained_further_on_other_text(trained: Path, tmp_path: Path)
     own = tmp_path / "own.txt"
     own.write_text("".join(f"The {i % 7} cats — of number {i} — sat on the mat.\n" for i in range(2000)))
     words = ["--data", own, "--set", "train.learning_rate=0.003", "--set", "train.batch_size=32"]
-    run("train", "--from", trained, *words, "--set", "train.steps=40", "--run", tmp_path / "tuned")
+    succeed(app, "train", "--from", trained, *words, "--set", "train.steps=40", "--run", tmp_path / "tuned")
     tuned, before = text.load(tmp_path / "tuned"), text.load(trained)
     assert tuned.codec.tokenizer == before.codec.tokenizer and tuned.recipe.name == "tour-autoregressive-tuned"
     sentence = "The 3 cats — of number 10 — sat on the mat.\n" * 3
     assert text.score(tuned, sentence).bits_per_byte < 0.5 * text.score(before, sentence).bits_per_byte
-    run("train", "--from", trained, *words, "--set", "train.steps=1", "--set", "train.learning_rate=1e-9",
-        "--run", tmp_path / "still")
+    succeed(app, "train", "--from", trained, *words, "--set", "train.steps=1", "--set", "train.learning_rate=1e-9",
+            "--run", tmp_path / "still")
     still = text.score(text.load(tmp_path / "still"), sentence).bits_per_byte
     assert still == pytest.approx(text.score(before, sentence).bits_per_byte, rel=1e-3), "it begins where the run ended"
 
@@ -137,7 +130,7 @@ def test_real_text_scores_better_than_shuffled(trained: Path, folder: Path, tmp_
     scores = []
     for name in ("real", "sorted"):
         capsys.readouterr()
-        assert run("score", trained, tmp_path / f"{name}.py", "--json") == 0
+        succeed(app, "score", trained, tmp_path / f"{name}.py", "--json")
         scores.append(json.loads(capsys.readouterr().out))
     assert scores[0]["bytes"] == len(real.encode()) and scores[0]["kind"] == "exact"
     assert scores[0]["bits_per_byte"] < 4 < scores[1]["bits_per_byte"] + 1.5

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from command_line import succeed
 
 from apps import text
 from apps.text import sources
@@ -19,7 +20,6 @@ from apps.text.cli import app
 from apps.text.data import prepare
 from apps.text.metrics import evaluate
 from apps.text.recipes import summarize_docstrings
-from core.cli import main
 from core.errors import FourfoldError, Unsupported
 from core.families import AutoregressiveConfig, VAEConfig
 from core.networks import TransformerConfig
@@ -105,17 +105,11 @@ def test_more_beams_find_likelier_texts(translator: Path) -> None:
 
 
 def test_commands(translator: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    def run(*words: object) -> str:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as caught:
-            main(app, [str(word) for word in words])
-        assert caught.value.code in (0, None)
-        return capsys.readouterr().out
-
-    assert run("translate", translator, "12", "7").splitlines() == ["eins zwei", "sieben"]
+    succeed(app, "translate", translator, "12", "7")
+    assert capsys.readouterr().out.splitlines() == ["eins zwei", "sieben"]
     (tmp_path / "in.txt").write_text("12\n345\n", encoding="utf-8")
-    assert json.loads(run("summarize", translator, "--file", tmp_path / "in.txt", "--json")) == [
-        "eins zwei", "drei vier fünf"]
+    succeed(app, "summarize", translator, "--file", tmp_path / "in.txt", "--json")
+    assert json.loads(capsys.readouterr().out) == ["eins zwei", "drei vier fünf"]
 
 
 @pytest.mark.parametrize(("words", "expected"), [

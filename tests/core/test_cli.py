@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from command_line import succeed
 from safetensors.numpy import load_file
 from tiny_domain import DOMAIN, app
 
-from core.cli import main
 from core.pretrained import load
 from core.run import differences
 
@@ -21,28 +21,11 @@ ROOT = Path(__file__).parent.parent.parent
 Cli = Callable[..., tuple[int, str, str]]
 
 
-@pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
-    """Run a command line; returns exit code, stdout and stderr."""
-
-    def run(*words: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as caught:
-            main(app, [str(word) for word in words])
-        out, err = capsys.readouterr()
-        code = caught.value.code
-        return code if isinstance(code, int) else 0, out, err
-
-    return run
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A trained run, for commands that only read it."""
     folder = tmp_path_factory.mktemp("runs") / "ring"
-    with pytest.raises(SystemExit) as caught:
-        main(app, ["train", "ring-diffusion", "--run", str(folder)])
-    assert caught.value.code == 0
+    succeed(app, "train", "ring-diffusion", "--run", folder)
     return folder
 
 
