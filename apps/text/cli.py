@@ -133,9 +133,8 @@ def translate(
     """Translate sentences with a model of pairs."""
     from apps.text import domain, tasks
 
-    given = _given(texts, file)
-    made = tasks.translate(domain.load(run, device), given, beams=beams, length_penalty=length_penalty)
-    _print_lines(made, as_json)
+    read = _given(texts, file)
+    _print(tasks.translate(domain.load(run, device), read, beams=beams, length_penalty=length_penalty), as_json, "\n")
 
 
 @app.command()
@@ -151,9 +150,8 @@ def summarize(
     """Sum up descriptions with a model of pairs; of long ones it reads the beginning."""
     from apps.text import domain, tasks
 
-    given = _given(texts, file)
-    made = tasks.summarize(domain.load(run, device), given, beams=beams, length_penalty=length_penalty)
-    _print_lines(made, as_json)
+    read = _given(texts, file)
+    _print(tasks.summarize(domain.load(run, device), read, beams=beams, length_penalty=length_penalty), as_json, "\n")
 
 
 @app.command()
@@ -171,7 +169,7 @@ def interpolate(
     from apps.text import domain, tasks
 
     made = tasks.interpolate(domain.load(run, device), first, second, steps, seed=seed, temperature=temperature)
-    _print_lines(made, as_json)
+    _print(made, as_json, "\n")
 
 
 def _given(texts: Sequence[str] | None, file: Path | None) -> list[str]:
@@ -188,9 +186,5 @@ def _given(texts: Sequence[str] | None, file: Path | None) -> list[str]:
     return found
 
 
-def _print_lines(texts: Sequence[str], as_json: bool) -> None:
-    print(json.dumps(list(texts), ensure_ascii=False, indent=2) if as_json else "\n".join(texts))
-
-
-def _print(texts: Sequence[str], as_json: bool) -> None:
-    print(json.dumps(list(texts), ensure_ascii=False, indent=2) if as_json else "\n\n– – –\n\n".join(texts))
+def _print(texts: Sequence[str], as_json: bool, between: str = "\n\n– – –\n\n") -> None:
+    print(json.dumps(list(texts), ensure_ascii=False, indent=2) if as_json else between.join(texts))
