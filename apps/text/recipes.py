@@ -116,7 +116,7 @@ def articles_autoregressive() -> Recipe:
     data = TextData(source="documentation", tokenizer="bpe", vocab=2000, length=128)
     return Recipe(name="articles-autoregressive", domain="text", data=data, train=replace(LONG, steps=900),
                   family=AutoregressiveConfig(model=replace(LARGE, dropout=0.2)),
-                  sample=SampleSettings(temperature=0.8, top_p=0.95))
+                  sample=SampleSettings(temperature=0.9, top_p=0.95))
 
 
 # The characters of tinyshakespeare, which many have measured.

@@ -20,7 +20,6 @@ from core.networks.copying import Copied
 FEW_ROWS = 2
 """Up to so many rows weights are read as bytes: with more, turning bytes into numbers takes longer than reading."""
 
-
 Attend = Callable[[int, Tensor], Tensor]
 """What a layer's queries, one a head `[B * H, D]`, hear of the positions seen so far `[B * H, D]`."""
 
