@@ -46,7 +46,7 @@ class Discrete:
     length: int
     vocab: int
     eos: int | None = None
-    length_histogram: tuple[float, ...] | None = None
+    length_histogram: tuple[float, ...] | None = field(default=None, repr=False)
 
 
 Space = Continuous | Discrete
