@@ -15,13 +15,13 @@ from torch import Tensor
 
 from core.data.arrays import ArrayData
 from core.domain import Codec, Domain
-from core.errors import FourfoldError, did_you_mean
+from core.errors import FourfoldError, Unsupported, did_you_mean
 from core.families.autoregressive import Autoregressive
-from core.families.diffusion import Diffusion
+from core.families.diffusion import Diffusion, MaskedDiffusion
 from core.families.family import Family, SampleSettings
 from core.recipe import Recipe, recipe_from_dict, to_dict
 from core.runtime import resolve_device, version
-from core.space import Batch
+from core.space import Batch, Discrete
 from core.training.checkpoint import WEIGHTS, load_weights, write_atomically
 from core.training.seeds import derive
 
@@ -90,8 +90,9 @@ class Model:
             yield replace(drawn, condition=given or {}).to("cpu")[: n - start]
 
     def sampling_precision(self) -> torch.autocast:
-        """The context to draw in: bfloat16 for families of many passes that trained in it, else float32."""
-        half = self.recipe.train.precision == "bfloat16" and isinstance(self.family, Diffusion | Autoregressive)
+        """The context to draw in: bfloat16 where training was in it and drawing takes many passes, else float32."""
+        many_passes = isinstance(self.codec.space, Discrete) or isinstance(self.family, Diffusion | Autoregressive)
+        half = self.recipe.train.precision == "bfloat16" and many_passes
         return torch.autocast(self.device.type, torch.bfloat16, enabled=half)
 
     def sample_batch(
@@ -121,6 +122,22 @@ class Model:
             return self.domain.draw(self, n, seed, {k: v for k, v in settings.items() if v is not None})
         parts = self.batches(n, seed=seed, condition=condition, batch_size=batch_size, **settings)
         return [item for part in parts for item in self.codec.decode(part)]
+
+    def fill(self, known: Tensor, *, seed: int = 0, **settings: Any) -> Tensor:
+        """Tokens `known` `[n, length]`, filled in where they are -1; on the CPU.
+
+        Raises:
+            Unsupported: the family is no masked diffusion.
+            FourfoldError: a refused setting.
+        """
+        if not isinstance(self.family, MaskedDiffusion):
+            raise Unsupported(f"a {type(self.family).__name__} cannot fill gaps: use a masked diffusion model")
+        chosen = self.settings(**settings)
+        self.family.eval()
+        generator = torch.Generator(self.device).manual_seed(derive(seed, 0))
+        with self.sampling_precision():
+            drawn = self.family.sample(len(known), settings=chosen, generator=generator, known=known.to(self.device))
+        return drawn.x.cpu()
 
     def bound(
         self, data: ArrayData, max_examples: int | None = None, *, seed: int = 0, batch_size: int = 256

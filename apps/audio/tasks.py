@@ -55,24 +55,22 @@ def _continued(model: Model, tokens: Tensor, codec: ChoraleCodec, seed: int, tem
     from core.families.autoregressive import Autoregressive
     from core.families.diffusion import MaskedDiffusion
 
-    length = 4 * codec.steps
     kept = 4 * codec.steps_per_beat * (codec.beats - codec.beats // 2)
-    known = tokens[:, -kept:].to(model.device)
-    settings = model.settings(temperature=temperature)
-    generator = torch.Generator(model.device).manual_seed(seed)
+    known = tokens[:, -kept:]
     if isinstance(model.family, Autoregressive):
-        drawn = model.family.sample(len(tokens), settings=settings, generator=generator, prefix=known)
+        generator = torch.Generator(model.device).manual_seed(seed)
+        with model.sampling_precision():
+            drawn = model.family.sample(len(tokens), settings=model.settings(temperature=temperature),
+                                        generator=generator, prefix=known.to(model.device)).x.cpu()
     elif isinstance(model.family, MaskedDiffusion):
-        empty = torch.full((len(tokens), length - kept), -1, device=model.device)
-        drawn = model.family.sample(
-            len(tokens), settings=settings, generator=generator, known=torch.cat([known, empty], dim=1)
-        )
+        empty = torch.full((len(tokens), 4 * codec.steps - kept), -1)
+        drawn = model.fill(torch.cat([known, empty], dim=1), seed=seed, temperature=temperature)
     else:
         raise FourfoldError(
             f"a {type(model.family).__name__} writes windows of {codec.beats} beats only: ask for at most that, "
             "or use an autoregressive or diffusion model"
         )
-    return drawn.x[:, kept:].cpu()
+    return drawn[:, kept:]
 
 
 def effect(model: Model, n: int = 8, *, kind: str | None = None, seed: int = 0, **settings: Any) -> list[Sound]:

@@ -67,9 +67,9 @@ def generate(
         raise Unsupported(f"the prompt has {len(tokens)} tokens and the text {total}: this model's window has "
                           f"{codec.length}; an autoregressive model writes on beyond it")
     if len(tokens):
-        known = np.full((n, codec.length), -1)
-        known[:, : len(tokens)] = tokens
-        drawn = _filled(model, known, seed, settings)
+        known = torch.full((n, codec.length), -1)
+        known[:, : len(tokens)] = torch.from_numpy(tokens)
+        drawn = model.fill(known, seed=seed, **settings)
     else:
         drawn = model.sample_batch(n, seed=seed, **settings).x
     return [codec.text(row) for row in drawn[:, :total].tolist()]
@@ -149,17 +149,6 @@ def _write_on(
         stopped = stopped or codec.histogram is not None  # a line ends within its window
 
 
-def _filled(model: Model, known: np.ndarray, seed: int, settings: dict[str, Any]) -> torch.Tensor:
-    """`known` `[n, window]` with its -1 filled in by a masked diffusion model."""
-    family = model.family
-    assert isinstance(family, MaskedDiffusion)
-    family.eval()
-    generator = torch.Generator(model.device).manual_seed(derive(seed, 0))
-    drawn = family.sample(len(known), settings=model.settings(**settings), generator=generator,
-                          known=torch.from_numpy(known).to(model.device))
-    return drawn.x.cpu()
-
-
 def infill(model: Model, text: str, n: int = 1, *, seed: int = 0, **settings: Any) -> list[str]:
     """`n` versions of `text` with each gap, "[MASK:8]", filled by that many tokens (1 without a number).
 
@@ -168,8 +157,6 @@ def infill(model: Model, text: str, n: int = 1, *, seed: int = 0, **settings: An
         FourfoldError: no gap, a malformed one, or a text longer than the model's window.
     """
     codec = _codec(model)
-    if not isinstance(model.family, MaskedDiffusion):
-        raise Unsupported(f"a {type(model.family).__name__} cannot fill gaps: use a masked diffusion model")
     if n < 1:
         raise FourfoldError(f"asked for {n} texts: must be at least 1")
     row: list[int] = []
@@ -186,9 +173,9 @@ def infill(model: Model, text: str, n: int = 1, *, seed: int = 0, **settings: An
     if len(row) > codec.length:
         raise FourfoldError(f"the text has {len(row)} tokens with its gaps: the model's window has {codec.length}")
     # What follows the text in its window is made up too, and cut off: the model knows whole windows only.
-    known = np.full((n, codec.length), -1)
-    known[:, : len(row)] = row
-    return [codec.text(filled[: len(row)]) for filled in _filled(model, known, seed, settings).tolist()]
+    known = torch.full((n, codec.length), -1)
+    known[:, : len(row)] = torch.tensor(row)
+    return [codec.text(filled[: len(row)]) for filled in model.fill(known, seed=seed, **settings).tolist()]
 
 
 @dataclass(frozen=True)
@@ -266,7 +253,8 @@ def translate(
     # Those of one length together: a batch is as wide as its longest.
     for rows in counts.argsort(stable=True).split(batch_size):
         batch = sources[rows, : int(counts[rows].max())].to(model.device)
-        found = family.likeliest({"source": batch}, beams=beams, length_penalty=length_penalty)
+        with model.sampling_precision():
+            found = family.likeliest({"source": batch}, beams=beams, length_penalty=length_penalty)
         for row, text in zip(rows.tolist(), codec.decode(found.to("cpu")), strict=True):
             made[row] = text
     return made

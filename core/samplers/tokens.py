@@ -21,7 +21,8 @@ def truncate(
     `top_k`: the k most probable. `top_p`: the smallest set whose probability reaches p (Holtzman et al.
     1904.09751). `min_p`: those at least min_p times as probable as the most probable (2407.01082).
     """
-    logits = logits / temperature
+    # Sums of many small probabilities need more digits than half precision has.
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32)) / temperature
     if top_k is not None and top_k < logits.shape[-1]:
         threshold = logits.topk(top_k, dim=-1).values[..., -1:]
         logits = logits.masked_fill(logits < threshold, -torch.inf)
