@@ -27,7 +27,7 @@ def generate(
     model: Model, prompt: str = "", n: int = 1, *, length: int | None = None, seed: int = 0, stop: Sequence[str] = (),
     stream: Callable[[str], None] | None = None, **settings: Any,
 ) -> list[str]:
-    """`n` texts of `length` tokens (default: one window) that begin with `prompt`.
+    """`n` texts that begin with `prompt` and go on for `length` tokens (default: to the end of a window).
 
     Autoregressive models write on beyond their window, from its second half; masked diffusion fills the
     window after the prompt. A VAE or a GAN draws whole windows and takes no prompt.
@@ -69,10 +69,12 @@ def generate(
     if len(tokens):
         known = torch.full((n, codec.length), -1)
         known[:, : len(tokens)] = torch.from_numpy(tokens)
+        if length is not None and codec.histogram is not None:
+            known[:, total:] = codec.end
         drawn = model.fill(known, seed=seed, **settings)
     else:
         drawn = model.sample_batch(n, seed=seed, **settings).x
-    return [codec.text(row) for row in drawn[:, :total].tolist()]
+    return codec.decode(Batch(drawn[:, :total]))
 
 
 @dataclass
@@ -170,12 +172,16 @@ def infill(model: Model, text: str, n: int = 1, *, seed: int = 0, **settings: An
     if not at:
         raise FourfoldError(f"nothing to fill in {text[:60]!r}: write a gap of eight tokens as [MASK:8]")
     row += codec.tokens(text[at:]).tolist()
+    size = len(row)
+    if codec.histogram is not None:
+        row.append(codec.end)
     if len(row) > codec.length:
-        raise FourfoldError(f"the text has {len(row)} tokens with its gaps: the model's window has {codec.length}")
-    # What follows the text in its window is made up too, and cut off: the model knows whole windows only.
+        raise FourfoldError(f"the text has {size} tokens with its gaps: the model takes "
+                            f"{codec.length - len(row) + size}")
+    # What follows the text in its window of a stream is made up too, and cut off: the model knows whole windows only.
     known = torch.full((n, codec.length), -1)
     known[:, : len(row)] = torch.tensor(row)
-    return [codec.text(filled[: len(row)]) for filled in model.fill(known, seed=seed, **settings).tolist()]
+    return [codec.text(filled[:size]) for filled in model.fill(known, seed=seed, **settings).tolist()]
 
 
 @dataclass(frozen=True)

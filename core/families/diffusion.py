@@ -21,7 +21,7 @@ from core.families.family import (
     refuse_arrays,
     truncations,
 )
-from core.families.lengths import draw_lengths, length_nll, lengths
+from core.families.lengths import draw_lengths, draw_lengths_around, length_nll, lengths
 from core.families.processes import EDM, FlowMatching, GaussianProcess, Masking, Process, training_sigmas
 from core.likelihood import categorical_nll
 from core.networks import MLPConfig, TransformerConfig, UNetConfig
@@ -269,17 +269,25 @@ class MaskedDiffusion(Family):
         generator: torch.Generator | None = None,
         known: Tensor | None = None,
     ) -> Batch:
-        """`n` samples; `known` `[n, T]` gives tokens to keep, -1 where the model is to fill in."""
+        """`n` samples; `known` `[n, T]` gives tokens to keep, -1 where the model is to fill in.
+
+        Of sequences that end, a row ends with its first known end; without one it gets a length that has room for
+        all that is known.
+        """
         self.check(settings)
         device = next(self.parameters()).device
-        mask = draw_lengths(self.space, n, device, generator)
-        width = self.space.length if mask is None else mask.shape[1]
-        tokens = torch.full((n, width), self.space.vocab, device=device)
-        if known is not None:
-            mask, tokens = None, torch.where(known < 0, self.space.vocab, known)
-        hidden = tokens == self.space.vocab
-        if mask is not None:
-            hidden = hidden & mask
+        if known is None:
+            mask = draw_lengths(self.space, n, device, generator)
+            width = self.space.length if mask is None else mask.shape[1]
+            tokens = torch.full((n, width), self.space.vocab, device=device)
+        else:
+            mask = draw_lengths_around(self.space, known, generator)
+            tokens = torch.where(known < 0, self.space.vocab, known)
+        hidden, eos = tokens == self.space.vocab, self.space.eos
+        if mask is not None and eos is not None:
+            # An end stands at the end and nowhere else.
+            last = mask.sum(1, keepdim=True) - 1
+            tokens, hidden = tokens.scatter(1, last, eos), (hidden & mask).scatter(1, last, False)
         cond, null = self.conditioner(condition, n), self.conditioner(None, n)
         scale = settings.guidance_scale
 
@@ -290,12 +298,15 @@ class MaskedDiffusion(Family):
             without = self.network(tokens, null, mask)
             return without + scale * (logits - without)
 
-        filled = unmask(
-            logits_of, tokens, hidden, settings.num_steps or tokens.shape[1],
-            transform=lambda logits: truncate(logits, **truncations(settings)), generator=generator,
-        )
+        def transform(logits: Tensor) -> Tensor:
+            if eos is not None:
+                logits[..., eos] = -torch.inf
+            return truncate(logits, **truncations(settings))
+
+        filled = unmask(logits_of, tokens, hidden, settings.num_steps or tokens.shape[1], transform=transform,
+                        generator=generator)
         # A padded position holds no data: give it a token that every codec can look up.
-        return Batch(filled if mask is None else filled.masked_fill(~mask, self.space.eos or 0), {}, mask)
+        return Batch(filled if mask is None else filled.masked_fill(~mask, eos or 0), {}, mask)
 
 
 def _gaussian(process: Process) -> GaussianProcess:

@@ -26,6 +26,25 @@ def draw_lengths(
     return torch.arange(int(drawn.max()), device=device) < drawn[:, None]
 
 
+def draw_lengths_around(space: Discrete, known: Tensor, generator: torch.Generator | None = None) -> Tensor | None:
+    """A mask like `known` `[n, T]`, whose tokens are -1 where unknown; None where all lengths are equal.
+
+    A row is as long as its known end says, else of a length drawn from those of training that leave room for all
+    that is known and an end.
+    """
+    if space.length_histogram is None or space.eos is None:
+        return None
+    places = torch.arange(known.shape[1], device=known.device)
+    begun = torch.where(known < 0, 0, places + 1).amax(1, keepdim=True)
+    shares = torch.tensor(space.length_histogram, device=known.device)[: len(places)].where(places >= begun, 0.0)
+    # Where training had no sequence so long, the longest possible.
+    shares[:, -1] += torch.finfo(shares.dtype).tiny
+    drawn = torch.multinomial(shares, 1, generator=generator) + 1
+    ended = known.eq(space.eos)
+    size = torch.where(ended.any(1, keepdim=True), ended.int().argmax(1, keepdim=True) + 1, drawn)
+    return places < size
+
+
 def length_nll(space: Discrete, batch: Batch) -> Tensor:
     """-log p(length) `[B]` under the training histogram, with one count added to every length."""
     if space.length_histogram is None:

@@ -21,7 +21,7 @@ from apps.text.data import prepare
 from apps.text.metrics import evaluate
 from apps.text.recipes import summarize_docstrings
 from core.errors import FourfoldError, Unsupported
-from core.families import AutoregressiveConfig, VAEConfig
+from core.families import AutoregressiveConfig, DiffusionConfig, Masking, VAEConfig
 from core.networks import TransformerConfig
 from core.pretrained import Model, build
 from core.recipe import TrainConfig
@@ -280,6 +280,32 @@ def test_a_sentence_vae_goes_from_one_line_to_another(tmp_path: Path) -> None:
         text.translate(writer, ["eins"])
     with pytest.raises(FourfoldError, match="lines have up to 39"):
         text.generate(writer, "eins " * 20)
+
+
+def test_lines_are_written_on_and_filled_in_by_diffusion(tmp_path: Path) -> None:
+    """A line ends where it should and nowhere before, and what is made fits what is known."""
+    (tmp_path / "lines.txt").write_text("\n".join(b for _, b in numbers(3000, seed=3)), encoding="utf-8")
+    data = text.TextData(folder=str(tmp_path / "lines.txt"), unit="line", length=40)
+    chosen = replace(
+        summarize_docstrings(), name="lines", data=data, family=DiffusionConfig(denoiser=SMALL, process=Masking()),
+        train=TrainConfig(steps=500, batch_size=64, learning_rate=5e-3, optimizer="muon", ema_decay=0.99),
+    )
+
+    def spelled(lines: list[str]) -> float:
+        words = [word for line in lines for word in line.split()]
+        return float(np.mean([word in NUMBERS for word in words]))
+
+    train(text.DOMAIN, chosen, Run(tmp_path / "run"), log=lambda event: None)
+    model, fresh = text.load(tmp_path / "run"), build(text.DOMAIN, chosen, prepare(data).codec, torch.device("cpu"))
+    made = text.generate(model, "eins ", 40, seed=1)
+    assert all(line.startswith("eins ") and "\n" not in line and len(line) < 40 for line in made)
+    assert len({len(line) for line in made}) > 3
+    assert {len(line) for line in text.generate(model, "eins ", 5, length=12)} == {17}
+    filled = text.infill(model, "eins[MASK:6]acht", 20)
+    assert all(line[:4] == "eins" and line[10:] == "acht" and len(line) == 14 for line in filled)
+    assert spelled(filled) > 0.75 and spelled(text.infill(fresh, "eins[MASK:6]acht", 20)) < 0.3
+    with pytest.raises(FourfoldError, match="has 40 tokens with its gaps: the model takes 39"):
+        text.infill(model, "eins[MASK:36]")
 
 
 def build_autoregressive(data: text.TextData) -> Model:

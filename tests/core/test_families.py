@@ -21,6 +21,7 @@ from core.families import (
     SampleSettings,
     VAEConfig,
 )
+from core.families.lengths import draw_lengths_around
 from core.likelihood import Gaussian, LogisticMixture
 from core.networks import ConvConfig, MLPConfig, TransformerConfig, UNetConfig
 from core.quantizers import FSQ, UniformBins
@@ -364,3 +365,31 @@ def test_gan_covers_the_grid_of_25_gaussians(tmp_path):
     modes, quality = grid_quality(family.sample(2500, generator=torch.Generator().manual_seed(0)).x.numpy() * scale)
     assert before[1] < 0.2
     assert modes >= 24 and quality >= 0.9, (modes, quality)
+
+
+def test_lengths_leave_room_for_what_is_known():
+    space = Discrete(length=6, vocab=5, eos=4, length_histogram=(0.0, 0.5, 0.0, 0.5, 0.0, 0.0))
+    known = torch.tensor([
+        [0, -1, -1, -1, -1, -1],  # 2 or 4, as in training
+        [0, 1, -1, -1, -1, -1],  # an end needs a third place: 4
+        [0, -1, 4, -1, 4, -1],  # ends at 3
+        [0, 1, 2, 3, -1, -1],  # longer than all of training: the longest
+    ]).repeat_interleave(400, 0)
+    drawn = draw_lengths_around(space, known, torch.Generator().manual_seed(0)).sum(1).view(4, 400)
+    assert [set(row.tolist()) for row in drawn] == [{2, 4}, {4}, {3}, {6}]
+    assert 160 < (drawn[0] == 2).sum() < 240
+    assert draw_lengths_around(Discrete(length=6, vocab=5), known) is None
+
+
+def test_masked_diffusion_of_sequences_that_end_ends_them_once():
+    space = Discrete(length=6, vocab=5, eos=4, length_histogram=(0.0, 0.2, 0.3, 0.1, 0.2, 0.2))
+    family = DiffusionConfig(denoiser=TransformerConfig(width=16, depth=1, heads=2), process=Masking()).build(space, {})
+    batch = family.eval().sample(300, generator=torch.Generator().manual_seed(0))
+    ends = batch.x == 4
+    assert torch.equal(ends.int().argmax(1), batch.mask.sum(1) - 1)
+    assert torch.equal(ends & batch.mask, ends & (ends.cumsum(1) == 1))
+    known = torch.full((300, 6), -1)
+    known[:, 2], known[:, 5] = 3, 4
+    filled = family.sample(300, known=known, generator=torch.Generator().manual_seed(0))
+    assert (filled.x[:, 2] == 3).all() and (filled.x[:, 5] == 4).all() and (filled.x[:, :5] != 4).all()
+    assert len(filled.x.unique(dim=0)) > 100
