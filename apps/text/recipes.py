@@ -209,7 +209,7 @@ def coco_gan() -> Recipe:
 
 def coco_diffusion() -> Recipe:
     """Captions: masked diffusion of three layers; it also fills gaps."""
-    return Recipe(name="coco-diffusion", domain="text", data=CAPTIONS, train=SENTENCES,
+    return Recipe(name="coco-diffusion", domain="text", data=CAPTIONS, train=replace(SENTENCES, steps=6000),
                   family=DiffusionConfig(denoiser=WRITER, process=Masking(), bound_samples=16),
                   sample=SampleSettings(num_steps=32))
 
