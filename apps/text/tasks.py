@@ -176,7 +176,7 @@ def infill(model: Model, text: str, n: int = 1, *, seed: int = 0, **settings: An
     if codec.histogram is not None:
         row.append(codec.end)
     if len(row) > codec.length:
-        raise FourfoldError(f"the text has {size} tokens with its gaps: the model takes "
+        raise FourfoldError(f"the text has {size} tokens with its gaps: the model's window takes "
                             f"{codec.length - len(row) + size}")
     # What follows the text in its window of a stream is made up too, and cut off: the model knows whole windows only.
     known = torch.full((n, codec.length), -1)

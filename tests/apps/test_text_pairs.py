@@ -304,7 +304,7 @@ def test_lines_are_written_on_and_filled_in_by_diffusion(tmp_path: Path) -> None
     filled = text.infill(model, "eins[MASK:6]acht", 20)
     assert all(line[:4] == "eins" and line[10:] == "acht" and len(line) == 14 for line in filled)
     assert spelled(filled) > 0.75 and spelled(text.infill(fresh, "eins[MASK:6]acht", 20)) < 0.3
-    with pytest.raises(FourfoldError, match="has 40 tokens with its gaps: the model takes 39"):
+    with pytest.raises(FourfoldError, match="has 40 tokens with its gaps: the model's window takes 39"):
         text.infill(model, "eins[MASK:36]")
 
 
