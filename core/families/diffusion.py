@@ -283,7 +283,7 @@ class MaskedDiffusion(Family):
         else:
             mask = draw_lengths_around(self.space, known, generator)
             tokens = torch.where(known < 0, self.space.vocab, known)
-        hidden, eos = tokens == self.space.vocab, self.space.eos
+        hidden, eos = tokens == self.space.vocab, None if mask is None else self.space.eos
         if mask is not None and eos is not None:
             # An end stands at the end and nowhere else.
             last = mask.sum(1, keepdim=True) - 1
