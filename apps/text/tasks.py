@@ -20,6 +20,7 @@ from core.pretrained import Model
 from core.space import Batch
 from core.training.seeds import derive
 
+DECODED_AT_ONCE = 64  # tokens of a text that is written
 GAP = re.compile(r"\[MASK(?::([^\]]*))?\]")
 
 
@@ -90,6 +91,7 @@ class _Written:
 
     def __post_init__(self) -> None:
         self.rows: list[list[int]] = [[] for _ in range(self.n)]
+        self.decoded = [("", 0)] * self.n  # the beginning of each text, and how many tokens it stands for
         if self.stream is not None:
             self.stream(self.prompt)
 
@@ -99,22 +101,34 @@ class _Written:
             row.append(token)
         if self.stream is None and not self.stop:
             return False
-        done = all([self._cut(row)[1] for row in self.rows])
+        cut = [self._cut(index) for index in range(self.n)]
+        done = all(stopped for _, stopped in cut)
         if self.stream is not None:
-            self._tell(self._cut(self.rows[0])[0], last=done)
+            self._tell(cut[0][0], last=done)
         return done
 
     def texts(self) -> list[str]:
         """The texts, prompt and all."""
         if self.stream is not None:
-            self._tell(self._cut(self.rows[0])[0], last=True)
-        return [self.prompt + self._cut(row)[0] for row in self.rows]
+            self._tell(self._cut(0)[0], last=True)
+        return [self.prompt + self._cut(index)[0] for index in range(self.n)]
 
-    def _cut(self, row: list[int]) -> tuple[str, bool]:
+    def _text(self, index: int) -> str:
+        """What follows the prompt. What was decoded before is not again: a long text would take ever longer."""
+        row, (begun, count) = self.rows[index], self.decoded[index]
+        if self.codec.histogram is not None:  # a line is short
+            return self.codec.text(row[: row.index(self.codec.end)] if self.codec.end in row else row)
+        rest = self.codec.text(row[count:])
+        if len(row) - count > DECODED_AT_ONCE:
+            head, last = self.codec.text(row[count:-1]), self.codec.text(row[-1:])
+            # Where a character of several tokens is cut, one side or both show it.
+            if head + last == rest and not head.endswith("\ufffd"):
+                self.decoded[index] = begun + head, len(row) - 1
+        return begun + rest
+
+    def _cut(self, index: int) -> tuple[str, bool]:
         """What follows the prompt, up to a stop, and whether there is one."""
-        if self.codec.histogram is not None and self.codec.end in row:
-            row = row[: row.index(self.codec.end)]
-        text = self.codec.text(row)
+        text = self._text(index)
         ends = [at for at in map(text.find, self.stop) if at >= 0]
         return (text[: min(ends)], True) if ends else (text, False)
 

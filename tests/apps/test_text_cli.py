@@ -13,7 +13,9 @@ from command_line import succeed
 
 from apps import text
 from apps.text.cli import app
+from apps.text.codec import Bytes, Characters, TextCodec, Tokenizer
 from apps.text.metrics import evaluate
+from apps.text.tasks import _Written
 from core.errors import Unsupported
 from core.pretrained import build, save_description
 from core.recipe import override
@@ -105,6 +107,19 @@ def test_generation_stops_streams_and_avoids_repetition(trained: Path, capsys: p
     assert capsys.readouterr().out == alone[0] + "\n"
     usual, varied = (text.generate(model, "x", 4, length=100, top_k=2, repetition_penalty=p) for p in (1.0, 3.0))
     assert sum(len(set(made)) for made in varied) > 1.5 * sum(len(set(made)) for made in usual)
+
+
+@pytest.mark.parametrize("tokenizer", [Bytes(), Characters("abc \n")])
+def test_a_long_text_is_told_without_a_seam(tokenizer: Tokenizer) -> None:
+    """Its characters may be several tokens, and where it is cut to be decoded may be any of them."""
+    codec, pieces = TextCodec(tokenizer, 32), []
+    told = "".join("abc \n€😀ï"[(7 * i * i + i // 3) % 8] for i in range(400))
+    written = _Written(codec, "", 1, ("never",), pieces.append)
+    ids = [*codec.tokens(told), codec.end, *codec.tokens("after")]
+    for token in ids:
+        written(torch.tensor([token]))
+    assert written.texts() == [codec.text(ids)] and "".join(pieces) == codec.text(ids)
+    assert codec.text(ids).startswith(told) and written.decoded[0][1] > len(ids) - 100
 
 
 def test_a_model_is_trained_further_on_other_text(trained: Path, tmp_path: Path) -> None:
