@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from core.conditioning import Conditioner
 from core.errors import FourfoldError, Unsupported, require
 from core.families.family import Family, SampleSettings, condition_drop, has_sequence, refuse_arrays, truncations
-from core.families.lengths import lengths
+from core.families.lengths import mean_length
 from core.likelihood import categorical_nll
 from core.networks import ConvConfig, TransformerConfig
 from core.quantizers import FSQ, UniformBins
@@ -103,7 +103,7 @@ class Autoregressive(Family):
         cond = self.conditioner(batch.condition, n, condition_drop(n, self.config.condition_dropout, batch.x.device))
         logits = self.logits(batch.x, cond, batch.mask)
         nll = categorical_nll(logits, batch.x, batch.mask, self.config.label_smoothing)
-        return Loss(nll.sum() / lengths(batch).sum())
+        return Loss(nll.mean() / mean_length(self.space))
 
     @torch.no_grad()
     def bound(self, batch: Batch, *, generator: torch.Generator | None = None) -> Tensor:

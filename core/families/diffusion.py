@@ -21,7 +21,7 @@ from core.families.family import (
     refuse_arrays,
     truncations,
 )
-from core.families.lengths import draw_lengths, draw_lengths_around, length_nll, lengths
+from core.families.lengths import draw_lengths, draw_lengths_around, length_nll, lengths, mean_length
 from core.families.processes import EDM, FlowMatching, GaussianProcess, Masking, Process, training_sigmas
 from core.likelihood import categorical_nll
 from core.networks import MLPConfig, TransformerConfig, UNetConfig
@@ -233,7 +233,7 @@ class MaskedDiffusion(Family):
         cond = self.conditioner(batch.condition, n, condition_drop(n, self.config.condition_dropout, device))
         uniform = (torch.randperm(n, device=device) + torch.rand(n, device=device)) / n
         nll = self._weighted_nll(batch, cond, uniform, None)
-        return Loss(nll.sum() / lengths(batch).sum())
+        return Loss(nll.mean() / mean_length(self.space))
 
     def _weighted_nll(
         self, batch: Batch, cond: Conditioning, uniform: Tensor, generator: torch.Generator | None

@@ -15,6 +15,17 @@ def lengths(batch: Batch) -> Tensor:
     return batch.mask.sum(1)
 
 
+def mean_length(space: Discrete) -> float:
+    """Tokens of an average training example, eos included: what a sum over a batch is divided by to be per token.
+
+    A constant: divided by its own tokens, a batch of short examples would weigh as much as one of long ones, and a
+    model of batches of like lengths learn the data's distribution over length.
+    """
+    if space.length_histogram is None:
+        return float(space.length)
+    return sum(share * (n + 1) for n, share in enumerate(space.length_histogram))
+
+
 def draw_lengths(
     space: Discrete, n: int, device: torch.device, generator: torch.Generator | None = None
 ) -> Tensor | None:

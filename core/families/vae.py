@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from core.conditioning import Conditioner
 from core.errors import require
 from core.families.family import Family, SampleSettings, condition_drop, has_sequence, refuse_arrays, truncations
-from core.families.lengths import lengths
+from core.families.lengths import mean_length
 from core.likelihood import Bernoulli, Gaussian, LogisticMixture, categorical_nll
 from core.networks import ConvConfig, MLPConfig, TransformerConfig
 from core.samplers.tokens import generate, truncate
@@ -127,7 +127,7 @@ class VAE(Family):
         kl = (0.5 * (mean.square() + std.square() - 1) - std.log()).mean(0)  # nats per latent dimension
         beta = config.beta * (min(1.0, progress / config.kl_warmup) if config.kl_warmup > 0 else 1.0)
         penalty = beta * kl.clamp(min=config.free_bits).sum()
-        scale = self.space.dims if isinstance(self.space, Continuous) else lengths(batch).float().mean()
+        scale = self.space.dims if isinstance(self.space, Continuous) else mean_length(self.space)
         return Loss((nll + penalty) / scale, {"nll": nll.detach(), "kl": kl.detach().sum()})
 
     def bound(self, batch: Batch, *, generator: torch.Generator | None = None) -> Tensor:
