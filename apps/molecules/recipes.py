@@ -32,7 +32,7 @@ def tour_autoregressive() -> Recipe:
     """
     return Recipe(
         name="tour-autoregressive", domain="molecules", data=replace(MOSES, properties=("logp",)),
-        family=AutoregressiveConfig(model=SMALL, condition_dropout=0.2), train=tour_train(500),
+        family=AutoregressiveConfig(model=SMALL, condition_dropout=0.2), train=tour_train(650),
     )
 
 
@@ -45,7 +45,7 @@ def tour_diffusion() -> Recipe:
     return Recipe(
         name="tour-diffusion", domain="molecules", data=MOSES,
         family=DiffusionConfig(denoiser=TransformerConfig(width=64, depth=4, heads=2), process=Masking()),
-        train=tour_train(420, batch_size=128),
+        train=tour_train(560, batch_size=128),
     )
 
 
@@ -57,7 +57,7 @@ def tour_vae() -> Recipe:
     return Recipe(
         name="tour-vae", domain="molecules", data=MOSES,
         family=VAEConfig(encoder=ENCODER, decoder=SMALL, latent=16, free_bits=0.2, word_dropout=0.1),
-        train=tour_train(350),
+        train=tour_train(450),
     )
 
 
@@ -73,7 +73,7 @@ def tour_gan() -> Recipe:
             generator=network, critic=network, latent=32, gamma=2.0, autoencoder_share=0.6,
             autoencoder=VAEConfig(encoder=ENCODER, decoder=SMALL, latent=32, beta=0.1),
         ),
-        train=replace(tour_train(480), betas=(0.5, 0.95)),
+        train=replace(tour_train(620), betas=(0.5, 0.95)),
     )
 
 
