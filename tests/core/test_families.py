@@ -72,6 +72,21 @@ def test_autoregressive_probabilities_of_ended_sequences_sum_to_one():
     assert abs((-family.bound(Batch(x, {}, mask)).double()).exp().sum().item() - 1) < 1e-5
 
 
+@pytest.mark.parametrize("config", [
+    AutoregressiveConfig(model=TINY), VAEConfig(encoder=TINY, decoder=TINY, latent=2),
+], ids=["autoregressive", "vae"])
+def test_batches_of_like_lengths_teach_the_share_of_each_length(config, tmp_path):
+    """Half have 2 tokens, half 8; were a batch's loss divided by its own tokens, 80 % would come out short."""
+    space = Discrete(length=8, vocab=2, eos=0, length_histogram=(0, 0.5, 0, 0, 0, 0, 0, 0.5))
+    sizes = np.where(np.arange(512) % 2 == 0, 2, 8)
+    x = (np.arange(8) < sizes[:, None] - 1).astype(np.uint8)
+    family = fit(config.build(space, {}), ArrayData(space, x, {}, sizes), tmp_path, steps=400, batch_size=32,
+                 learning_rate=1e-3, ema_decay=0.99)
+    drawn = family.sample(2000, generator=torch.Generator().manual_seed(0)).mask.sum(1)
+    assert (drawn == 2).float().mean() == pytest.approx(0.5, abs=0.1)
+    assert (drawn == 8).float().mean() == pytest.approx(0.5, abs=0.1)
+
+
 def test_autoregressive_samples_follow_its_probabilities():
     family = shaken(AutoregressiveConfig(model=TINY).build(Discrete(length=2, vocab=3), {}))
     x = every(3, 2)
