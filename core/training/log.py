@@ -5,8 +5,9 @@ An event is a JSON object. Measured steps hold
     {"step": 40, "steps": 1000, "seconds": 3.1, "examples_per_second": 1650.0, "learning_rate": 0.001,
      "loss": {"model": 1.25}, "terms": {"model": {"kl": 0.5}}, "grad_norm": {"model": 0.7}, "skipped": 0}
 
-with one entry per player that stepped, `seconds` of training in all (over interruptions too) and null for numbers
-that are not finite. Remarks hold {"step": 41, "message": "..."}.
+with one entry per player that stepped (its loss is the mean of the finite ones since the measured step before),
+`seconds` of training in all (over interruptions too) and null for numbers that are not finite.
+Remarks hold {"step": 41, "message": "..."}.
 """
 
 from __future__ import annotations

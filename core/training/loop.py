@@ -9,6 +9,7 @@ same weights bit for bit (on a GPU as far as its kernels are deterministic).
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -62,6 +63,7 @@ class _Run:
     optimizers: dict[str, PlayerOptimizer]
     averages: dict[str, Average]  # of each player's weights that sampling uses
     failures: dict[str, Tensor]  # per player int64 [2]: failed updates in a row, failed updates in all
+    losses: dict[str, Tensor]  # per player float32 [2]: sum and number of finite losses since the last measured step
     step: int = 0
     seconds: float = 0.0
     started: float = field(default_factory=time.perf_counter)
@@ -155,6 +157,7 @@ def _begin(family: Family, config: TrainConfig, seed: int, device: torch.device,
         family=family, config=config, seed=seed, device=device, world=world, optimizers=optimizers,
         averages=averages,
         failures={player: torch.zeros(2, dtype=torch.int64, device=device) for player in family.players},
+        losses={player: torch.zeros(2, device=device) for player in family.players},
     )
 
 
@@ -207,13 +210,15 @@ def _step_and_log(run: _Run, data: ArrayData, run_log: RunLog) -> None:
         if not first <= run.step < last:
             continue
         rate = learning_rate(run.step - first, config, last - first)
-        loss, terms, norm = _update(run, player, parts, rate)
+        terms, norm = _update(run, player, parts, rate)
         run.averages[player].update(run.step - first)
         if run.step + 1 == last < config.steps:
             run.averages[player].settle()  # later players build on the weights that sampling will use
         if due:
             average(list(terms.values()), run.world)
-            measured["loss"][player] = loss.item()
+            total, count = run.losses[player].tolist()
+            run.losses[player].zero_()
+            measured["loss"][player] = total / count if count else math.nan
             measured["terms"][player] = {name: value.item() for name, value in terms.items()}
             measured["grad_norm"][player] = norm.item()
         if due or run.device.type == "cpu":
@@ -243,8 +248,8 @@ def _batches(run: _Run, data: ArrayData) -> list[Batch]:
 
 def _update(
     run: _Run, player: str, parts: list[Batch], rate: float
-) -> tuple[Tensor, dict[str, Tensor], Tensor]:
-    """One optimiser step of `player`: returns its loss, its named terms and the gradient's norm before clipping."""
+) -> tuple[dict[str, Tensor], Tensor]:
+    """One optimiser step of `player`: returns the loss's named terms and the gradient's norm before clipping."""
     family, config, optimizer = run.family, run.config, run.optimizers[player]
     optimizer.zero_grad()
     seed_step(run.seed, run.step, family.players.index(player), run.world.rank, run.device)
@@ -271,8 +276,9 @@ def _update(
     counts = run.failures[player]
     counts[0] = torch.where(failed, counts[0] + 1, 0)
     counts[1] += failed
+    run.losses[player] += torch.stack([torch.where(failed, 0, loss), (~failed).float()])
     optimizer.step(rate, failed.float())
-    return loss, terms, norm
+    return terms, norm
 
 
 @contextmanager
@@ -328,7 +334,8 @@ def _save(run: _Run, folder: Path, identity: Mapping[str, Any]) -> None:
             tensors |= {f"average/{name}": value for name, value in tracked.values.items()}
         for player, optimizer in run.optimizers.items():
             tensors |= {f"optimizer/{player}/{name}": value for name, value in optimizer.state().items()}
-        tensors |= {f"failures/{player}": value for player, value in run.failures.items()}
+        for kind, counts in (("failures", run.failures), ("losses", run.losses)):
+            tensors |= {f"{kind}/{player}": value for player, value in counts.items()}
         checkpoint.save(folder / "state", tensors, {"step": run.step, "seconds": run.elapsed(), **identity})
     barrier(run.world)
 
@@ -358,6 +365,7 @@ def _resume(run: _Run, folder: Path, identity: Mapping[str, Any], warnings: list
         memory, prefix = parts.get("optimizer", {}), f"{player}/"
         optimizer.load({k.removeprefix(prefix): v for k, v in memory.items() if k.startswith(prefix)})
         run.failures[player].copy_(parts["failures"][player])
+        run.losses[player].copy_(parts["losses"][player])
     run.step, run.seconds = saved.facts["step"], saved.facts["seconds"]
     run.measured = (run.step, run.seconds)
     barrier(run.world)

@@ -81,6 +81,7 @@ def test_resume_is_exact_and_the_log_reads_as_if_never_stopped(alone, tmp_path):
     assert weights(folder) == weights(alone)
     steps = [event["step"] for event in read_log(folder)]
     assert steps == [event["step"] for event in read_log(alone)] == [1, 4, 8, 12, 16, 20, 24, 28, 30]
+    assert [event["loss"] for event in read_log(folder)] == [event["loss"] for event in read_log(alone)]
     for line in (folder / "log.jsonl").read_text().splitlines():
         json.loads(line)
 

@@ -302,8 +302,15 @@ def test_log_lines(tmp_path):
     assert last["examples_per_second"] > 0 and last["learning_rate"] == pytest.approx(5e-4) and last["skipped"] == 0
 
 
+def test_logged_losses_are_means_since_the_line_before(tmp_path):
+    for every in (1, 4):
+        train(Faulty([2]), toy_data(), toy_config(steps=8, log_every=every), tmp_path / str(every))
+    each, means = ([e["loss"]["generator"] for e in read_log(tmp_path / str(every)) if "loss" in e] for every in (1, 4))
+    assert each[2] is None and means == pytest.approx([each[0], (each[1] + each[3]) / 2, sum(each[4:]) / 4], rel=1e-5)
+
+
 def test_log_is_valid_json_without_nan(tmp_path):
-    train(Faulty([3]), toy_data(), toy_config(steps=4), tmp_path)
+    train(Faulty([1, 2, 3]), toy_data(), toy_config(steps=4), tmp_path)
     for line in (tmp_path / "log.jsonl").read_text().splitlines():
         json.loads(line, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
     assert read_log(tmp_path)[-1]["loss"]["generator"] is None
