@@ -165,7 +165,7 @@ def interpolate(
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Go from one text to another through a VAE's latents."""
+    """Go from one text to another through the latents of a VAE or of a GAN, which keeps closer to both."""
     from apps.text import domain, tasks
 
     made = tasks.interpolate(domain.load(run, device), first, second, steps, seed=seed, temperature=temperature)

@@ -14,6 +14,7 @@ from apps.text.codec import TextCodec
 from core.errors import FourfoldError, Unsupported
 from core.families.autoregressive import Autoregressive
 from core.families.diffusion import MaskedDiffusion
+from core.families.gan import LatentGAN
 from core.families.lengths import lengths
 from core.families.vae import VAE
 from core.pretrained import Model
@@ -286,10 +287,10 @@ def summarize(model: Model, texts: Sequence[str], *, beams: int = 4, length_pena
 
 
 def reconstruct(model: Model, texts: Sequence[str], *, seed: int = 0, **settings: Any) -> list[str]:
-    """Each text as a VAE's decoder tells it from its latent; by the likeliest tokens unless told otherwise.
+    """Each text as the decoder of a VAE or a latent GAN tells it from its latent; by the likeliest tokens by default.
 
     Raises:
-        Unsupported: the model is no VAE.
+        Unsupported: the model is neither.
         FourfoldError: a text that is empty or longer than the model takes.
     """
     family, batch = _vae(model), _codec(model).encode(texts).to(model.device)
@@ -301,10 +302,12 @@ def reconstruct(model: Model, texts: Sequence[str], *, seed: int = 0, **settings
 def interpolate(
     model: Model, first: str, second: str, steps: int = 7, *, seed: int = 0, **settings: Any
 ) -> list[str]:
-    """`steps` texts on the arc between the latents of two, which a VAE tells in its own words at both ends.
+    """`steps` texts on the arc between the latents of two.
+
+    A VAE, whose latents hold a few nats, tells both ends in its own words; a latent GAN's autoencoder keeps them.
 
     Raises:
-        Unsupported: the model is no VAE.
+        Unsupported: the model is neither.
         FourfoldError: fewer than two steps, or a text that is empty or longer than the model takes.
     """
     if steps < 2:
@@ -321,9 +324,10 @@ def _likeliest(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _vae(model: Model) -> VAE:
-    if not isinstance(model.family, VAE):
-        raise Unsupported(f"a {type(model.family).__name__} has no latents to go back through: use a VAE")
-    return model.family
+    family = model.family.autoencoder if isinstance(model.family, LatentGAN) else model.family
+    if not isinstance(family, VAE):
+        raise Unsupported(f"a {type(family).__name__} has no latents to go back through: use a VAE or a latent GAN")
+    return family
 
 
 def _codec(model: Model) -> TextCodec:

@@ -177,7 +177,7 @@ def test_infill_keeps_what_is_given(diffusion: Path) -> None:
     (["generate", "trained", "--stream", "-n", "2"], ["stream 2"]),
     (["generate", "trained", "--stream", "--json"], ["--json"]),
     (["generate", "trained", "--repetition-penalty", "0"], ["repetition_penalty"]),
-    (["interpolate", "trained", "a", "b"], ["Autoregressive", "VAE"]),
+    (["interpolate", "trained", "a", "b"], ["Autoregressive", "VAE", "GAN"]),
     (["interpolate", "vae", "", "b"], ["0 tokens"]),
     (["interpolate", "vae", "a", "b" * 33], ["33 tokens"]),
     (["interpolate", "vae", "a", "b", "--steps", "1"], ["--steps"]),

@@ -21,8 +21,8 @@ from apps.text.data import prepare
 from apps.text.metrics import evaluate
 from apps.text.recipes import summarize_docstrings
 from core.errors import FourfoldError, Unsupported
-from core.families import AutoregressiveConfig, DiffusionConfig, Masking, VAEConfig
-from core.networks import TransformerConfig
+from core.families import AutoregressiveConfig, DiffusionConfig, GANConfig, Masking, VAEConfig
+from core.networks import MLPConfig, TransformerConfig
 from core.pretrained import Model, build
 from core.recipe import TrainConfig
 from core.run import Run, train
@@ -264,6 +264,11 @@ def test_a_sentence_vae_goes_from_one_line_to_another(tmp_path: Path) -> None:
     assert same > 0.4 and not any(a == b for a, b in zip(text.reconstruct(fresh, known), known, strict=True))
     path = text.interpolate(model, "eins zwei", "neun acht", 5)
     assert len(path) == 5 and path[0] == text.reconstruct(model, ["eins zwei"])[0]
+    network = MLPConfig(width=16, depth=1)
+    gan = GANConfig(generator=network, critic=network, latent=16, autoencoder=chosen.family)
+    latent = build(text.DOMAIN, replace(chosen, family=gan), model.codec, torch.device("cpu"))
+    latent.family.autoencoder.load_state_dict(model.family.state_dict())
+    assert text.interpolate(latent, "eins zwei", "neun acht", 5) == path
     words = {word for line in path for word in line.split()}
     assert len(words & set(NUMBERS)) / max(1, len(words)) > 0.5
     measures = {m.name for m in evaluate(model, prepare(data), 60, 0)}
