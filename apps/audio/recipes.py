@@ -51,7 +51,7 @@ def tour_gan() -> Recipe:
             generator=pair, critic=pair, latent=32, autoencoder_share=0.4,
             autoencoder=VAEConfig(encoder=coder, decoder=coder, latent=32, beta=0.2),
         ),
-        train=replace(SHORT, steps=800, betas=(0.5, 0.99), weight_decay=0.0, learning_rate=2e-3),
+        train=replace(SHORT, steps=800),
     )
 
 
@@ -92,7 +92,7 @@ def chorales_gan() -> Recipe:
             generator=pair, critic=pair, latent=64,
             autoencoder=VAEConfig(encoder=coder, decoder=coder, latent=64, beta=0.2),
         ),
-        train=replace(LONG, betas=(0.5, 0.99), weight_decay=0.0),
+        train=LONG,
     )
 
 

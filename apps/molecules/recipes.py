@@ -70,10 +70,10 @@ def tour_gan() -> Recipe:
     return Recipe(
         name="tour-gan", domain="molecules", data=MOSES,
         family=GANConfig(
-            generator=network, critic=network, latent=32, gamma=2.0, autoencoder_share=0.6,
+            generator=network, critic=network, latent=32, autoencoder_share=0.42,
             autoencoder=VAEConfig(encoder=ENCODER, decoder=SMALL, latent=32, beta=0.1),
         ),
-        train=replace(tour_train(620), betas=(0.5, 0.95)),
+        train=tour_train(900),
     )
 
 

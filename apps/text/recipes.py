@@ -49,15 +49,15 @@ def tour_vae() -> Recipe:
 def tour_gan() -> Recipe:
     """Shakespeare by characters: a GAN in the latent space of a sequence autoencoder (LatentGAN)."""
     return Recipe(
-        name="tour-gan", domain="text", data=PLAYS, train=replace(TRAIN, steps=480, learning_rate=3e-3),
-        family=_latent_gan(NETWORK, READER, 0.6),
+        name="tour-gan", domain="text", data=PLAYS, train=replace(TRAIN, steps=690, learning_rate=3e-3),
+        family=_latent_gan(NETWORK, READER, 0.42),
     )
 
 
 def _latent_gan(writer: TransformerConfig, reader: TransformerConfig, share: float) -> GANConfig:
     network = MLPConfig(width=128, depth=3)
     return GANConfig(
-        generator=network, critic=network, latent=32, gamma=0.1, autoencoder_share=share,
+        generator=network, critic=network, latent=32, autoencoder_share=share,
         autoencoder=VAEConfig(encoder=reader, decoder=writer, latent=32, beta=0.05),
     )
 

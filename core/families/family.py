@@ -67,6 +67,10 @@ class Family(nn.Module, ABC):
         """The parameters that `player`'s optimiser updates."""
         return self.parameters()
 
+    def train_settings(self, player: str) -> dict[str, Any]:
+        """What `player`'s optimiser needs otherwise than the run's `TrainConfig` says, by its names."""
+        return {}
+
     def averaged(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Named parameters whose moving average is kept: those that sampling uses."""
         return self.named_parameters()

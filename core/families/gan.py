@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +35,8 @@ class GANConfig:
         packing: examples the critic judges together, against mode collapse (PacGAN, Lin et al. 1712.04086).
         autoencoder: for tokens: the sequence VAE in whose latent space the pair works; it is trained first.
         autoencoder_share: of training, spent on it.
+        pair_learning_rate: of the pair in those latents, by AdamW without momentum, which made a far better pair there
+            than what trains the autoencoder: momentum chases an opponent that has moved on.
     """
 
     generator: ConvConfig | MLPConfig | TransformerConfig
@@ -47,10 +49,12 @@ class GANConfig:
     condition_dropout: float = 0.1
     autoencoder: VAEConfig | None = None
     autoencoder_share: float = 0.6
+    pair_learning_rate: float = 1e-3
 
     def __post_init__(self) -> None:
         require(self.latent >= 1, "latent", self.latent, "must be at least 1")
         require(self.packing >= 1, "packing", self.packing, "must be at least 1")
+        require(self.pair_learning_rate > 0, "pair_learning_rate", self.pair_learning_rate, "must be above 0")
         require(self.gamma >= 0, "gamma", self.gamma, "must be at least 0")
         require(0 < self.autoencoder_share < 1, "autoencoder_share", self.autoencoder_share, "must be in (0, 1)")
         require(0 <= self.condition_dropout <= 1, "condition_dropout", self.condition_dropout, "must be in [0, 1]")
@@ -194,6 +198,11 @@ class LatentGAN(Family):
 
     def owned(self, player: str) -> Iterator[nn.Parameter]:
         return self.autoencoder.parameters() if player == "autoencoder" else self.gan.owned(player)
+
+    def train_settings(self, player: str) -> dict[str, Any]:
+        if player == "autoencoder":
+            return {}
+        return {"optimizer": "adamw", "learning_rate": self.config.pair_learning_rate, "betas": (0.0, 0.99)}
 
     def averaged(self) -> Iterator[tuple[str, nn.Parameter]]:
         for name, parameter in self.named_parameters():

@@ -13,7 +13,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,7 @@ class _Run:
     seed: int
     device: torch.device
     world: World
+    configs: dict[str, TrainConfig]  # of each player's optimiser
     optimizers: dict[str, PlayerOptimizer]
     averages: dict[str, Average]  # of each player's weights that sampling uses
     failures: dict[str, Tensor]  # per player int64 [2]: failed updates in a row, failed updates in all
@@ -145,8 +146,9 @@ def _begin(family: Family, config: TrainConfig, seed: int, device: torch.device,
     """A run at step 0."""
     broadcast([*family.parameters(), *family.buffers()], world)
     names = {id(p): name for name, p in family.named_parameters()}
+    configs = {player: replace(config, **family.train_settings(player)) for player in family.players}
     optimizers = {
-        player: PlayerOptimizer([(names[id(p)], p) for p in family.owned(player) if p.requires_grad], config)
+        player: PlayerOptimizer([(names[id(p)], p) for p in family.owned(player) if p.requires_grad], configs[player])
         for player in family.players
     }
     averages = {
@@ -154,7 +156,7 @@ def _begin(family: Family, config: TrainConfig, seed: int, device: torch.device,
         for player, optimizer in optimizers.items()
     }
     return _Run(
-        family=family, config=config, seed=seed, device=device, world=world, optimizers=optimizers,
+        family=family, config=config, configs=configs, seed=seed, device=device, world=world, optimizers=optimizers,
         averages=averages,
         failures={player: torch.zeros(2, dtype=torch.int64, device=device) for player in family.players},
         losses={player: torch.zeros(2, device=device) for player in family.players},
@@ -209,7 +211,7 @@ def _step_and_log(run: _Run, data: ArrayData, run_log: RunLog) -> None:
         first, last = (round(share * config.steps) for share in run.family.span(player))
         if not first <= run.step < last:
             continue
-        rate = learning_rate(run.step - first, config, last - first)
+        rate = learning_rate(run.step - first, run.configs[player], last - first)
         terms, norm = _update(run, player, parts, rate)
         run.averages[player].update(run.step - first)
         if run.step + 1 == last < config.steps:
@@ -312,7 +314,7 @@ def _judge(run: _Run, player: str, run_log: RunLog) -> None:
     if row >= PATIENCE:
         raise FourfoldError(
             f"the {player}'s loss or gradient was not finite {row} times in a row, up to step {run.step + 1}: lower "
-            f"train.learning_rate (it is {run.config.learning_rate:g}) or train.clip (it is {run.config.clip:g})")
+            f"its learning_rate ({run.configs[player].learning_rate:g}) or train.clip ({run.config.clip:g})")
 
 
 # -------------------------------------------------------------------------------------------------- checkpoints

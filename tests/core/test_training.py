@@ -23,12 +23,21 @@ from core.training.optimizers import PlayerOptimizer, learning_rate
 from core.training.seeds import derive, seed_step
 
 
-def test_the_loop_equals_the_same_steps_written_out(tmp_path):
+class Unlike(Toy):
+    """Its critic is trained with settings of its own."""
+
+    def train_settings(self, player):
+        return {"learning_rate": 2e-3, "betas": (0.0, 0.5)} if player == "critic" else {}
+
+
+@pytest.mark.parametrize("toy", [Toy, Unlike])
+def test_the_loop_equals_the_same_steps_written_out(tmp_path, toy):
     """Both players by hand with torch's own optimiser and clipping, on the loop's order and seeds."""
     config = toy_config(steps=12, weight_decay=0.0, ema_decay=0.0, clip=0.05)
-    trained, by_hand, data = Toy(), Toy(), toy_data()
+    trained, by_hand, data = toy(), toy(), toy_data()
     train(trained, data, config, tmp_path, seed=5)
-    optimizers = {p: torch.optim.AdamW(by_hand.owned(p), betas=config.betas, weight_decay=0.0) for p in by_hand.players}
+    configs = {p: replace(config, **by_hand.train_settings(p)) for p in by_hand.players}
+    optimizers = {p: torch.optim.AdamW(by_hand.owned(p), betas=configs[p].betas, weight_decay=0.0) for p in configs}
     for step in range(12):
         batch = data.batch(indices_of_step(5, step, config.batch_size, len(data)))
         for index, player in enumerate(by_hand.players):
@@ -36,7 +45,7 @@ def test_the_loop_equals_the_same_steps_written_out(tmp_path):
             seed_step(5, step, index, 0, torch.device("cpu"))
             by_hand(batch, player).value.backward()
             torch.nn.utils.clip_grad_norm_(list(by_hand.owned(player)), config.clip)
-            optimizers[player].param_groups[0]["lr"] = learning_rate(step, config)
+            optimizers[player].param_groups[0]["lr"] = learning_rate(step, configs[player])
             optimizers[player].step()
     for name, value in by_hand.state_dict().items():
         torch.testing.assert_close(trained.state_dict()[name], value, msg=name)
