@@ -74,7 +74,8 @@ def main() -> None:
     metrics |= {"autoregressive_nats": float(exact.mean()), "autoregressive_nats_interval": bootstrap(np.mean, exact)}
     for name in ("vae", "silent"):
         metrics |= likelihood(name, models[name], judged, exact, options.importance_samples)
-    metrics["interpolations"] = {name: [interpolate(models[name], *pair) for pair in PAIRS] for name in ("vae", "gan")}
+    metrics["interpolations"] = {"between": PAIRS} | {
+        name: [interpolate(models[name], *pair) for pair in PAIRS] for name in ("vae", "gan")}
     temperatures = TEMPERATURES[:2] if options.quick else TEMPERATURES
     metrics["points"] = points(models, options.samples, temperatures)
     metrics["gan_on_or_above_the_line"] = {

@@ -195,6 +195,7 @@ def captions(m: dict[str, Any]) -> str:
     for name, row in m["points"].items():
         rows.append(f"| {name} | " + " | ".join(f"{row[f'{kind}{n}']:.3f}" for kind in ("bleu", "self_bleu")
                                                 for n in (2, 3, 4, 5)) + " |")
+    between = m["interpolations"]["between"][0]
     won = [n for n, ahead in m["gan_on_or_above_the_line"].items() if ahead]
     return "\n".join([
         *rows, "",
@@ -205,7 +206,10 @@ def captions(m: dict[str, Any]) -> str:
         f"samples; {low:.2f} to {high:.2f}; KL {m['vae_kl']:.1f} nats, {100 * m['vae_active_units']:.0f} % of its "
         f"{m['vae_latent']} units active), the autoregressive model {m['autoregressive_nats']:.2f} (exact). The "
         f"same VAE without free nats, whose latent falls silent (KL {m['silent_kl']:.1f}), costs "
-        f"{m['silent_nats']:.2f}: that is what hiding words from the decoder in training does alone.",
+        f"{m['silent_nats']:.2f}: that is what hiding words from the decoder in training does alone.", "",
+        f"From *{between[0]}* to *{between[1]}* through the latents of the GAN's autoencoder: "
+        + " / ".join(m["interpolations"]["gan"][0]) + "; of the VAE, which holds too few nats to keep both ends: "
+        + " / ".join(m["interpolations"]["vae"][0]),
     ])
 
 
