@@ -203,8 +203,8 @@ def coco_vae() -> Recipe:
 
 def coco_gan() -> Recipe:
     """Captions: a GAN in the latent space of a sentence autoencoder."""
-    return Recipe(name="coco-gan", domain="text", data=CAPTIONS, train=SENTENCES,
-                  family=_latent_gan(WRITER, LISTENER, 0.6))
+    return Recipe(name="coco-gan", domain="text", data=CAPTIONS, train=replace(SENTENCES, steps=3600),
+                  family=_latent_gan(WRITER, LISTENER, 0.55))
 
 
 def coco_diffusion() -> Recipe:
