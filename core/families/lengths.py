@@ -18,8 +18,8 @@ def lengths(batch: Batch) -> Tensor:
 def mean_length(space: Discrete) -> float:
     """Tokens of an average training example, eos included: what a sum over a batch is divided by to be per token.
 
-    A constant: divided by its own tokens, a batch of short examples would weigh as much as one of long ones, and a
-    model of batches of like lengths learn the data's distribution over length.
+    A constant: divided by its own tokens, a batch of short examples would weigh as much as one of long ones, and where
+    batches hold examples of like lengths, a model would learn to write short ones too often.
     """
     if space.length_histogram is None:
         return float(space.length)

@@ -367,7 +367,8 @@ def _resume(run: _Run, folder: Path, identity: Mapping[str, Any], warnings: list
         memory, prefix = parts.get("optimizer", {}), f"{player}/"
         optimizer.load({k.removeprefix(prefix): v for k, v in memory.items() if k.startswith(prefix)})
         run.failures[player].copy_(parts["failures"][player])
-        run.losses[player].copy_(parts["losses"][player])
+        if player in parts.get("losses", {}):  # checkpoints of earlier versions have none
+            run.losses[player].copy_(parts["losses"][player])
     run.step, run.seconds = saved.facts["step"], saved.facts["seconds"]
     run.measured = (run.step, run.seconds)
     barrier(run.world)
