@@ -96,6 +96,15 @@ def test_seconds_add_up_over_starts(tmp_path):
     assert seconds[-1] > 1000 and read_log(folder)[-1]["examples_per_second"] > 1
 
 
+def test_checkpoints_of_earlier_versions_continue(alone, tmp_path):
+    folder = crashed(tmp_path / "run")
+    saved = checkpoint.load(folder / "state")
+    older = {name: tensor for name, tensor in saved.tensors.items() if not name.startswith("losses/")}
+    assert len(older) < len(saved.tensors)
+    checkpoint.save(folder / "state", older, saved.facts)
+    assert resume(folder).finished and weights(folder) == weights(alone)
+
+
 def test_a_finished_run_is_not_touched(alone):
     def stamps():
         return {path: path.stat().st_mtime_ns for path in sorted(alone.rglob("*"))}
