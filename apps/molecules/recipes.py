@@ -28,7 +28,8 @@ def tour_autoregressive() -> Recipe:
     """MOSES by logP in half a minute: a small causal transformer.
 
     The tour's three seeds, 1,000 samples: FCD 3.0 to 3.3 (trigram 43, real 1.6), 24.1 nats a molecule,
-    60 to 63 % valid; logP correlates by 0.63 to 0.74 with the request. The training set's logP takes 20 seconds more, once.
+    60 to 63 % valid; logP correlates by 0.63 to 0.74 with the request. The training set's logP takes 20 seconds more,
+    once.
     """
     return Recipe(
         name="tour-autoregressive", domain="molecules", data=replace(MOSES, properties=("logp",)),
