@@ -104,7 +104,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the oracle, its sequences and training")
     parser.add_argument("--sequences", type=int, default=10_000, help="to train on, and to judge of each model")
     parser.add_argument("--epochs", type=int, default=15, help="of the LSTM's training at most")
-    parser.add_argument("--steps", type=int, default=1500, help="of our models' training")
+    parser.add_argument("--steps", type=int, default=2400, help="of our models' training")
     parser.add_argument("--output", type=Path, default=FOLDER / "seqgan_oracle.json")
     parser.add_argument("--quick", action="store_true", help="a few sequences and steps: checks the benchmark")
     options = parser.parse_args()
