@@ -200,7 +200,8 @@ def captions(m: dict[str, Any]) -> str:
     return "\n".join([
         *rows, "",
         f"Texygen's COCO captions, {m['samples']:,} samples against 10,000 held-out captions; numbers behind names are "
-        "temperatures of the last softmax. At one temperature at least the GAN lies on or above the line through the "
+        "temperatures of the last softmax; the GAN's settings were chosen by half of these captions. At one "
+        "temperature at least the GAN lies on or above the line through the "
         f"maximum-likelihood model's sweep by {'BLEU-' + ', '.join(won) if won else 'none of the four orders'}. "
         f"A sentence costs the sentence VAE {m['vae_nats']:.2f} nats (bound, {m['importance_samples']} importance "
         f"samples; {low:.2f} to {high:.2f}; KL {m['vae_kl']:.1f} nats, {100 * m['vae_active_units']:.0f} % of its "

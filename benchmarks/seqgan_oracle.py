@@ -11,6 +11,7 @@ coco-autoregressive) by decoder temperature, and for fresh sequences of the orac
 
 The measure has no penalty on repeating the training data or oneself (1811.02549), so each row also tells the share of
 4-grams that occur in the training data and the share of 4-grams that differ from one another, beside the oracle's own.
+The number of steps matters: the GAN of --steps 1500 scores 8.838, of the default 8.474.
 """
 
 from __future__ import annotations

@@ -247,6 +247,7 @@ def model_card(model: Model, measured: str = "") -> str:
     recipe, family = model.recipe, type(model.family).__name__
     parameters = sum(parameter.numel() for parameter in model.family.parameters())
     domain = recipe.domain
+    first_line = f"from apps import {domain}"
     return f"""---
 library_name: fourfold
 tags: [{domain}, {family.lower()}]
@@ -260,7 +261,7 @@ for {recipe.train.steps:,} steps of {recipe.train.batch_size} examples (seed {re
 ## Use
 
 ```python
-from apps import {domain}
+{first_line}
 
 model = {domain}.load("path/to/this/folder")
 items = model.sample(16, seed=0)

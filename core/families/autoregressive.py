@@ -85,7 +85,7 @@ class Autoregressive(Family):
         self, config: AutoregressiveConfig, space: Discrete, conditions: Mapping[str, ConditionSpec]
     ) -> None:
         super().__init__()
-        self.config, self.space = config, space
+        self.config, self.space, self.mean_length = config, space, mean_length(space)
         self.conditioner = Conditioner(conditions, config.cond_width, config.source_depth, config.model.dropout)
         # Any: type checkers take what a module holds for a tensor.
         self.network: Any = config.model.field(
@@ -103,7 +103,7 @@ class Autoregressive(Family):
         cond = self.conditioner(batch.condition, n, condition_drop(n, self.config.condition_dropout, batch.x.device))
         logits = self.logits(batch.x, cond, batch.mask)
         nll = categorical_nll(logits, batch.x, batch.mask, self.config.label_smoothing)
-        return Loss(nll.mean() / mean_length(self.space))
+        return Loss(nll.mean() / self.mean_length)
 
     @torch.no_grad()
     def bound(self, batch: Batch, *, generator: torch.Generator | None = None) -> Tensor:

@@ -222,7 +222,7 @@ class MaskedDiffusion(Family):
 
     def __init__(self, config: DiffusionConfig, space: Discrete, conditions: Mapping[str, ConditionSpec]) -> None:
         super().__init__()
-        self.config, self.space = config, space
+        self.config, self.space, self.mean_length = config, space, mean_length(space)
         width = config.cond_width if conditions else 0
         self.conditioner = Conditioner(conditions, config.cond_width)
         denoiser: Any = config.denoiser
@@ -233,7 +233,7 @@ class MaskedDiffusion(Family):
         cond = self.conditioner(batch.condition, n, condition_drop(n, self.config.condition_dropout, device))
         uniform = (torch.randperm(n, device=device) + torch.rand(n, device=device)) / n
         nll = self._weighted_nll(batch, cond, uniform, None)
-        return Loss(nll.mean() / mean_length(self.space))
+        return Loss(nll.mean() / self.mean_length)
 
     def _weighted_nll(
         self, batch: Batch, cond: Conditioning, uniform: Tensor, generator: torch.Generator | None

@@ -35,8 +35,7 @@ class GANConfig:
         packing: examples the critic judges together, against mode collapse (PacGAN, Lin et al. 1712.04086).
         autoencoder: for tokens: the sequence VAE in whose latent space the pair works; it is trained first.
         autoencoder_share: of training, spent on it.
-        pair_learning_rate: of the pair in those latents, by AdamW without momentum, whatever trains the autoencoder:
-            Muon's steps, or momentum's, overshoot an opponent that moves.
+        pair_learning_rate: of the pair in those latents, by AdamW without momentum, whatever trains the autoencoder.
     """
 
     generator: ConvConfig | MLPConfig | TransformerConfig

@@ -80,6 +80,7 @@ class VAE(Family):
     def __init__(self, config: VAEConfig, space: Space, conditions: Mapping[str, ConditionSpec]) -> None:
         super().__init__()
         self.config, self.space = config, space
+        self.scale = space.dims if isinstance(space, Continuous) else mean_length(space)  # of the loss
         width = config.cond_width if conditions else 0
         self.conditioner = Conditioner(conditions, config.cond_width)
         encoder: Any = config.encoder
@@ -127,8 +128,7 @@ class VAE(Family):
         kl = (0.5 * (mean.square() + std.square() - 1) - std.log()).mean(0)  # nats per latent dimension
         beta = config.beta * (min(1.0, progress / config.kl_warmup) if config.kl_warmup > 0 else 1.0)
         penalty = beta * kl.clamp(min=config.free_bits).sum()
-        scale = self.space.dims if isinstance(self.space, Continuous) else mean_length(self.space)
-        return Loss((nll + penalty) / scale, {"nll": nll.detach(), "kl": kl.detach().sum()})
+        return Loss((nll + penalty) / self.scale, {"nll": nll.detach(), "kl": kl.detach().sum()})
 
     def bound(self, batch: Batch, *, generator: torch.Generator | None = None) -> Tensor:
         return self.importance_bound(batch, self.config.importance_samples, generator)

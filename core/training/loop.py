@@ -60,7 +60,6 @@ class _Run:
     seed: int
     device: torch.device
     world: World
-    configs: dict[str, TrainConfig]  # of each player's optimiser
     optimizers: dict[str, PlayerOptimizer]
     averages: dict[str, Average]  # of each player's weights that sampling uses
     failures: dict[str, Tensor]  # per player int64 [2]: failed updates in a row, failed updates in all
@@ -146,9 +145,11 @@ def _begin(family: Family, config: TrainConfig, seed: int, device: torch.device,
     """A run at step 0."""
     broadcast([*family.parameters(), *family.buffers()], world)
     names = {id(p): name for name, p in family.named_parameters()}
-    configs = {player: replace(config, **family.train_settings(player)) for player in family.players}
     optimizers = {
-        player: PlayerOptimizer([(names[id(p)], p) for p in family.owned(player) if p.requires_grad], configs[player])
+        player: PlayerOptimizer(
+            [(names[id(p)], p) for p in family.owned(player) if p.requires_grad],
+            replace(config, **family.train_settings(player)),
+        )
         for player in family.players
     }
     averages = {
@@ -156,7 +157,7 @@ def _begin(family: Family, config: TrainConfig, seed: int, device: torch.device,
         for player, optimizer in optimizers.items()
     }
     return _Run(
-        family=family, config=config, configs=configs, seed=seed, device=device, world=world, optimizers=optimizers,
+        family=family, config=config, seed=seed, device=device, world=world, optimizers=optimizers,
         averages=averages,
         failures={player: torch.zeros(2, dtype=torch.int64, device=device) for player in family.players},
         losses={player: torch.zeros(2, device=device) for player in family.players},
@@ -211,7 +212,7 @@ def _step_and_log(run: _Run, data: ArrayData, run_log: RunLog) -> None:
         first, last = (round(share * config.steps) for share in run.family.span(player))
         if not first <= run.step < last:
             continue
-        rate = learning_rate(run.step - first, run.configs[player], last - first)
+        rate = learning_rate(run.step - first, run.optimizers[player].config, last - first)
         terms, norm = _update(run, player, parts, rate)
         run.averages[player].update(run.step - first)
         if run.step + 1 == last < config.steps:
@@ -314,7 +315,7 @@ def _judge(run: _Run, player: str, run_log: RunLog) -> None:
     if row >= PATIENCE:
         raise FourfoldError(
             f"the {player}'s loss or gradient was not finite {row} times in a row, up to step {run.step + 1}: lower "
-            f"its learning_rate ({run.configs[player].learning_rate:g}) or train.clip ({run.config.clip:g})")
+            f"its learning_rate ({run.optimizers[player].config.learning_rate:g}) or train.clip ({run.config.clip:g})")
 
 
 # -------------------------------------------------------------------------------------------------- checkpoints

@@ -46,7 +46,7 @@ class PlayerOptimizer:
     """
 
     def __init__(self, named: Iterable[tuple[str, nn.Parameter]], config: TrainConfig) -> None:
-        self.named = list(named)
+        self.named, self.config = list(named), config
         self.parameters = [p for _, p in self.named]
         hidden = {n for n, p in self.named if config.optimizer == "muon" and is_hidden_matrix(n, p)}
         # A kernel's matrix shares its memory: stepping the view steps the kernel.
