@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from core.cli import Seed, deferred
-from core.cli import main as run_program
+from core.command_line.verbs import Seed, deferred
+from core.command_line.verbs import main as run_program
 
 DOMAINS = {
     "image": "Images: digits, clothes, emoji, your own folder of pictures.",
@@ -48,8 +48,8 @@ def tour(
     fresh: Annotated[bool, typer.Option("--fresh", help="Start again: remove finished cells.")] = False,
 ) -> None:
     """All twenty: every domain times every family, trained and judged from scratch, into one report."""
-    from core.tour import FAMILIES, choose
-    from core.tour import tour as run_tour
+    from core.tour.tour import FAMILIES, choose
+    from core.tour.tour import tour as run_tour
 
     succeeded = run_tour(
         choose(domains, list(DOMAINS), "--domains"), choose(families, FAMILIES, "--families"), run, worker,

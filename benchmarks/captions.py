@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from core.runs.model import Model
 
 from apps.text import sources
 from apps.text.domain import DOMAIN
@@ -34,9 +35,8 @@ from benchmarks.training import shortened, trained
 from core.data.arrays import ArrayData
 from core.families.vae import VAE
 from core.metrics import bootstrap
-from core.pretrained import Model
-from core.recipe import Recipe
-from core.training.seeds import derive
+from core.runs.recipe import Recipe
+from core.seeds import derive
 
 ORDERS = (2, 3, 4, 5)
 TEMPERATURES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1)

@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from core.runs.model import Model
 
 from apps.text.domain import DOMAIN
 from benchmarks.results_file import FOLDER, write_result
@@ -32,8 +33,8 @@ from core.families.autoregressive import AutoregressiveConfig
 from core.likelihood import categorical_nll
 from core.metrics import bootstrap
 from core.networks import TransformerConfig
-from core.pretrained import Model, load
-from core.space import Discrete
+from core.runs.pretrained import load
+from core.spaces import Discrete
 
 VOCAB, WINDOW = 256, 256
 FULL = TransformerConfig(width=384, depth=6, heads=6)

@@ -19,7 +19,7 @@ from typing import Any
 from apps.image.domain import DOMAIN
 from benchmarks.results_file import FOLDER, write_result
 from benchmarks.training import trained
-from core.run import Run, evaluate
+from core.runs.run import Run, evaluate
 
 TARGETS = ("upscale2", "denoise", "inpaint")
 

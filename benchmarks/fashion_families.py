@@ -21,7 +21,7 @@ from apps.image.domain import DOMAIN
 from apps.image.metrics import classifier
 from benchmarks.results_file import FOLDER, write_result
 from benchmarks.training import trained
-from core.run import Run, evaluate
+from core.runs.run import Run, evaluate
 
 FAMILIES = ("vae", "gan", "diffusion", "autoregressive")
 

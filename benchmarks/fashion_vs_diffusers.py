@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from core.runs.model import Model
 
 from apps.image.data import prepare
 from apps.image.domain import DOMAIN
@@ -31,10 +32,10 @@ from benchmarks import diffusers_peer as peer
 from benchmarks.paired import ratio, version
 from benchmarks.results_file import FOLDER, write_result
 from benchmarks.training import trained
-from core.domain import Prepared
+from core.batches import Batch
 from core.metrics import bootstrap, frechet_distance
-from core.pretrained import Model, build
-from core.space import Batch
+from core.runs.domain import Prepared
+from core.runs.pretrained import build
 
 # Sampler and steps, from the cheapest on.
 OURS = (("dpmpp_2m", 6), ("dpmpp_2m", 8), ("dpmpp_2m", 12), ("dpmpp_2m", 20), ("heun", 18))
@@ -109,7 +110,7 @@ Ways = tuple[tuple[str, int], ...]
 def judge(home: Path, samples: int, ours_by: Ways, peer_by: Ways) -> dict[str, Any]:
     """Distances of both by sampler and steps, and how fast they train and sample."""
     torch.set_num_threads(1)
-    from core.pretrained import load
+    from core.runs.pretrained import load
 
     ours, theirs = load(home / "run", DOMAIN), peer.load(home / "peer")
     prepared = prepare(ours.recipe.data)

@@ -34,8 +34,9 @@ from core.data.arrays import ArrayData
 from core.families import GANConfig
 from core.families.family import Family
 from core.networks import MLPConfig
-from core.recipe import TrainConfig, to_dict
-from core.space import Continuous
+from core.serialization import to_dict
+from core.spaces import Continuous
+from core.training.config import TrainConfig
 from core.training.loop import train
 
 CENTERS = np.array(list(itertools.product(range(-4, 5, 2), repeat=2)), float)

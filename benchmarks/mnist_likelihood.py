@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from core.runs.model import Model
 
 from apps.image.data import prepare
 from apps.image.domain import DOMAIN
@@ -27,8 +28,7 @@ from benchmarks.results_file import FOLDER, write_result
 from benchmarks.training import trained
 from core.families.vae import VAE
 from core.metrics import bootstrap
-from core.pretrained import Model
-from core.training.seeds import derive
+from core.seeds import derive
 
 TARGETS = {"vae_iwae_nats": 86.8, "autoregressive_nats": 84.9}
 

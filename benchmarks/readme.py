@@ -18,9 +18,9 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from apps.cli import DOMAINS
-from core.domain import Media
-from core.run import figure, load_media
-from core.tour import FAMILIES
+from core.runs.measures import figure
+from core.runs.media import Media, load_media
+from core.tour.tour import FAMILIES
 
 ROOT = Path(__file__).parent.parent
 TILE, GAP, LEFT, TOP = 256, 16, 120, 44

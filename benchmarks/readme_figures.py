@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.results_file import FOLDER
-from core.run import figure
+from core.runs.measures import figure
 
 Parts = Mapping[str, Callable[[dict[str, Any]], str]]
 

@@ -35,7 +35,7 @@ from benchmarks.results_file import FOLDER, write_result
 from core.data.arrays import ArrayData
 from core.families import SampleSettings
 from core.metrics import bootstrap
-from core.space import Discrete
+from core.spaces import Discrete
 from core.training.log import console
 from core.training.loop import train
 

@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from core.runs.model import Model
 
 from apps.text import sources
 from apps.text.domain import DOMAIN
@@ -34,7 +35,7 @@ from benchmarks.results_file import FOLDER, write_result
 from benchmarks.training import seconds_a_step, shortened, trained
 from core.metrics import bootstrap
 from core.networks import TransformerConfig
-from core.pretrained import Model, build
+from core.runs.pretrained import build
 from core.training.optimizers import PlayerOptimizer
 
 TARGETS = {"nats_per_char_15min": 1.60, "nats_per_char_60min": 1.50}

@@ -19,7 +19,7 @@ from typing import Any
 
 from apps.cli import DOMAINS, worker
 from benchmarks.results_file import FOLDER, write_result
-from core.tour import FAMILIES, choose, tour
+from core.tour.tour import FAMILIES, choose, tour
 
 KEYS = ("measure", "value", "baseline", "baseline_name", "floor", "interval", "kind", "seconds", "beats_baseline")
 

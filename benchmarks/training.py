@@ -7,10 +7,12 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from core.domain import Domain
-from core.pretrained import Model, build, load
-from core.recipe import Recipe
-from core.run import Run, train
+from core.runs.model import Model
+
+from core.runs.domain import Domain
+from core.runs.pretrained import build, load
+from core.runs.recipe import Recipe
+from core.runs.run import Run, train
 from core.runtime import resolve_device
 from core.training.log import console
 from core.training.loop import train as fit

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from core.errors import require
-from core.space import Continuous, Discrete
+from core.spaces import Continuous, Discrete
 
 
 @dataclass(frozen=True, kw_only=True)

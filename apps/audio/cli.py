@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from core.cli import Device, Guidance, Num, Output, RunFolder, Seed, Temperature, build, print_paths
+from core.command_line.verbs import Device, Guidance, Num, Output, RunFolder, Seed, Temperature, build, print_paths
 
 app = build("audio", lambda: importlib.import_module("apps.audio.domain").DOMAIN)
 
@@ -28,7 +28,7 @@ def compose(
 ) -> None:
     """Compose four-part music: MIDI, WAV and a piano roll."""
     from apps.audio import domain, tasks
-    from core.training.checkpoint import writing
+    from core.files import writing
 
     scores = tasks.compose(domain.load(run, device), num, beats=beats, seed=seed, temperature=temperature)
     with writing(output):
@@ -49,7 +49,7 @@ def effect(
 ) -> None:
     """Make short sounds (instrument notes, drum hits ...): WAV and a spectrogram picture."""
     from apps.audio import domain, tasks
-    from core.training.checkpoint import writing
+    from core.files import writing
 
     sounds = tasks.effect(
         domain.load(run, device), num, kind=kind, seed=seed, guidance_scale=guidance, temperature=temperature

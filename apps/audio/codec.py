@@ -13,9 +13,11 @@ import torch
 
 from apps.audio.scores import Score
 from apps.audio.sound import Mel, Sound
+from core.batches import Batch
+from core.conditions import ClassCondition, ConditionSpec
 from core.errors import FourfoldError, require
-from core.recipe import from_dict, to_dict
-from core.space import Batch, ClassCondition, ConditionSpec, Continuous, Discrete, Space
+from core.serialization import from_dict, to_dict
+from core.spaces import Continuous, Discrete, Space
 
 REST, HOLD, FIRST_PITCH = 0, 1, 2
 LEVELS = 256

@@ -13,12 +13,13 @@ import numpy as np
 from apps.audio.codec import ChoraleCodec, NoteCodec, levels_of, tokens_of
 from apps.audio.scores import Score, coarser, on_grid, read_jsb, read_midi, read_musicxml
 from apps.audio.sound import EXTENSIONS, TINYSOUNDFONT, Mel, Synthesizer, fit_length, log_mel, read_sound
-from core.data.arrays import ArrayData, cached
+from core.data.arrays import ArrayData
+from core.data.cache import cached
 from core.data.sources import in_data, package_files
 from core.errors import FourfoldError, require
 
 if TYPE_CHECKING:
-    from core.domain import Prepared
+    from core.runs.domain import Prepared
 
 MUSIC21 = "10.5.1"
 VERSION = 2  # of the code below: a change of what it makes must change the cache's key
@@ -95,7 +96,7 @@ def prepare(data: ChoraleData | NoteData) -> Prepared:
 
 
 def _prepare_chorales(data: ChoraleData) -> Prepared:
-    from core.domain import Prepared
+    from core.runs.domain import Prepared
 
     root = _chorale_root(data)
     content = root if data.folder or data.source == "jsb" else f"music21 {MUSIC21}"
@@ -228,7 +229,7 @@ def _shifted(pitches: np.ndarray, shift: int) -> np.ndarray:
 
 
 def _prepare_notes(data: NoteData) -> Prepared:
-    from core.domain import Prepared
+    from core.runs.domain import Prepared
 
     if data.folder is None and data.source == "soundfont":
         names = tuple(INSTRUMENTS)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from core.runs.model import Model
 
 from apps.audio.codec import load_codec
 from apps.audio.data import ChoraleData, NoteData, prepare
@@ -14,9 +15,9 @@ from apps.audio.recipes import RECIPES
 from apps.audio.scores import Score, piano_roll_png
 from apps.audio.sound import Sound, mel_png, render, wav_bytes, waves
 from apps.audio.tasks import trimmed, write_scores, write_sounds
-from core import pretrained
-from core.domain import Domain, Media
-from core.pretrained import Model
+from core.runs import pretrained
+from core.runs.domain import Domain
+from core.runs.media import Media
 
 PREVIEW_RATE = 16000
 PREVIEW_TEMPO = 110.0

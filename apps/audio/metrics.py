@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from apps.audio.codec import FIRST_PITCH, LEVELS, ChoraleCodec, NoteCodec, pitches_of
-from core.data.arrays import ArrayData, cached
-from core.domain import Measure, Prepared
+from core.data.arrays import ArrayData
+from core.data.cache import cached
 from core.families.diffusion import Diffusion
 from core.metrics.classifier import Classifier, train_classifier
 from core.metrics.frechet import frechet_distance
 from core.metrics.gaussian import FittedGaussian, Histogram
 from core.metrics.intervals import bootstrap, wilson
 from core.metrics.ngrams import NGramModel
+from core.runs.domain import Prepared
+from core.runs.measures import Measure
 
 if TYPE_CHECKING:
-    from core.pretrained import Model
+    from core.runs.model import Model
 
 VERSION = 1  # of the baselines below, which are cached
 BOUND_EXAMPLES, ODE_EXAMPLES = 256, 8  # the likelihood of a diffusion of arrays solves an ODE

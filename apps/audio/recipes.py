@@ -19,7 +19,8 @@ from core.families import (
 from core.likelihood import LogisticMixture
 from core.networks import ConvConfig, MLPConfig, TransformerConfig, UNetConfig
 from core.quantizers import FSQ
-from core.recipe import Recipe, SampleSettings, TrainConfig
+from core.runs.recipe import Recipe, SampleSettings
+from core.training.config import TrainConfig
 
 QUARTERS = ChoraleData(beats=16, steps_per_beat=1)
 EIGHTHS = ChoraleData(beats=16, steps_per_beat=2)

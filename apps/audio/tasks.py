@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from core.runs.model import Model
 from torch import Tensor
 
 from apps.audio.codec import ChoraleCodec, NoteCodec, score_of
 from apps.audio.scores import Score, piano_roll_png, to_midi
 from apps.audio.sound import Sound, mel_png, render, wav_bytes, waves
-from core.conditioning import parse_condition
+from core.condition_parsing import parse_condition
 from core.errors import FourfoldError
-from core.pretrained import Model
 
 LONGEST = 1024  # beats
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from core.conditioning import words_of
+from core.batches import Batch
+from core.condition_parsing import words_of
 from core.errors import FourfoldError
-from core.space import Batch
 
 LONGEST = 12
 """Words of a caption that count; what follows them is cut."""

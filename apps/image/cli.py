@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from core.cli import Device, Guidance, Num, Output, RunFolder, Seed, Solver, Steps, build, print_paths
+from core.command_line.verbs import Device, Guidance, Num, Output, RunFolder, Seed, Solver, Steps, build, print_paths
 from core.errors import FourfoldError
 
 if TYPE_CHECKING:
+    from core.runs.model import Model
     from PIL.Image import Image
-
-    from core.pretrained import Model
 
 app = build("image", lambda: importlib.import_module("apps.image.domain").DOMAIN)
 
@@ -140,7 +139,7 @@ def classifier(
     """Train the classifier whose features are the space of the distances (fd_SOURCE_cnn); print its test accuracy."""
     from apps.image.data import ImageData, prepare
     from apps.image.metrics import classifier as train
-    from core.recipe import from_dict
+    from core.serialization import from_dict
 
     data = from_dict(ImageData, {"source": source, "size": size, "color": source in ("cifar10", "emoji")}, "data")
     judge = train(data, prepare(data))
@@ -168,7 +167,7 @@ def _each(
 
 
 def _condition(model: Model, n: int, class_name: str | None, prompt: str | None) -> Any:
-    from core.conditioning import parse_condition
+    from core.condition_parsing import parse_condition
 
     texts = {name: text for name, text in (("class", class_name), ("prompt", prompt)) if text is not None}
     return parse_condition(model.codec.conditions, texts, n) if texts else None

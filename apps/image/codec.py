@@ -13,8 +13,10 @@ import numpy as np
 import torch
 
 from apps.image.degradations import tasks_of
+from core.batches import Batch
+from core.conditions import ArrayCondition, ClassCondition, ConditionSpec, SequenceCondition
 from core.errors import FourfoldError
-from core.space import ArrayCondition, Batch, ClassCondition, ConditionSpec, Continuous, SequenceCondition
+from core.spaces import Continuous
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -15,10 +15,10 @@ from apps.image.codec import ImageCodec
 from apps.image.degradations import degrade_batch
 from apps.image.emoji import emoji
 from apps.image.sources import Pictures, open_image
+from core.batches import Batch
 from core.data.arrays import ArrayData
-from core.domain import Prepared
 from core.errors import FourfoldError, require
-from core.space import Batch
+from core.runs.domain import Prepared
 
 __all__ = ["ImageData", "labels", "open_image", "prepare"]
 

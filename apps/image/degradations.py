@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
+from core.batches import Batch
 from core.errors import FourfoldError
-from core.space import Batch
 
 TASKS = ("upscale2", "upscale4", "denoise", "inpaint", "colorize")
 LARGEST_SIGMA = 0.4

@@ -12,8 +12,9 @@ from apps.image.data import ImageData, prepare
 from apps.image.metrics import evaluate
 from apps.image.recipes import RECIPES
 from apps.image.tasks import grid
-from core import pretrained
-from core.domain import Domain, Media
+from core.runs import pretrained
+from core.runs.domain import Domain
+from core.runs.media import Media
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from apps.image.sources import Pictures, codec_of, open_image, stamp
-from core.data.arrays import cached, order
+from core.data.arrays import order
+from core.data.cache import cached
 from core.data.sources import in_data, package_files
 from core.errors import FourfoldError
 

@@ -14,7 +14,6 @@ from apps.image.codec import ImageCodec
 from apps.image.data import ImageData, labels
 from apps.image.degradations import add_noise, boxes, degrade, noisy, tasks_of, torn
 from core.data.arrays import ArrayData
-from core.domain import Measure, Prepared
 from core.errors import FourfoldError
 from core.metrics import (
     Classifier,
@@ -28,9 +27,11 @@ from core.metrics import (
     train_classifier,
     wilson,
 )
+from core.runs.domain import Prepared
+from core.runs.measures import Measure
 
 if TYPE_CHECKING:
-    from core.pretrained import Model
+    from core.runs.model import Model
 
 LARGEST = 10_000  # real images that distances are measured against, at most
 FEWEST = 10  # held-out images that a judgement needs

@@ -11,7 +11,8 @@ from core.families.autoregressive import LearnedCodes
 from core.likelihood import Bernoulli, LogisticMixture
 from core.networks import ConvConfig, MLPConfig, TransformerConfig, UNetConfig
 from core.quantizers import FSQ, UniformBins
-from core.recipe import Recipe, SampleSettings, TrainConfig
+from core.runs.recipe import Recipe, SampleSettings
+from core.training.config import TrainConfig
 
 DIGITS = ImageData(source="digits", by_class=True)
 

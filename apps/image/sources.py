@@ -19,7 +19,8 @@ import numpy as np
 
 from apps.image.captions import read_captions
 from apps.image.codec import ImageCodec
-from core.data.arrays import cached, order
+from core.data.arrays import order
+from core.data.cache import cached
 from core.data.sources import in_data, package_files, url_file
 from core.errors import FourfoldError
 

@@ -11,16 +11,15 @@ from torch import Tensor
 
 from apps.image.codec import ImageCodec, flatten
 from apps.image.degradations import LARGEST_SIGMA, grey, luma, noisy, small, tasks_of, torn
+from core.batches import Batch
 from core.errors import FourfoldError, Unsupported, require
 from core.families.diffusion import Diffusion
 from core.families.vae import VAE, slerp
-from core.space import Batch
-from core.training.seeds import derive
+from core.seeds import derive
 
 if TYPE_CHECKING:
+    from core.runs.model import Model
     from PIL.Image import Image
-
-    from core.pretrained import Model
 
 LARGEST_PIXELS = 2**20
 """Of a picture that is enhanced whole, after enlarging."""

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from core.cli import Device, Num, Output, RunFolder, Seed, Temperature, build, print_paths
+from core.command_line.verbs import Device, Num, Output, RunFolder, Seed, Temperature, build, print_paths
 
 app = build("molecules", lambda: importlib.import_module("apps.molecules.domain").DOMAIN)
 
@@ -32,7 +32,7 @@ def design(
 ) -> None:
     """Design valid, different molecules, near wanted properties: a CSV and a picture."""
     from apps.molecules import domain, tasks
-    from core.training.checkpoint import writing
+    from core.files import writing
 
     targets = tasks.parse_targets(wanted)
     model = domain.load(run, device)

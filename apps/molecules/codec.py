@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from core.batches import Batch
+from core.conditions import ConditionSpec, VectorCondition
 from core.errors import FourfoldError
-from core.space import Batch, ConditionSpec, Discrete, VectorCondition
+from core.spaces import Discrete
 
 # Schwaller et al. 2018 (1711.04810): bracket atoms and two-letter elements are one token, so is a %nn ring bond.
 TOKEN = re.compile(r"\[[^\]\[]+\]|Br|Cl|%\(\d+\)|%\d\d|[BCNOPSFIbcnops]|[0-9().=#$:/\\~*+\-@>?]")

@@ -15,11 +15,12 @@ import numpy as np
 
 from apps.molecules.chemistry import canonical, check_properties, molecules, properties
 from apps.molecules.codec import SmilesCodec, fit, padded, shortened, token_space, tokenize
-from core.data.arrays import ArrayData, cached, order
+from core.conditions import ConditionSpec, VectorCondition
+from core.data.arrays import ArrayData, order
+from core.data.cache import cached
 from core.data.sources import in_data, package_files, read_text
-from core.domain import Prepared
 from core.errors import FourfoldError, require
-from core.space import ConditionSpec, VectorCondition
+from core.runs.domain import Prepared
 
 SUFFIXES = (".smi", ".smiles", ".csv", ".tsv", ".txt")
 COLUMNS = ("smiles", "canonical_smiles", "isomeric_smiles", "smile", "structure", "molecule", "mol")

@@ -10,18 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from core.runs.model import Model
 
 from apps.molecules import chemistry, chemnet, drawing, metrics
 from apps.molecules.codec import EOS, flatten, load_codec, padded, tokenize
 from apps.molecules.data import MoleculeData, prepare
 from apps.molecules.recipes import RECIPES
-from core import pretrained
-from core.data.arrays import ArrayData, cached
-from core.domain import Domain, Measure, Media, Prepared
+from core.data.arrays import ArrayData
+from core.data.cache import cached
+from core.files import write_atomically
 from core.metrics.intervals import bootstrap, wilson
 from core.metrics.ngrams import NGramModel
-from core.pretrained import Model
-from core.training.checkpoint import write_atomically
+from core.runs import pretrained
+from core.runs.domain import Domain, Prepared
+from core.runs.measures import Measure
+from core.runs.media import Media
 
 SAMPLES = 1_000  # behind every sample measure, for all families alike: the FCD depends on the count
 LIKELIHOOD_EXAMPLES = 256

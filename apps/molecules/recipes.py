@@ -12,7 +12,8 @@ from dataclasses import replace
 from apps.molecules.data import MoleculeData
 from core.families import AutoregressiveConfig, DiffusionConfig, GANConfig, Masking, VAEConfig
 from core.networks import MLPConfig, TransformerConfig
-from core.recipe import Recipe, TrainConfig
+from core.runs.recipe import Recipe
+from core.training.config import TrainConfig
 
 MOSES = MoleculeData(merges=200)
 SMALL = TransformerConfig(width=96, depth=3, heads=3)

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from core.runs.model import Model
 from torch import Tensor
 
 from apps.molecules import chemistry
 from core.errors import FourfoldError, did_you_mean
-from core.pretrained import Model
 
 MOST_DRAWS = 50  # samples drawn for each molecule asked for, before giving up
 

@@ -14,13 +14,17 @@ from torch import Tensor
 
 from apps.robotics.codec import CONDITION, ChunkCodec
 from apps.robotics.environments import Bools, Floats
-from core.conditioning import Conditioner
-from core.data.arrays import ArrayData, cached
-from core.domain import Prepared
+from core.batches import Batch
+from core.conditions import ConditionSpec
+from core.data.arrays import ArrayData
+from core.data.cache import cached
 from core.families import AutoregressiveConfig, DiffusionConfig, GANConfig, VAEConfig
-from core.families.family import Family, SampleSettings
-from core.recipe import Recipe, TrainConfig
-from core.space import Batch, ConditionSpec, Continuous, Loss
+from core.families.family import Family, Loss, SampleSettings
+from core.networks.conditioning import Conditioner
+from core.runs.domain import Prepared
+from core.runs.recipe import Recipe
+from core.spaces import Continuous
+from core.training.config import TrainConfig
 from core.training.loop import train
 
 VERSION = 1

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from core.cli import AsJson, Device, Num, RunFolder, Seed, Solver, Steps, Temperature, build, print_paths
+from core.command_line.verbs import AsJson, Device, Num, RunFolder, Seed, Solver, Steps, Temperature, build, print_paths
 
 app = build("robotics", lambda: importlib.import_module("apps.robotics.domain").DOMAIN)
 
@@ -51,8 +51,8 @@ def rollout(
 ) -> None:
     """Let a policy act in its task: success with its 95 % interval, an animation and the trajectories."""
     from apps.robotics import domain, tasks
+    from core.files import writing
     from core.metrics.intervals import wilson
-    from core.training.checkpoint import writing
 
     episodes = tasks.rollout(
         domain.load(run, device), num, seed=seed, visits=visits, execute=execute, noise=noise, num_steps=steps,

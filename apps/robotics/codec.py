@@ -13,8 +13,10 @@ import torch
 from torch import Tensor
 
 from apps.robotics.environments import Floats
+from core.batches import Batch
+from core.conditions import ConditionSpec, VectorCondition
 from core.errors import FourfoldError
-from core.space import Batch, ConditionSpec, Continuous, VectorCondition
+from core.spaces import Continuous
 
 CONDITION = "observation"
 LARGEST = 6.0

@@ -13,10 +13,11 @@ import numpy as np
 from apps.robotics.codec import CONDITION, ChunkCodec
 from apps.robotics.environments import TASKS, make
 from apps.robotics.rollouts import Demonstrator, Episode, run_episodes
-from core.data.arrays import ArrayData, cached
-from core.domain import Prepared
+from core.data.arrays import ArrayData
+from core.data.cache import cached
 from core.errors import FourfoldError, did_you_mean, require
-from core.training.checkpoint import write_atomically
+from core.files import write_atomically
+from core.runs.domain import Prepared
 
 VERSION = 2  # of what collecting and cutting do; part of the cache's key
 

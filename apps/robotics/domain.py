@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from core.runs.model import Model
+
 from apps.robotics import tasks
 from apps.robotics.codec import load_codec
 from apps.robotics.data import RoboticsData, prepare
 from apps.robotics.metrics import evaluate
 from apps.robotics.recipes import RECIPES
-from core.domain import Domain
-from core.pretrained import Model
-from core.pretrained import load as load_model
+from core.runs.domain import Domain
+from core.runs.pretrained import load as load_model
 
 DOMAIN = Domain(
     name="robotics",

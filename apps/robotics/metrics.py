@@ -13,11 +13,12 @@ from apps.robotics.baselines import Regressor, regression
 from apps.robotics.codec import ChunkCodec
 from apps.robotics.environments import Environment, make
 from apps.robotics.rollouts import Actor, Demonstrator, Episode, Policy, RandomPolicy, run_episodes
-from core.domain import Measure, Prepared
 from core.metrics.intervals import wilson
+from core.runs.domain import Prepared
+from core.runs.measures import Measure
 
 if TYPE_CHECKING:
-    from core.pretrained import Model
+    from core.runs.model import Model
 
 SCENES, VISITS = 20, 16
 """Starts, and rollouts from each, behind the measure of sides."""

@@ -15,7 +15,8 @@ from core.families.family import SampleSettings
 from core.likelihood import Gaussian
 from core.networks import MLPConfig, TransformerConfig
 from core.quantizers import UniformBins
-from core.recipe import Recipe, TrainConfig
+from core.runs.recipe import Recipe
+from core.training.config import TrainConfig
 
 PLANAR = RoboticsData(task="planar", demonstrations=2000, noise=0.2, horizon=8, execute=6)
 NETWORK = MLPConfig(width=128, depth=2)

@@ -12,7 +12,7 @@ from apps.robotics.codec import ChunkCodec
 from apps.robotics.environments import Bools, Environment, Floats, Scene
 
 if TYPE_CHECKING:
-    from core.pretrained import Model
+    from core.runs.model import Model
 
 Actor = Callable[[Floats, Bools, tuple[int, ...]], Floats]
 """(the last observations `[N, history, D]`, who is active `[N]`, a key that names the decision) -> actions `[N, k, A]`,

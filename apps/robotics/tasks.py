@@ -16,12 +16,12 @@ from apps.robotics.frames import frames
 from apps.robotics.metrics import evaluation_seeds
 from apps.robotics.render import animated, chunk_png, gif
 from apps.robotics.rollouts import Episode, Policy, run_episodes
-from core.domain import Media
 from core.errors import FourfoldError
-from core.training.checkpoint import write_atomically
+from core.files import write_atomically
+from core.runs.media import Media
 
 if TYPE_CHECKING:
-    from core.pretrained import Model
+    from core.runs.model import Model
 
 
 def rollout(

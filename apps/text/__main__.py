@@ -1,6 +1,6 @@
 """python -m apps.text"""
 
 from apps.text.cli import app
-from core.cli import main
+from core.command_line.verbs import main
 
 main(app)

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from core.cli import (
+from core.command_line.verbs import (
     AsJson,
     Device,
     MinP,

@@ -15,9 +15,11 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import torch
 
+from core.batches import Batch
+from core.conditions import ConditionSpec, SequenceCondition
 from core.errors import FourfoldError
-from core.space import Batch, ConditionSpec, Discrete, SequenceCondition
-from core.training.checkpoint import write_atomically
+from core.files import write_atomically
+from core.spaces import Discrete
 
 FILE = "codec.json"
 MARK = "\N{LOWER ONE EIGHTH BLOCK}"  # how sentencepiece spells a space

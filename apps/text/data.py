@@ -11,10 +11,11 @@ import numpy as np
 
 from apps.text import sources
 from apps.text.codec import Bytes, Characters, Kind, Pieces, TextCodec, Tokenizer, fit, load_codec
-from core.data.arrays import ArrayData, cached, windows
-from core.domain import Prepared
+from core.data.arrays import ArrayData, windows
+from core.data.cache import cached
 from core.errors import FourfoldError, require
-from core.pretrained import model_folder
+from core.runs.domain import Prepared
+from core.runs.pretrained import model_folder
 
 VERSION = 2  # of the cached tokens
 PAIRED = ("multi30k", "descriptions", "docstrings")

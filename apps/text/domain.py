@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from core.runs.model import Model
+
 from apps.text.codec import load_codec
 from apps.text.data import TextData, prepare
 from apps.text.metrics import evaluate
 from apps.text.recipes import RECIPES
-from core import pretrained
-from core.domain import Domain, Media
-from core.pretrained import Model
-from core.training.checkpoint import write_atomically
+from core.files import write_atomically
+from core.runs import pretrained
+from core.runs.domain import Domain
+from core.runs.media import Media
 
 SAMPLES = 256
 SHOWN = 6

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from core.runs.model import Model
 
 from apps.text import sources
 from apps.text.code_metrics import parsed_definitions
@@ -15,13 +16,13 @@ from apps.text.codec import TextCodec
 from apps.text.sample_metrics import distinct, memorization, perplexity, reverse_nats, sample_bleu, self_bleu, share
 from apps.text.summary_metrics import CentroidExtractor, lead_one, rouge
 from apps.text.translation_metrics import corpus_bleu, corpus_chrf
+from core.batches import Batch
 from core.data.arrays import ArrayData
-from core.domain import Measure, Prepared
 from core.families.diffusion import MaskedDiffusion
 from core.metrics.intervals import bootstrap
 from core.metrics.ngrams import NGramModel, ngram_divergence
-from core.pretrained import Model
-from core.space import Batch
+from core.runs.domain import Prepared
+from core.runs.measures import Measure
 
 ORDERS = (1, 2, 3, 4)
 LIKELIHOOD_WINDOWS = 256  # judged windows, spread over the held-out text

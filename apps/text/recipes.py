@@ -8,7 +8,8 @@ from dataclasses import replace
 from apps.text.data import TextData
 from core.families import AutoregressiveConfig, DiffusionConfig, GANConfig, Masking, VAEConfig
 from core.networks import MLPConfig, TransformerConfig
-from core.recipe import Recipe, SampleSettings, TrainConfig
+from core.runs.recipe import Recipe, SampleSettings
+from core.training.config import TrainConfig
 
 PLAYS = TextData(length=64)
 PIECES = TextData(tokenizer="unigram", vocab=500, length=32)  # about 75 characters

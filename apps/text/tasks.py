@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from core.runs.model import Model
 
 from apps.text.codec import TextCodec
+from core.batches import Batch
 from core.errors import FourfoldError, Unsupported
 from core.families.autoregressive import Autoregressive
 from core.families.diffusion import MaskedDiffusion
 from core.families.gan import LatentGAN
 from core.families.lengths import lengths
 from core.families.vae import VAE
-from core.pretrained import Model
-from core.space import Batch
-from core.training.seeds import derive
+from core.seeds import derive
 
 DECODED_AT_ONCE = 64  # tokens of a text that is written
 GAP = re.compile(r"\[MASK(?::([^\]]*))?\]")

@@ -6,22 +6,16 @@ Arrays stay numpy, in their compact integer dtypes and on disk, until a batch is
 from __future__ import annotations
 
 import functools
-import hashlib
-import json
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from core.batches import Batch
 from core.errors import FourfoldError
-from core.space import Batch, Continuous, Discrete, Space
+from core.spaces import Continuous, Discrete, Space
 
 CHECKED_AT_ONCE = 2**26
 """Numbers up to which an array is checked when it is given; larger ones are checked batch by batch."""
@@ -221,75 +215,3 @@ def _in_order(seed: int, start: int, count: int, n: int) -> np.ndarray:
     epochs = positions // n
     parts = [order(seed, int(epoch), n)[positions[epochs == epoch] % n] for epoch in range(epochs[0], epochs[-1] + 1)]
     return np.concatenate(parts)
-
-
-def cached(key_parts: Sequence[Any], make: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """The arrays that `make` returns, memory-mapped from the cache; `make` runs only the first time.
-
-    Args:
-        key_parts: all that the arrays depend on: numbers, text, frozen dataclasses, arrays, and `Path`s of files or
-            folders, which count by their contents. Include a version number of the code that makes them.
-        make: name -> array (no object arrays).
-
-    Raises:
-        FourfoldError: the cache cannot be written.
-    """
-    from core.data.sources import cache_folder
-
-    home = cache_folder() / "arrays" / content_hash(*key_parts)
-    try:
-        return _mapped(home)
-    except (OSError, ValueError, EOFError):  # not there, or cut short, say by a full disk
-        pass
-    arrays = make()
-    try:
-        _store(home, arrays)
-        return _mapped(home)
-    except OSError as error:
-        raise FourfoldError(f"cannot write the cache {home.parent}: {error.strerror}; "
-                            "point $FOURFOLD_CACHE at a writable folder") from error
-
-
-def _store(home: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write `arrays` as the folder `home`, which appears in full or not at all."""
-    shutil.rmtree(home, ignore_errors=True)
-    home.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".tmp-", dir=home.parent) as scratch:
-        ready = Path(scratch) / home.name
-        ready.mkdir()
-        for name, array in arrays.items():
-            np.save(ready / f"{name}.npy", array, allow_pickle=False)
-        (ready / "names.json").write_text(json.dumps(list(arrays)))
-        try:
-            os.rename(ready, home)
-        except OSError:
-            if not home.is_dir():  # else another process was faster, and its arrays are as good
-                raise
-
-
-def _mapped(home: Path) -> dict[str, np.ndarray]:
-    """The arrays in `home`, mapped; small ones are read (empty ones cannot be mapped)."""
-    arrays = {}
-    for name in json.loads((home / "names.json").read_text()):
-        path = home / f"{name}.npy"
-        arrays[name] = np.load(path, mmap_mode="r" if path.stat().st_size > 4096 else None, allow_pickle=False)
-    return arrays
-
-
-def content_hash(*parts: Any) -> str:
-    """A name (32 hexadecimal digits) for contents: paths by their bytes, arrays by their numbers, others by repr."""
-    digest = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        if isinstance(part, Path):
-            files = sorted(p for p in part.rglob("*") if p.is_file()) if part.is_dir() else [part]
-            for file in files:
-                digest.update(str(file.relative_to(part)).encode() + b"\0")
-                with open(file, "rb") as stream:
-                    digest.update(hashlib.file_digest(stream, "blake2b").digest())
-        elif isinstance(part, np.ndarray):
-            digest.update(f"{part.dtype}{part.shape}".encode())
-            digest.update(np.ascontiguousarray(part).data)
-        else:
-            digest.update(repr(part).encode())
-        digest.update(b"\1")
-    return digest.hexdigest()

@@ -10,15 +10,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from core.conditioning import Conditioner
+from core.batches import Batch
+from core.conditions import ConditionSpec, SequenceCondition
 from core.errors import FourfoldError, Unsupported, require
-from core.families.family import Family, SampleSettings, condition_drop, has_sequence, refuse_arrays, truncations
+from core.families.family import Family, Loss, SampleSettings, condition_drop, has_sequence, refuse_arrays, truncations
 from core.families.lengths import mean_length
 from core.likelihood import categorical_nll
 from core.networks import ConvConfig, TransformerConfig
+from core.networks.conditioning import Conditioner, Conditioning
 from core.quantizers import FSQ, UniformBins
 from core.samplers.tokens import beam_search, generate, truncate
-from core.space import Batch, Conditioning, ConditionSpec, Continuous, Discrete, Loss, SequenceCondition, Space
+from core.spaces import Continuous, Discrete, Space
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,10 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.conditioning import Conditioner
+from core.batches import Batch
+from core.conditions import ArrayCondition, ConditionSpec
 from core.errors import FourfoldError, Unsupported, did_you_mean, require
 from core.families.family import (
     Family,
+    Loss,
     SampleSettings,
     array_channels,
     condition_drop,
@@ -25,11 +27,12 @@ from core.families.lengths import draw_lengths, draw_lengths_around, length_nll,
 from core.families.processes import EDM, FlowMatching, GaussianProcess, Masking, Process, training_sigmas
 from core.likelihood import categorical_nll
 from core.networks import MLPConfig, TransformerConfig, UNetConfig
+from core.networks.conditioning import Conditioner, Conditioning
 from core.networks.layers import NoiseEmbedding
 from core.samplers.ode import SOLVERS, Denoiser, flow_log_prob, guided
 from core.samplers.tokens import truncate
 from core.samplers.unmask import unmask
-from core.space import ArrayCondition, Batch, Conditioning, ConditionSpec, Continuous, Discrete, Loss, Space
+from core.spaces import Continuous, Discrete, Space
 
 NUM_STEPS = 18
 """Of a sampler that is not told."""

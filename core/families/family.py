@@ -10,8 +10,10 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from core.batches import Batch
+from core.conditions import ArrayCondition, ConditionSpec, SequenceCondition
 from core.errors import FourfoldError, Unsupported, require
-from core.space import ArrayCondition, Batch, ConditionSpec, Loss, SequenceCondition
+from core.families.family import Loss
 
 
 @dataclass(frozen=True, kw_only=True)

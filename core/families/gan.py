@@ -12,12 +12,14 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import softplus
 
-from core.conditioning import Conditioner
+from core.batches import Batch
+from core.conditions import ConditionSpec
 from core.errors import FourfoldError, require
-from core.families.family import Family, SampleSettings, condition_drop, refuse_arrays
+from core.families.family import Family, Loss, SampleSettings, condition_drop, refuse_arrays
 from core.families.vae import VAE, VAEConfig
 from core.networks import ConvConfig, MLPConfig, TransformerConfig
-from core.space import Batch, ConditionSpec, Continuous, Discrete, Loss, Space
+from core.networks.conditioning import Conditioner
+from core.spaces import Continuous, Discrete, Space
 
 
 @dataclass(frozen=True, kw_only=True)

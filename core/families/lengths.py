@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from core.space import Batch, Discrete
+from core.batches import Batch
+from core.spaces import Discrete
 
 
 def lengths(batch: Batch) -> Tensor:

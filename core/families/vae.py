@@ -10,14 +10,16 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from core.conditioning import Conditioner
+from core.batches import Batch
+from core.conditions import ConditionSpec
 from core.errors import require
-from core.families.family import Family, SampleSettings, condition_drop, has_sequence, refuse_arrays, truncations
+from core.families.family import Family, Loss, SampleSettings, condition_drop, has_sequence, refuse_arrays, truncations
 from core.families.lengths import mean_length
 from core.likelihood import Bernoulli, Gaussian, LogisticMixture, categorical_nll
 from core.networks import ConvConfig, MLPConfig, TransformerConfig
+from core.networks.conditioning import Conditioner, Conditioning
 from core.samplers.tokens import generate, truncate
-from core.space import Batch, Conditioning, ConditionSpec, Continuous, Discrete, Loss, Space
+from core.spaces import Continuous, Discrete, Space
 
 
 @dataclass(frozen=True, kw_only=True)

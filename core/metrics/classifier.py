@@ -86,7 +86,7 @@ def train_classifier(
     Raises:
         FourfoldError: shapes that do not fit, fewer than two classes, values that are not finite.
     """
-    from core.data.arrays import content_hash
+    from core.data.cache import content_hash
     from core.data.sources import cache_folder
 
     x, test_x = np.asarray(x), np.asarray(test_x)

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad, silu
 
 from core.errors import require
+from core.networks.conditioning import Conditioning
 from core.networks.layers import array_axes, leaky, shuffled, unshuffled, zeroed
-from core.space import Conditioning, Continuous
+from core.spaces import Continuous
 
 CONV = {1: nn.Conv1d, 2: nn.Conv2d}
 POOL = {1: nn.AvgPool1d, 2: nn.AvgPool2d}

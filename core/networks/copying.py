@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from core.networks.attention import at_least_float32
-from core.space import Conditioning
+from core.networks.conditioning import Conditioning
 
 
 class Copied(NamedTuple):

@@ -10,9 +10,22 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, pixel_shuffle, pixel_unshuffle
 
 from core.errors import FourfoldError, require
-from core.space import Continuous, Discrete, Space
+from core.spaces import Continuous, Discrete, Space
 
 Layer = TypeVar("Layer", bound=nn.Module)
+Edge = TypeVar("Edge", bound=nn.Parameter | nn.Module)
+
+
+def edge(layer: Edge) -> Edge:
+    """Mark a parameter, or all of a layer, as a network's first or last: Muon, for hidden matrices, leaves it be."""
+    for parameter in [layer] if isinstance(layer, nn.Parameter) else layer.parameters():
+        parameter.is_edge = True  # type: ignore[attr-defined]
+    return layer
+
+
+def is_edge(parameter: nn.Parameter) -> bool:
+    """Whether `edge` marked it."""
+    return getattr(parameter, "is_edge", False)
 
 
 class NoiseEmbedding(nn.Module):

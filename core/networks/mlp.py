@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import require
+from core.networks.conditioning import Conditioning
 from core.networks.layers import leaky, require_arrays, zeroed
-from core.space import Conditioning, Continuous
+from core.spaces import Continuous
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from core.errors import require
 from core.networks.attention import Block, LayerCondition, rotary_table
+from core.networks.conditioning import Conditioning
 from core.networks.copying import CopyHead
 from core.networks.decoding import KVCache, Step
 from core.networks.layers import RMSNorm, zeroed
-from core.space import Conditioning, Continuous, Discrete, Space
+from core.spaces import Continuous, Discrete, Space
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, scaled_dot_product_attention, silu
 
 from core.errors import require
+from core.networks.conditioning import Conditioning
 from core.networks.convnet import CONV, POOL, cropped, modulated, modulation, padded
 from core.networks.layers import array_axes, shuffled, unshuffled, zeroed
-from core.space import Conditioning, Continuous
+from core.spaces import Continuous
 
 
 @dataclass(frozen=True, kw_only=True)

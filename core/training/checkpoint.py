@@ -11,8 +11,7 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from core.errors import FourfoldError
+from core.files import flush_folder, write_atomically, write_through, writing
 
 TENSORS, FACTS, WEIGHTS = "tensors.safetensors", "state.json", "model.safetensors"
 KEPT = 2
@@ -34,51 +34,6 @@ class Checkpoint:
 
     tensors: Mapping[str, Tensor]
     facts: Mapping[str, Any]
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn a full disk or a read-only folder into one line that names `path`."""
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise FourfoldError(f"cannot write {path}: {reason}; free space or choose another folder") from error
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file that is there in full or not at all, whatever happens.
-
-    Raises:
-        FourfoldError: the disk is full or the folder cannot be written.
-    """
-    temporary = path.with_name(f".tmp-{path.name}")
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            _write_through(temporary, content)
-            os.replace(temporary, path)
-            _flush_folder(path.parent)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
-
-
-def _write_through(path: Path, content: bytes) -> None:
-    with open(path, "wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def _flush_folder(path: Path) -> None:
-    """Make a rename in the folder last (POSIX; Windows cannot open folders and needs no such thing)."""
-    if os.name == "posix":
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def to_bytes(tensors: Mapping[str, Tensor]) -> bytes:
@@ -106,14 +61,14 @@ def save(folder: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) 
         try:
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
-            _write_through(temporary / TENSORS, content)
+            write_through(temporary / TENSORS, content)
             summary = {**facts, "checksum": zlib.crc32(content)}
-            _write_through(temporary / FACTS, json.dumps(summary, indent=2).encode())
-            _flush_folder(temporary)
+            write_through(temporary / FACTS, json.dumps(summary, indent=2).encode())
+            flush_folder(temporary)
             if final.exists():
                 shutil.rmtree(final)
             os.rename(temporary, final)
-            _flush_folder(folder)
+            flush_folder(folder)
         except OSError:
             shutil.rmtree(temporary, ignore_errors=True)
             raise

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from core.training.checkpoint import write_atomically, writing
+from core.files import write_atomically, writing
 
 Event = Mapping[str, Any]
 Listener = Callable[[Event], None]

@@ -21,18 +21,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
+from core.batches import Batch
 from core.data.arrays import ArrayData, indices_of_step
 from core.errors import FourfoldError
 from core.families.family import Family
-from core.recipe import TrainConfig
-from core.space import Batch
+from core.seeds import derive, seed_step
 from core.training import checkpoint
+from core.training.config import TrainConfig
 from core.training.distributed import World, any_of, average, barrier, broadcast, connect
 from core.training.ema import Average
 from core.training.interrupt import Interrupt
 from core.training.log import Listener, RunLog
 from core.training.optimizers import PlayerOptimizer, learning_rate
-from core.training.seeds import derive, seed_step
 
 PATIENCE = 20
 """Updates of a player that may fail one after the other before training stops."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from core.recipe import TrainConfig
+from core.training.config import TrainConfig
 
 EDGES = ("embedding", "null", "position", "enter", "leave", "head", "start")
 """Parts of parameter names that mark a network's first and last layers, which Muon leaves to AdamW."""

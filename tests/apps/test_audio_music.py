@@ -13,7 +13,7 @@ from apps.audio.data import ChoraleData, prepare, read_chorales
 from apps.audio.metrics import chord_counts, interval_counts, overlap, pitch_class_counts
 from apps.audio.scores import Note, Score, coarser, notes_of, on_grid, piano_roll_png, read_midi, read_musicxml, to_midi
 from core.data.sources import package_files
-from core.space import Discrete
+from core.spaces import Discrete
 
 
 def corpus() -> Path:

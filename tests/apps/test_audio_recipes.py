@@ -10,8 +10,10 @@ import torch
 from apps.audio.codec import ChoraleCodec, NoteCodec
 from apps.audio.data import INSTRUMENTS, ChoraleData
 from apps.audio.recipes import RECIPES
-from core.recipe import recipe_from_dict, to_dict
-from core.space import Batch, Discrete
+from core.batches import Batch
+from core.runs.recipe import recipe_from_dict
+from core.serialization import to_dict
+from core.spaces import Discrete
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -22,7 +22,7 @@ from apps.image.recipes import digits_autoregressive, digits_diffusion, digits_g
 from core.families import AutoregressiveConfig
 from core.metrics import FittedGaussian, frechet_distance
 from core.networks import TransformerConfig
-from core.pretrained import build
+from core.runs.pretrained import build
 from core.training.loop import train
 
 CPU = torch.device("cpu")

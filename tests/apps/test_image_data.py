@@ -25,9 +25,10 @@ from apps.image.cli import app
 from apps.image.codec import ImageCodec
 from apps.image.data import ImageData, labels, open_image, prepare
 from apps.image.emoji import Emoji, _places, emoji
-from core.conditioning import parse_condition, word_tokens
+from core.batches import Batch
+from core.condition_parsing import parse_condition, word_tokens
+from core.conditions import ClassCondition, SequenceCondition
 from core.errors import FourfoldError
-from core.space import Batch, ClassCondition, SequenceCondition
 
 SPLITS = ("train", "validation", "test")
 DRY = ("train", "folder-vae", "--dry-run")

@@ -17,8 +17,8 @@ from apps.image.data import ImageData, prepare
 from apps.image.degradations import TASKS, boxes, degrade, degrade_batch, grey, luma, noisy, small
 from apps.image.domain import DOMAIN
 from apps.image.metrics import classical, evaluate_restoration, example
-from core.pretrained import build
-from core.space import Batch
+from core.batches import Batch
+from core.runs.pretrained import build
 
 DIGITS = ("--set", "data.source=digits", "--set", "data.size=8")
 

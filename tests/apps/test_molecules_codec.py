@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from apps.molecules.codec import EOS, SmilesCodec, fit, load_codec, merge_pair, token_space, tokenize
+from core.batches import Batch
+from core.conditions import VectorCondition
 from core.errors import FourfoldError
-from core.space import Batch, VectorCondition
 
 DRUGS = [
     "CC(=O)Oc1ccccc1C(=O)O",  # aspirin

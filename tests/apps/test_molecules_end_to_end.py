@@ -8,15 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from core.runs.model import Model
 
 from apps import molecules
 from apps.molecules import chemistry
 from apps.molecules.domain import DOMAIN, Trigram, describe
-from core import run as runs
 from core.families import AutoregressiveConfig
 from core.networks import TransformerConfig
-from core.pretrained import Model, build
-from core.recipe import Recipe, TrainConfig
+from core.runs import run as runs
+from core.runs.pretrained import build
+from core.runs.recipe import Recipe
+from core.training.config import TrainConfig
 
 RECIPE = Recipe(
     name="test", domain="molecules", data=molecules.MoleculeData(merges=200, limit=10_000, properties=("tpsa",)),

@@ -17,8 +17,8 @@ from apps.text.codec import Bytes, Characters, TextCodec, Tokenizer
 from apps.text.metrics import evaluate
 from apps.text.tasks import _Written
 from core.errors import Unsupported
-from core.pretrained import build, save_description
-from core.recipe import override
+from core.runs.pretrained import build, save_description
+from core.runs.recipe import override
 from core.training.checkpoint import save_weights
 
 MODULES = ("ast", "argparse", "calendar", "csv", "difflib", "heapq", "inspect", "pprint", "random", "shutil")

@@ -17,8 +17,8 @@ from apps.text.data import documents, prepare
 from apps.text.domain import DOMAIN
 from apps.text.metrics import baselines, divergence, evaluate, known_words
 from core.data.arrays import ArrayData
-from core.pretrained import build
-from core.recipe import override
+from core.runs.pretrained import build
+from core.runs.recipe import override
 
 MODULES = (
     "ast", "argparse", "calendar", "csv", "dis", "difflib", "glob", "heapq", "inspect", "pprint", "random", "shutil",

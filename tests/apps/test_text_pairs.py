@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from command_line import succeed
+from core.runs.model import Model
 
 from apps import text
 from apps.text import sources
@@ -23,9 +24,9 @@ from apps.text.recipes import summarize_docstrings
 from core.errors import FourfoldError, Unsupported
 from core.families import AutoregressiveConfig, DiffusionConfig, GANConfig, Masking, VAEConfig
 from core.networks import MLPConfig, TransformerConfig
-from core.pretrained import Model, build
-from core.recipe import TrainConfig
-from core.run import Run, train
+from core.runs.pretrained import build
+from core.runs.run import Run, train
+from core.training.config import TrainConfig
 
 NUMBERS = ["null", "eins", "zwei", "drei", "vier", "fünf", "sechs", "sieben", "acht", "neun"]
 SMALL = TransformerConfig(width=64, depth=1, heads=2)

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from core.conditions import ClassCondition
 from core.data.arrays import ArrayData
 from core.families import AutoregressiveConfig, DiffusionConfig, GANConfig, LearnedCodes, VAEConfig
 from core.families.family import Family
 from core.networks import ConvConfig, TransformerConfig, UNetConfig
 from core.quantizers import FSQ
-from core.recipe import TrainConfig
-from core.space import ClassCondition, Continuous, Discrete
+from core.spaces import Continuous, Discrete
+from core.training.config import TrainConfig
 
 ARRAYS = Continuous(shape=(1, 8, 8), levels=17)
 TOKENS = Discrete(length=8, vocab=5, eos=0, length_histogram=(0.0, 0.0, 0.2, 0.2, 0.2, 0.2, 0.2, 0.0))

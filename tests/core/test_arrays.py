@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from core.data.arrays import ArrayData, cached, content_hash, indices_of_step, order, windows
+from core.batches import Batch
+from core.data.arrays import ArrayData, indices_of_step, order, windows
+from core.data.cache import cached, content_hash
 from core.errors import FourfoldError
-from core.space import Batch, Continuous, Discrete
+from core.spaces import Continuous, Discrete
 
 PIXELS = Continuous(shape=(1, 2, 2), levels=17)
 TOKENS = Discrete(length=5, vocab=7, eos=0)

@@ -14,8 +14,8 @@ from command_line import succeed
 from safetensors.numpy import load_file
 from tiny_domain import DOMAIN, app
 
-from core.pretrained import load
-from core.run import differences
+from core.runs.pretrained import load
+from core.runs.run import differences
 
 ROOT = Path(__file__).parent.parent.parent
 Cli = Callable[..., tuple[int, str, str]]

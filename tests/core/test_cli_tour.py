@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import FourfoldError
-from core.tour import OTHER_SECONDS, TRAIN_SECONDS, _scale, choose, tour
+from core.tour.tour import OTHER_SECONDS, TRAIN_SECONDS, _scale, choose, tour
 
 HERE = Path(__file__).parent
 CELL = "import sys; sys.path.insert(0, {!r}); import tiny_domain, core.cli; core.cli.main(tiny_domain.app)"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from core.conditioning import Conditioner, parse_condition
+from core.condition_parsing import parse_condition
+from core.conditions import ClassCondition, SequenceCondition, VectorCondition
 from core.errors import FourfoldError
-from core.space import ClassCondition, SequenceCondition, VectorCondition
+from core.networks.conditioning import Conditioner
 
 CLASSES = ClassCondition(names=("sneaker", "boot", "7"))
 VECTOR = VectorCondition(names=("logp", "qed"), mean=(1.0, 0.5), std=(2.0, 0.1))

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from core.batches import Batch
+from core.conditions import ArrayCondition, ClassCondition, SequenceCondition
 from core.data.arrays import ArrayData
 from core.errors import FourfoldError, Unsupported
 from core.families import (
@@ -25,17 +27,10 @@ from core.families.lengths import draw_lengths_around
 from core.likelihood import Gaussian, LogisticMixture
 from core.metrics import frechet_distance
 from core.networks import ConvConfig, MLPConfig, TransformerConfig, UNetConfig
+from core.networks.conditioning import Conditioning
 from core.quantizers import FSQ, UniformBins
-from core.recipe import TrainConfig
-from core.space import (
-    ArrayCondition,
-    Batch,
-    ClassCondition,
-    Conditioning,
-    Continuous,
-    Discrete,
-    SequenceCondition,
-)
+from core.spaces import Continuous, Discrete
+from core.training.config import TrainConfig
 from core.training.loop import train
 
 TINY = TransformerConfig(width=32, depth=2, heads=2)

@@ -10,8 +10,8 @@ from core.errors import FourfoldError
 from core.families.diffusion import DiffusionConfig
 from core.metrics import FittedGaussian, memorization_test, nearest
 from core.networks import MLPConfig
-from core.recipe import TrainConfig
-from core.space import Continuous
+from core.spaces import Continuous
+from core.training.config import TrainConfig
 from core.training.loop import train
 
 

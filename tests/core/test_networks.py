@@ -12,9 +12,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from core.errors import FourfoldError
 from core.networks import ConvConfig, KVCache, MLPConfig, TransformerConfig, UNetConfig
 from core.networks.attention import rotary_table, rotate
+from core.networks.conditioning import Conditioning
 from core.networks.decoding import packed
 from core.networks.layers import NoiseEmbedding, RMSNorm, shuffled, unshuffled
-from core.space import Conditioning, Continuous, Discrete
+from core.spaces import Continuous, Discrete
 
 TRANSFORMER = TransformerConfig(width=32, depth=2, heads=2, patch=2)
 UNET = UNetConfig(width=8, multipliers=(1, 2, 2), attention=True)

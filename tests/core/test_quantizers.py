@@ -9,7 +9,7 @@ import torch
 
 from core.errors import FourfoldError
 from core.quantizers import FSQ, UniformBins
-from core.space import Continuous
+from core.spaces import Continuous
 
 
 @pytest.mark.parametrize("levels", [2, 17, 256])

@@ -11,7 +11,9 @@ import pytest
 from tiny_domain import DOMAIN, RingData, ring_diffusion
 
 from core.errors import FourfoldError
-from core.recipe import Recipe, TrainConfig, from_dict, override, recipe_from_dict, recipe_to_json, to_dict
+from core.runs.recipe import Recipe, override, recipe_from_dict, recipe_to_json
+from core.serialization import from_dict, to_dict
+from core.training.config import TrainConfig
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,12 +15,12 @@ from toy_family import SPACE, Toy, toy_config, toy_data, weights
 
 from core.data.arrays import ArrayData, indices_of_step
 from core.errors import FourfoldError
-from core.space import Loss
+from core.families.family import Loss
+from core.seeds import derive, seed_step
 from core.training import checkpoint
 from core.training.log import console, read_log
 from core.training.loop import PATIENCE, train
 from core.training.optimizers import PlayerOptimizer, learning_rate
-from core.training.seeds import derive, seed_step
 
 
 class Unlike(Toy):

@@ -11,15 +11,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from core.cli import build
+from core.batches import Batch
+from core.command_line.verbs import build
+from core.conditions import ClassCondition, ConditionSpec
 from core.data.arrays import ArrayData
-from core.domain import Domain, Measure, Media, Prepared
 from core.errors import FourfoldError, require
 from core.families import AutoregressiveConfig, DiffusionConfig, GANConfig, VAEConfig
 from core.networks import MLPConfig, TransformerConfig
 from core.quantizers import UniformBins
-from core.recipe import Recipe, TrainConfig
-from core.space import Batch, ClassCondition, ConditionSpec, Continuous, Space
+from core.runs.domain import Domain, Prepared
+from core.runs.measures import Measure
+from core.runs.media import Media
+from core.runs.recipe import Recipe
+from core.spaces import Continuous, Space
+from core.training.config import TrainConfig
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from core.batches import Batch
 from core.data.arrays import ArrayData
-from core.families.family import Family
-from core.recipe import TrainConfig
-from core.space import Batch, Continuous, Loss
+from core.families.family import Family, Loss
+from core.spaces import Continuous
+from core.training.config import TrainConfig
 
 SPACE = Continuous(shape=(4,))
 

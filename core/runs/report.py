@@ -11,11 +11,15 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from core.domain import Domain, Measure, Media
-from core.recipe import recipe_to_json
-from core.run import Run, figure, load_measures, load_media, measure_cells, read_json
+from core.runs.domain import Domain
+from core.runs.measures import Measure
+from core.runs.media import Media
+from core.runs.recipe import recipe_to_json
+from core.runs.measures import figure, measure_cells
+from core.runs.media import load_media
+from core.runs.run import Run, load_measures, read_json
 from core.runtime import environment
-from core.training.checkpoint import write_atomically
+from core.files import write_atomically
 from core.training.log import read_log
 
 Points = Sequence[tuple[float, float]]

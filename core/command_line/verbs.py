@@ -25,8 +25,9 @@ from typer.core import TyperCommand
 from core.errors import FourfoldError
 
 if TYPE_CHECKING:
-    from core.domain import Domain, Measure
-    from core.recipe import Recipe
+    from core.runs.domain import Domain
+    from core.runs.measures import Measure
+    from core.runs.recipe import Recipe
 
 # The same words for the same things everywhere: apps use these for their own tasks.
 Seed = Annotated[int, typer.Option("--seed", min=0, max=2**63 - 1, help="Seed of every random draw.")]
@@ -135,8 +136,8 @@ def _add_show(app: typer.Typer, load_domain: Callable[[], Domain]) -> None:
         assignments: Assignments = None,
     ) -> None:
         """Print a recipe, fully resolved, as JSON."""
-        from core.recipe import override, recipe_to_json
-        from core.run import Run
+        from core.runs.recipe import override, recipe_to_json
+        from core.runs.run import Run
 
         domain = load_domain()
         is_run = recipe not in domain.recipes and Path(recipe).is_dir()
@@ -161,9 +162,9 @@ def _add_train(app: typer.Typer, load_domain: Callable[[], Domain]) -> None:
         dry_run: Annotated[bool, typer.Option("--dry-run", help="Prepare data and model, train nothing.")] = False,
     ) -> None:
         """Train a recipe; the same command again resumes it."""
-        from core.report import write_run_report
-        from core.run import Run
-        from core.run import train as fit
+        from core.runs.report import write_run_report
+        from core.runs.run import Run
+        from core.runs.run import train as fit
         from core.runtime import first_process
         from core.training.log import console
 
@@ -191,8 +192,8 @@ def _resolve(
     """The recipe that the options of `train` describe."""
     from dataclasses import fields, replace
 
-    from core.recipe import override
-    from core.run import read_recipe
+    from core.runs.recipe import override
+    from core.runs.run import read_recipe
 
     if sum(given is not None for given in (name, file, start)) != 1:
         raise FourfoldError("give a recipe's name, --recipe FILE or --from RUN (one of them); see the command "
@@ -218,8 +219,9 @@ def _tuned(domain: Domain, start: Path) -> Recipe:
     """The recipe that goes on from a trained run: its own, with its weights and, of text, its tokenizer."""
     from dataclasses import fields, replace
 
-    from core.pretrained import CONFIG, model_folder, read_json
-    from core.recipe import recipe_from_dict
+    from core.files import read_json
+    from core.runs.pretrained import CONFIG, model_folder
+    from core.runs.recipe import recipe_from_dict
 
     config = read_json(model_folder(start) / CONFIG)
     if config.get("domain") != domain.name:
@@ -232,7 +234,7 @@ def _tuned(domain: Domain, start: Path) -> Recipe:
 
 def _describe(domain: Domain, recipe: Recipe, device: str) -> None:
     """Print what `train` would do, after preparing data and model."""
-    from core.pretrained import build as build_model
+    from core.runs.pretrained import build as build_model
     from core.runtime import resolve_device
 
     prepared = domain.prepare(recipe.data)
@@ -278,8 +280,8 @@ def _sampler(domain: Domain) -> Callable[..., None]:
         **conditions: str | None,
     ) -> None:
         """Draw samples from a trained model into files."""
-        from core.conditioning import parse_condition
-        from core.pretrained import load
+        from core.condition_parsing import parse_condition
+        from core.runs.pretrained import load
 
         model = load(run, domain, device)
         texts = {names[option]: text for option, text in conditions.items() if text is not None}
@@ -315,9 +317,10 @@ def _add_evaluate(app: typer.Typer, load_domain: Callable[[], Domain]) -> None:
         as_json: AsJson = False,
     ) -> None:
         """Measure a trained model against its baselines; writes metrics.json."""
-        from core.report import write_run_report
-        from core.run import Run, measure_to_dict
-        from core.run import evaluate as judge
+        from core.runs.measures import measure_to_dict
+        from core.runs.report import write_run_report
+        from core.runs.run import Run
+        from core.runs.run import evaluate as judge
 
         domain = load_domain()
         measures = judge(domain, Run(run), n=num, seed=seed, device=device)
@@ -332,8 +335,8 @@ def _add_report(app: typer.Typer, load_domain: Callable[[], Domain]) -> None:
     @app.command()
     def report(run: RunFolder) -> None:
         """Write report.html: curve, samples, measures, environment."""
-        from core.report import write_run_report
-        from core.run import Run
+        from core.runs.report import write_run_report
+        from core.runs.run import Run
 
         print_paths([write_run_report(load_domain(), Run(run))])
 
@@ -350,8 +353,8 @@ def _add_cell(app: typer.Typer, load_domain: Callable[[], Domain]) -> None:
         """One cell of the tour: train, sample, evaluate."""
         started = time.perf_counter()
         domain = load_domain()
-        from core.cell import run_cell
-        from core.run import Run
+        from core.runs.run import Run
+        from core.tour.cell import run_cell
 
         if not run_cell(domain, recipe, Run(run), seed=seed, device=device, scale=scale, started=started):
             raise typer.Exit(130)
@@ -375,7 +378,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
 
 def print_measures(title: str, measures: Sequence[Measure]) -> None:
     """Measures as a table, each with what it must be read against."""
-    from core.run import measure_cells
+    from core.runs.measures import measure_cells
 
     columns = ["measure", "value", "95 % interval", "baseline", "floor", "kind", "n"]
     verdict: Mapping[bool | None, str] = {True: "beats it", False: "does not", None: ""}

@@ -22,12 +22,18 @@ import numpy as np
 from torch import Tensor
 
 from core.data.arrays import ArrayData
-from core.domain import Domain, Measure, Media, Prepared
+from core.runs.domain import Domain, Prepared
+from core.runs.measures import Measure
+from core.runs.media import Media
 from core.errors import FourfoldError
-from core.pretrained import CARD, Model, build, load, model_card, model_folder, read_json, save_description
-from core.recipe import Recipe, recipe_from_dict, recipe_to_json, to_dict
+from core.files import read_json
+from core.runs.model import Model
+from core.runs.pretrained import CARD, build, load, model_card, model_folder, save_description
+from core.runs.recipe import Recipe, recipe_from_dict, recipe_to_json
+from core.serialization import to_dict
 from core.runtime import environment, resolve_device
-from core.training.checkpoint import load_weights, write_atomically, writing
+from core.files import write_atomically, writing
+from core.training.checkpoint import load_weights
 from core.training.distributed import barrier, connect
 from core.training.log import LOG, Listener
 from core.training.loop import TrainResult
@@ -210,29 +216,6 @@ def keep_samples(model: Model, prepared: Prepared, run: Run) -> list[Media]:
     return media
 
 
-def save_media(media: Sequence[Media], folder: Path) -> None:
-    """Media as files beside an index.json, for `load_media`."""
-    index = []
-    for number, entry in enumerate(media):
-        name = f"{number}.{'txt' if entry.kind == 'text' else entry.kind}"
-        content = entry.content.encode() if isinstance(entry.content, str) else entry.content
-        write_atomically(folder / name, content)
-        index.append({"kind": entry.kind, "file": name, "caption": entry.caption})
-    write_atomically(folder / "index.json", json.dumps(index, indent=2).encode())
-
-
-def load_media(folder: Path) -> list[Media]:
-    """What `save_media` wrote; nothing where there is nothing."""
-    if not (folder / "index.json").is_file():
-        return []
-    entries = json.loads((folder / "index.json").read_text())
-    contents = [(folder / entry["file"]).read_bytes() for entry in entries]
-    return [
-        Media(kind=e["kind"], content=c.decode() if e["kind"] == "text" else c, caption=e["caption"])
-        for e, c in zip(entries, contents, strict=True)
-    ]
-
-
 def evaluate(
     domain: Domain, run: Run, *, n: int | None = None, seed: int = 0, device: str = "auto",
     model: Model | None = None, prepared: Prepared | None = None,
@@ -256,12 +239,6 @@ def evaluate(
     return measures
 
 
-def measure_to_dict(measure: Measure) -> dict[str, Any]:
-    """A measure as JSON values; what is not finite becomes null, since JSON has no NaN."""
-    values = dataclasses.asdict(measure) | {"beats_baseline": measure.beats_baseline}
-    return {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in values.items()}
-
-
 def load_measures(run: Run) -> list[Measure]:
     """What `evaluate` wrote into metrics.json; nothing where it never ran."""
     if not run.metrics_file.is_file():
@@ -277,21 +254,3 @@ def _measure(row: dict[str, Any]) -> Measure:
     return Measure(**row)
 
 
-def markdown_table(measures: Sequence[Measure]) -> str:
-    """Measures as a markdown table."""
-    head = "| measure | value | 95 % interval | baseline | floor | kind | n |\n|---|---|---|---|---|---|---|\n"
-    return head + "".join(f"| {' | '.join(measure_cells(measure))} |\n" for measure in measures)
-
-
-def measure_cells(measure: Measure) -> tuple[str, ...]:
-    """Name (with an arrow to the good side), value, interval, baseline, floor, kind, count as a person reads them."""
-    arrow = "↓" if measure.better == "lower" else "↑"
-    interval = "" if measure.interval is None else " – ".join(figure(bound) for bound in measure.interval)
-    baseline = "" if measure.baseline is None else f"{figure(measure.baseline)} {measure.baseline_name or ''}".strip()
-    return (f"{measure.name} {arrow}", figure(measure.value), interval, baseline, figure(measure.floor),
-            measure.kind, f"{measure.count:,}")
-
-
-def figure(value: float | None) -> str:
-    """A number with four significant figures; nothing for None."""
-    return "" if value is None else f"{value:.4g}"

@@ -345,8 +345,9 @@ def _cells(jobs: Sequence[Job]) -> dict[str, dict[str, Any]]:
 
 def _report(jobs: Sequence[Job], folder: Path, seed: int) -> None:
     """Write the wall of results, and the environment into tour.json."""
-    from core import report
-    from core.run import Run, load_measures, load_media
+    from core.runs import report
+    from core.runs.media import load_media
+    from core.runs.run import Run, load_measures
     from core.training.log import read_log
 
     cells = []

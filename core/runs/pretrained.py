@@ -14,16 +14,20 @@ import torch
 from torch import Tensor
 
 from core.data.arrays import ArrayData
-from core.domain import Codec, Domain
+from core.runs.codec import Codec
+from core.runs.domain import Domain
 from core.errors import FourfoldError, Unsupported, did_you_mean
 from core.families.autoregressive import Autoregressive
 from core.families.diffusion import Diffusion, MaskedDiffusion
 from core.families.family import Family, SampleSettings
-from core.recipe import Recipe, recipe_from_dict, to_dict
+from core.runs.recipe import Recipe, recipe_from_dict
+from core.serialization import to_dict
 from core.runtime import resolve_device, version
-from core.space import Batch, Discrete
-from core.training.checkpoint import WEIGHTS, load_weights, write_atomically
-from core.training.seeds import derive
+from core.batches import Batch
+from core.spaces import Discrete
+from core.files import write_atomically
+from core.training.checkpoint import WEIGHTS, load_weights
+from core.seeds import derive
 
 CONFIG, CARD = "config.json", "README.md"
 
@@ -218,28 +222,6 @@ def _refuse_nan(family: Family, path: Path) -> None:
     for name, value in family.state_dict().items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
             raise FourfoldError(f"{path} is damaged: {name} holds values that are not finite")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file.
-
-    Raises:
-        FourfoldError: the file is missing, not JSON, or no object.
-    """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise FourfoldError(f"{path}: no such file") from None
-    except (ValueError, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
-        raise FourfoldError(f"{path} is not valid JSON: {one_line(error)}") from error
-    if not isinstance(value, dict):
-        raise FourfoldError(f"{path} holds {type(value).__name__}: must be a JSON object")
-    return value
-
-
-def one_line(error: BaseException) -> str:
-    """An exception's message on one line of bounded length."""
-    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def model_card(model: Model, measured: str = "") -> str:

@@ -6,12 +6,12 @@ import json
 import time
 from dataclasses import replace
 
-from core import run as runs
-from core.domain import Domain
-from core.pretrained import load
-from core.report import write_run_report
-from core.run import Run
-from core.training.checkpoint import write_atomically
+from core.files import write_atomically
+from core.runs import run as runs
+from core.runs.domain import Domain
+from core.runs.pretrained import load
+from core.runs.report import write_run_report
+from core.runs.run import Run
 from core.training.log import console
 
 

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from core.errors import FourfoldError, did_you_mean
-from core.space import Batch, ConditionSpec, Space
+from core.batches import Batch
+from core.conditions import ConditionSpec
+from core.spaces import Space
 
 if TYPE_CHECKING:
     from core.data.arrays import ArrayData
-    from core.pretrained import Model
-    from core.recipe import Recipe
+    from core.runs.model import Model
+    from core.runs.recipe import Recipe
 
 
 class Codec(Protocol):

@@ -1,0 +1,43 @@
+"""What a model may be conditioned on: a class, numbers, a source sequence, or an array over the data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassCondition:
+    """One of `len(names)` classes; batched as int64 `[B]`."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class VectorCondition:
+    """Named real numbers; batched as float32 `[B, len(names)]`, standardised by `mean` and `std`."""
+
+    names: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SequenceCondition:
+    """A source sequence of tokens (translation, captions); batched as int64 `[B, length]`, padded with `pad`."""
+
+    length: int
+    vocab: int
+    pad: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArrayCondition:
+    """An array that lies over the data, such as a degraded image; batched as float32 `[B, *shape]`.
+
+    Its axes behind the channels are the data's; networks read it as more channels of their input.
+    """
+
+    shape: tuple[int, ...]
+
+
+ConditionSpec = ClassCondition | VectorCondition | SequenceCondition | ArrayCondition

@@ -1,0 +1,159 @@
+"""Conditions as networks see them: embeddings, each with a learned null that stands for "no condition"."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from core.conditions import ArrayCondition, ClassCondition, ConditionSpec, SequenceCondition, VectorCondition
+from core.errors import FourfoldError, did_you_mean
+from core.networks.attention import Block, rotary_table
+from core.networks.layers import RMSNorm, edge
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """What networks see of a condition: `vector` `[B, width]`, `sequence` `[B, S, width]` with its mask `[B, S]` and
+    the tokens `[B, S]` that it embeds, `array` `[B, channels, *S]`."""
+
+    vector: Tensor | None = None
+    sequence: Tensor | None = None
+    sequence_mask: Tensor | None = None
+    array: Tensor | None = None
+    sequence_tokens: Tensor | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConditioningConfig:
+    """How conditions are embedded, and how often training hides them.
+
+    Attributes:
+        width: of the embeddings.
+        dropout: share of training examples whose condition is hidden, which classifier-free guidance needs.
+        source_depth: layers of the encoder of a source sequence; `source_dropout`: its dropout.
+    """
+
+    width: int = 128
+    dropout: float = 0.1
+    source_depth: int = 2
+    source_dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        require(self.width >= 1, "conditioning.width", self.width, "must be at least 1")
+        require(0 <= self.dropout <= 1, "conditioning.dropout", self.dropout, "must be in [0, 1]")
+        require(self.source_depth >= 1, "conditioning.source_depth", self.source_depth, "must be at least 1")
+        require(0 <= self.source_dropout < 1, "conditioning.source_dropout", self.source_dropout, "must be in [0, 1)")
+
+
+class Conditioner(nn.Module):
+    """Embeds named conditions; classes and vectors are summed into one vector, sequences and arrays concatenated."""
+
+    def __init__(self, specs: Mapping[str, ConditionSpec], config: ConditioningConfig) -> None:
+        super().__init__()
+        self.specs, self.config = dict(specs), config
+        width = config.width
+        self.embeddings = nn.ModuleDict()
+        self.nulls = nn.ParameterDict()
+        for name, spec in self.specs.items():
+            if isinstance(spec, ArrayCondition):
+                continue  # read as it is; its null is zero
+            self.nulls[name] = edge(nn.Parameter(0.02 * torch.randn(width)))
+            if isinstance(spec, ClassCondition):
+                self.embeddings[name] = edge(nn.Embedding(len(spec.names), width))
+            elif isinstance(spec, VectorCondition):
+                layers = nn.Sequential(nn.Linear(len(spec.names), width), nn.SiLU(), nn.Linear(width, width))
+                self.embeddings[name] = edge(layers)
+            else:
+                self.embeddings[name] = SequenceEncoder(spec, config)
+
+    def hidden(self, n: int, device: torch.device) -> Tensor | None:
+        """Which of `n` training examples hide their condition, bool `[n]`, by the config's dropout; None: none does."""
+        share = self.config.dropout
+        return torch.rand(n, device=device) < share if share > 0 else None
+
+    def forward(self, condition: Mapping[str, Tensor] | None, n: int, drop: Tensor | None = None) -> Conditioning:
+        """The conditioning of `n` examples; a missing condition, or `drop` (bool `[n]`) True, gives the null.
+
+        Raises:
+            FourfoldError: a condition this model does not have.
+        """
+        condition = condition or {}
+        for name in condition:
+            if name not in self.specs:
+                raise FourfoldError(f"no condition {name!r} in this model: {did_you_mean(name, self.specs)}")
+        vector, arrays = None, []
+        sequences: list[tuple[Tensor, Tensor, Tensor]] = []
+        for name, spec in self.specs.items():
+            if isinstance(spec, ArrayCondition):
+                arrays.append(self._array(spec, condition.get(name), n, drop))
+                continue
+            null = self.nulls[name]
+            if isinstance(spec, SequenceCondition):
+                sequences.append(self._sequence(name, spec, condition.get(name), n, drop))
+                continue
+            if name in condition:
+                part = self.embeddings[name](condition[name])
+                if drop is not None:
+                    part = torch.where(drop[:, None], null, part)
+            else:
+                part = null.expand(n, -1)
+            vector = part if vector is None else vector + part
+        array = torch.cat(arrays, dim=1) if arrays else None
+        if not sequences:
+            return Conditioning(vector, array=array)
+        sequence, mask, tokens = (torch.cat(parts, dim=1) for parts in zip(*sequences, strict=True))
+        weights = mask[..., None].float()
+        pooled = (sequence * weights).sum(1) / weights.sum(1)
+        return Conditioning(pooled if vector is None else vector + pooled, sequence, mask, array, tokens)
+
+    def _array(self, spec: ArrayCondition, array: Tensor | None, n: int, drop: Tensor | None) -> Tensor:
+        if array is None:
+            device = next(self.parameters(), torch.empty(0)).device
+            return torch.zeros((n, *spec.shape), device=device)
+        return array if drop is None else array * ~drop.view(-1, *[1] * (array.ndim - 1))
+
+    def _sequence(
+        self, name: str, spec: SequenceCondition, tokens: Tensor | None, n: int, drop: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Embedded source `[n, 1 + S, width]`, its mask and tokens; the first place is the null's, always visible."""
+        null = self.nulls[name].expand(n, 1, -1)
+        visible = torch.ones(n, 1, dtype=torch.bool, device=null.device)
+        end = torch.full((n, 1), spec.pad, device=null.device)
+        if tokens is None:
+            return null, visible, end
+        mask = tokens != spec.pad
+        if drop is not None:
+            mask = mask & ~drop[:, None]
+        embedded = torch.cat([null, self.embeddings[name](tokens, mask)], dim=1)
+        return embedded, torch.cat([visible, mask], dim=1), torch.cat([end, tokens], dim=1)
+
+
+class SequenceEncoder(nn.Module):
+    """A small bidirectional transformer over a source sequence: `[B, S]` -> `[B, S, width]`."""
+
+    rotary: Tensor
+
+    def __init__(self, spec: SequenceCondition, config: ConditioningConfig) -> None:
+        super().__init__()
+        width, dropout = config.width, config.source_dropout
+        heads = max(1, width // 64)
+        self.embedding = edge(nn.Embedding(spec.vocab, width))
+        # Cross-attention has no rotary positions: the source's embeddings must say where each token stands.
+        self.positions = edge(nn.Parameter(0.02 * torch.randn(spec.length, width)))
+        self.dropout = nn.Dropout(dropout)
+        self.blocks = nn.ModuleList(
+            Block(width, heads, mlp_ratio=4, dropout=dropout) for _ in range(config.source_depth)
+        )
+        self.norm = RMSNorm(width)
+        self.register_buffer("rotary", rotary_table(spec.length, width // heads), persistent=False)
+
+    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        x = self.dropout(self.embedding(tokens) + self.positions[: tokens.shape[1]])
+        # A row of nothing but padding would leave its attention without a key.
+        keys = (mask | ~mask.any(1, keepdim=True))[:, None, None, :]
+        for block in self.blocks:
+            x = block(x, self.rotary[: x.shape[1]], attend=keys)
+        return self.norm(x)
