@@ -9,8 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from core.command_line.verbs import Seed, deferred
-from core.command_line.verbs import main as run_program
+from core.command_line.options import Seed
+from core.command_line.program import HELP, deferred
+from core.command_line.program import main as run_program
 
 DOMAINS = {
     "image": "Images: digits, clothes, emoji, your own folder of pictures.",
@@ -21,7 +22,7 @@ DOMAINS = {
 }
 
 app = typer.Typer(name="fourfold", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-                  context_settings={"help_option_names": ["-h", "--help"]},
+                  context_settings=HELP,
                   help="Train, sample and judge generative models: four families times five domains.")
 
 

@@ -1,9 +1,9 @@
-"""README's picture and table, made of the tour's own results.
+"""README's picture and table, and the long table of docs/results.md, made of the tour's own results.
 
     python -m benchmarks.readme runs/tour
 
-Draws docs/tour.png from the run's samples (families as rows, domains as columns) and writes the table of
-benchmarks/results/tour.json between README's markers.
+Draws docs/tour.png from the run's samples (families as rows, domains as columns) and writes the two tables of
+benchmarks/results/tour.json between the pages' markers.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from apps.cli import DOMAINS
+from benchmarks.readme_figures import PAGE, between
 from core.runs.measures import figure
 from core.runs.media import Media, load_media
 from core.tour.tour import FAMILIES
@@ -26,11 +27,11 @@ ROOT = Path(__file__).parent.parent
 TILE, GAP, LEFT, TOP = 256, 16, 120, 44
 INK, PAPER, LINE = "#1c2430", "#fbfaf8", "#e4e1da"
 WORDS = {"vae": "VAE", "gan": "GAN", "diffusion": "diffusion", "autoregressive": "auto-\nregressive"}
-BEGIN, END = "<!-- tour table: begin -->", "<!-- tour table: end -->"
+README, MARKERS = ROOT / "README.md", "tour table"
 
 
 def main() -> None:
-    """Write the picture, and README's table where the benchmark has been run."""
+    """Write the picture, and the tables where the benchmark has been run."""
     parser = argparse.ArgumentParser(description="README's picture and table from the tour's results.")
     parser.add_argument("run", type=Path, nargs="?", default=Path("runs/tour"))
     parser.add_argument("--picture", type=Path, default=ROOT / "docs" / "tour.png")
@@ -41,11 +42,10 @@ def main() -> None:
     print(options.picture)
     results = ROOT / "benchmarks" / "results" / "tour.json"
     if results.exists() and not options.picture_only:
-        readme = ROOT / "README.md"
-        before, rest = readme.read_text().split(BEGIN)
-        lines = table(json.loads(results.read_text()))
-        readme.write_text(f"{before}{BEGIN}\n{lines}\n{END}{rest.split(END)[1]}")
-        print(readme)
+        found = json.loads(results.read_text())
+        for page, lines in ((README, summary(found)), (PAGE, table(found))):
+            page.write_text(between(page.read_text(), MARKERS, lines))
+            print(page)
 
 
 def picture(run: Path) -> Image.Image:
@@ -89,25 +89,68 @@ def tile(media: list[Media]) -> Image.Image:
     return square
 
 
+def summary(results: dict[str, Any]) -> str:
+    """The benchmark as README tells it: a row per domain, each family's mean beside its baseline."""
+    lines = [f"| | {' | '.join(FAMILIES)} |", "|---" * (len(FAMILIES) + 1) + "|"]
+    for domain in DOMAINS:
+        cells = [_in_short(_rows(results, domain, family)) for family in FAMILIES]
+        if any(cells):
+            lines.append(f"| {domain} | {' | '.join(cells)} |")
+    return "\n".join([
+        *lines, "",
+        f"Each cell's headline measure as the mean of {len(_minutes(results))} seeds, its baseline in brackets. "
+        f"{_verdict(results)} Ranges, baselines' names and real-against-real floors are in "
+        "[docs/results.md](docs/results.md).",
+    ])
+
+
+def _in_short(rows: list[dict[str, Any]]) -> str:
+    """A cell of README's table."""
+    values = [row["value"] for row in rows if row["value"] is not None]
+    baselines = [row["baseline"] for row in rows if row["baseline"] is not None]
+    if not values:
+        return "failed" if rows else ""
+    against = f" ({_short(statistics.mean(baselines))})" if baselines else ""
+    return f"`{rows[0]['measure']}` {_short(statistics.mean(values))}{against}"
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}"
+
+
 def table(results: dict[str, Any]) -> str:
     """The benchmark as markdown: a row per cell, mean and range over seeds beside baseline and floor."""
-    metrics = results["metrics"]
     lines = ["| domain | family | measure | mean (range of seeds) | baseline | real against real | seconds |",
              "|---|---|---|---|---|---|---|"]
     for domain in DOMAINS:
         for family in FAMILIES:
-            rows = [row for key, row in metrics.items() if key.startswith(f"{domain}/{family}/")]
+            rows = _rows(results, domain, family)
             if rows:
                 lines.append(f"| {domain} | {family} | {' | '.join(_cells(rows))} |")
-    minutes = [value for key, value in metrics.items() if key.startswith("minutes/")]
-    judged = [row["beats_baseline"] for key, row in metrics.items() if not key.startswith("minutes/")]
     return "\n".join([
         *lines, "",
-        f"Each cell's headline over {len(minutes)} seeds: {sum(map(bool, judged))} of {len(judged)} beat their "
-        f"baseline. A seed took {min(minutes):.1f} to {max(minutes):.1f} minutes in all on {results['hardware']} "
-        f"(`{results['command']}`; every figure is in `benchmarks/results/tour.json`). Seconds are a cell's: training, "
-        "sampling, judging, imports.",
+        f"Each cell's headline over {len(_minutes(results))} seeds: {_verdict(results)} Every figure is in "
+        f"`benchmarks/results/tour.json` (`{results['command']}`). Seconds are a cell's: training, sampling, judging, "
+        "imports.",
     ])
+
+
+def _rows(results: dict[str, Any], domain: str, family: str) -> list[dict[str, Any]]:
+    """A cell's results, one a seed."""
+    return [row for key, row in results["metrics"].items() if key.startswith(f"{domain}/{family}/")]
+
+
+def _minutes(results: dict[str, Any]) -> list[float]:
+    """What each seed took."""
+    return [value for key, value in results["metrics"].items() if key.startswith("minutes/")]
+
+
+def _verdict(results: dict[str, Any]) -> str:
+    """How many cells learn something, and how long it takes."""
+    minutes = _minutes(results)
+    judged = [row["beats_baseline"] for key, row in results["metrics"].items() if not key.startswith("minutes/")]
+    return (f"{sum(map(bool, judged))} of {len(judged)} beat their baseline. A seed took {min(minutes):.1f} to "
+            f"{max(minutes):.1f} minutes in all on {results['hardware']}.")
 
 
 def _cells(rows: list[dict[str, Any]]) -> list[str]:

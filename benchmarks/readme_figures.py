@@ -1,9 +1,9 @@
-"""README's sections of figures, made of the benchmarks' results.
+"""The sections of figures in docs/results.md, made of the benchmarks' results.
 
     python -m benchmarks.readme_figures
 
-Writes what benchmarks/results/ holds of each of `SECTIONS` between README's markers of that name; a benchmark that was
-not run is left out.
+Writes what benchmarks/results/ holds of each of `SECTIONS` between the page's markers of that name; a benchmark that
+was not run is left out.
 """
 
 from __future__ import annotations
@@ -17,18 +17,23 @@ from benchmarks.results_file import FOLDER
 from core.runs.measures import figure
 
 Parts = Mapping[str, Callable[[dict[str, Any]], str]]
+PAGE = Path(__file__).parent.parent / "docs" / "results.md"
 
 
 def main() -> None:
-    """Rewrite README's sections."""
-    readme = Path(__file__).parent.parent / "README.md"
-    text = readme.read_text()
+    """Rewrite the page's sections."""
+    text = PAGE.read_text()
     for name, parts in SECTIONS.items():
-        begin, end = f"<!-- {name} figures: begin -->", f"<!-- {name} figures: end -->"
-        before, rest = text.split(begin)
-        text = f"{before}{begin}\n{section(parts, FOLDER)}\n{end}{rest.split(end)[1]}"
-    readme.write_text(text)
-    print(readme)
+        text = between(text, name, section(parts, FOLDER))
+    PAGE.write_text(text)
+    print(PAGE)
+
+
+def between(text: str, name: str, body: str) -> str:
+    """A page with `body` between its markers of that name."""
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    before, rest = text.split(begin)
+    return f"{before}{begin}\n{body}\n{end}{rest.split(end)[1]}"
 
 
 def section(parts: Parts, folder: Path) -> str:
@@ -273,7 +278,7 @@ TEXT: Parts = {
     "shakespeare": shakespeare, "multi30k": translation, "summaries": summaries, "captions": captions,
     "seqgan_oracle": oracle, "code_generation": code, "decoding": decoding,
 }
-SECTIONS: Mapping[str, Parts] = {"image": IMAGE, "text": TEXT}
+SECTIONS: Mapping[str, Parts] = {"image figures": IMAGE, "text figures": TEXT}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Examples as families see them: a tensor, its conditions, and a mask where lengths vary."""
+"""Batches of examples: a tensor, its conditions, and a mask where lengths vary."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from torch.nn.functional import pad
 
 @dataclass(frozen=True)
 class Batch:
-    """Examples as a family sees them.
+    """B examples.
 
-    `x`: float `[B, *shape]` or int64 `[B, T]`. `condition`: tensors by name, `[B, ...]` each.
-    `mask`: bool `[B, T]`, True where a token counts (Discrete of variable length), else None.
+    Attributes:
+        x: float `[B, *shape]` (Continuous) or int64 `[B, T]` (Discrete).
+        condition: tensors `[B, ...]` by name.
+        mask: bool `[B, T]`, False at padding; None where all lengths are equal.
     """
 
     x: Tensor
@@ -34,7 +36,7 @@ class Batch:
         )
 
     def __getitem__(self, index: slice | Tensor) -> Batch:
-        """Some of the examples."""
+        """The examples that `index` selects, in its order."""
         return replace(
             self,
             x=self.x[index],
@@ -44,7 +46,7 @@ class Batch:
 
 
 def concatenated(parts: Sequence[Batch]) -> Batch:
-    """Batches as one: `[B_i, T_i]` tokens are padded to the longest, with 0 that the mask excludes."""
+    """Batches joined into one; tokens with masks, `[B_i, T_i]`, are padded with 0 to the longest."""
     condition = {name: torch.cat([part.condition[name] for part in parts]) for name in parts[0].condition}
     if parts[0].mask is None:
         return Batch(torch.cat([part.x for part in parts]), condition)

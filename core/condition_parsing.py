@@ -1,4 +1,4 @@
-"""A user's words for a condition, as tensors."""
+"""Parsing of conditions that a user writes as text."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from core.errors import FourfoldError, did_you_mean
 
 
 def parse_condition(spec: ConditionSpec, name: str, text: str) -> Tensor:
-    """One row of the condition `name`: a class's name or index; "logp=2.5,qed=0.8" or "2.5,0.8" for numbers.
+    """The condition of one example: int64 `[]` for a class; float32 `[len(spec.names)]`, standardised, for numbers.
+
+    Args:
+        name: the condition's name, for errors.
+        text: a class's name or index (a name takes precedence); for numbers "logp=2.5,qed=0.8" or "2.5,0.8".
 
     Raises:
-        FourfoldError: an unknown class or component, a missing one, something that is no number, or a condition that
-            cannot be written.
+        FourfoldError: an unknown class or component, a missing or repeated component, a value that is not a finite
+            number, or a source sequence or array, which cannot be written as text.
     """
     if isinstance(spec, ClassCondition):
         return torch.tensor(_class_index(spec, name, text))

@@ -1,4 +1,4 @@
-"""What a model may be conditioned on: a class, numbers, a source sequence, or an array over the data."""
+"""Kinds of condition: a class, numbers, a source sequence, or an array aligned with the data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class ClassCondition:
 
 @dataclass(frozen=True, kw_only=True)
 class VectorCondition:
-    """Named real numbers; batched as float32 `[B, len(names)]`, standardised by `mean` and `std`."""
+    """Named real numbers; batched as float32 `[B, len(names)]`, standardised: (value - mean) / std."""
 
     names: tuple[str, ...]
     mean: tuple[float, ...]
@@ -32,9 +32,9 @@ class SequenceCondition:
 
 @dataclass(frozen=True, kw_only=True)
 class ArrayCondition:
-    """An array that lies over the data, such as a degraded image; batched as float32 `[B, *shape]`.
+    """An array aligned with the data, such as a degraded image; batched as float32 `[B, *shape]`.
 
-    Its axes behind the channels are the data's; networks read it as more channels of their input.
+    Its axes after the channels are those of the data; it is concatenated to a network's input as channels.
     """
 
     shape: tuple[int, ...]

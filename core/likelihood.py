@@ -1,4 +1,7 @@
-"""p(x | parameters) of data: Bernoulli, Gaussian and discretised logistic mixtures of arrays, categorical tokens."""
+"""Distributions of data given a network's outputs: Bernoulli, Gaussian, discretised logistic mixtures, categorical.
+
+Those of arrays take parameters `[B, channels(C), *S]` for data `[B, C, *S]`.
+"""
 
 from __future__ import annotations
 
@@ -14,31 +17,31 @@ from core.errors import require
 
 @dataclass(frozen=True, kw_only=True)
 class Bernoulli:
-    """Data of two levels, -1 and 1; the parameter is the logit of 1."""
+    """Data with values -1 and 1; the parameter is the logit of 1."""
 
     def channels(self, c: int) -> int:
-        """Parameters for data of `c` channels."""
+        """The number of parameter channels for data of `c` channels."""
         return c
 
     def nll(self, parameters: Tensor, x: Tensor) -> Tensor:
-        """Nats `[B]`."""
+        """-log p(x | parameters) in nats `[B]`."""
         return softplus(-parameters * x).flatten(1).sum(1)
 
     def mean(self, parameters: Tensor) -> Tensor:
-        """The expectation, in [-1, 1]."""
+        """The expectation `[B, C, *S]`, in [-1, 1]."""
         return torch.tanh(parameters / 2)
 
     def draw(self, parameters: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """A sample."""
+        """A sample `[B, C, *S]`."""
         uniform = torch.rand(parameters.shape, generator=generator, device=parameters.device)
         return torch.where(uniform < parameters.sigmoid(), 1.0, -1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gaussian:
-    """Real-valued data; mean and log standard deviation are learned for every number. A density.
+    """Real-valued data: a density, with a mean and a standard deviation for each number.
 
-    `min_std` keeps the density bounded where data repeat exactly.
+    `min_std`: lower bound of the standard deviation, without which the density grows unbounded where data repeat.
     """
 
     min_std: float = 0.01
@@ -47,7 +50,7 @@ class Gaussian:
         require(self.min_std > 0, "likelihood.min_std", self.min_std, "must be positive")
 
     def channels(self, c: int) -> int:
-        """Parameters for data of `c` channels."""
+        """The number of parameter channels for data of `c` channels."""
         return 2 * c
 
     def _split(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
@@ -55,16 +58,16 @@ class Gaussian:
         return mean, self.min_std + softplus(raw)
 
     def nll(self, parameters: Tensor, x: Tensor) -> Tensor:
-        """Nats `[B]`."""
+        """-log p(x | parameters) in nats `[B]`."""
         mean, std = self._split(parameters)
         return (0.5 * ((x - mean) / std).square() + std.log() + 0.5 * math.log(2 * math.pi)).flatten(1).sum(1)
 
     def mean(self, parameters: Tensor) -> Tensor:
-        """The expectation."""
+        """The expectation `[B, C, *S]`."""
         return self._split(parameters)[0]
 
     def draw(self, parameters: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """A sample."""
+        """A sample `[B, C, *S]`."""
         mean, std = self._split(parameters)
         return mean + std * torch.randn(mean.shape, generator=generator, device=mean.device)
 
@@ -73,8 +76,8 @@ class Gaussian:
 class LogisticMixture:
     """Data on `levels` evenly spaced values from -1 to 1: mixtures of discretised logistics (PixelCNN++, 1701.05517).
 
-    Each value owns the interval half a step to either side; the first and last own all beyond, so that the
-    probabilities of the levels sum to one.
+    The probability of a value is the mixture's mass within half a step of it; the first and last values also have
+    all mass beyond, so that the probabilities sum to one.
     """
 
     levels: int
@@ -85,20 +88,20 @@ class LogisticMixture:
         require(self.components >= 1, "likelihood.components", self.components, "must be at least 1")
 
     def channels(self, c: int) -> int:
-        """Parameters for data of `c` channels."""
+        """The number of parameter channels for data of `c` channels."""
         return 3 * self.components * c
 
     def _split(self, parameters: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Log weights, means and log scales, `[B, C, K, *S]` each."""
         shape = (len(parameters), -1, 3 * self.components, *parameters.shape[2:])
         logits, means, log_scales = parameters.reshape(shape).chunk(3, dim=2)
-        # Means start spread over the range, so that components specialise.
+        # Means are spread over the range at initialisation, so that the components differ.
         spread = torch.linspace(-1, 1, self.components + 2, device=parameters.device)[1:-1]
         means = means + spread.view(-1, *[1] * (means.ndim - 3))
         return logits.log_softmax(2), means, (log_scales - 1.5).clamp(-7.0, 7.0)
 
     def nll(self, parameters: Tensor, x: Tensor) -> Tensor:
-        """Nats `[B]`."""
+        """-log p(x | parameters) in nats `[B]`."""
         log_weights, means, log_scales = self._split(parameters)
         x = x[:, :, None]
         half = 1 / (self.levels - 1)
@@ -111,12 +114,12 @@ class LogisticMixture:
         return -(log_weights + log_prob).logsumexp(2).flatten(1).sum(1)
 
     def mean(self, parameters: Tensor) -> Tensor:
-        """The expectation of the continuous mixture, clipped to [-1, 1]."""
+        """The mixture's mean, with the components' means clipped to [-1, 1]: an approximation of the expectation."""
         log_weights, means, _ = self._split(parameters)
         return (log_weights.exp() * means.clamp(-1, 1)).sum(2)
 
     def draw(self, parameters: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """A sample, on a level."""
+        """A sample, rounded to a level."""
         log_weights, means, log_scales = self._split(parameters)
         device = parameters.device
         uniform = torch.rand(log_weights.shape, generator=generator, device=device).clamp(1e-6, 1 - 1e-6)
@@ -129,11 +132,11 @@ class LogisticMixture:
 
 
 def categorical_nll(logits: Tensor, x: Tensor, mask: Tensor | None = None, smoothing: float = 0.0) -> Tensor:
-    """Nats `[B]` of tokens x `[B, T]` under logits `[B, T, V]`, over positions where `mask` is True.
+    """Nats `[B]` of tokens x `[B, T]` under logits `[B, T, V]`, summed over positions where `mask` `[B, T]` is True.
 
-    `smoothing`: the share of each target that is spread over all tokens (Szegedy et al. 1512.00567); for training.
+    `smoothing`: label smoothing for training, the share of each target that is spread over all tokens (1512.00567).
     """
-    # Rows, not [B, V, T]: a softmax over a strided axis is slower.
+    # Flattened to [B * T, V]: a softmax over the middle axis of [B, V, T] is slower.
     nll = cross_entropy(logits.float().flatten(0, 1), x.flatten(), reduction="none", label_smoothing=smoothing)
     nll = nll.view(x.shape)
     return (nll if mask is None else nll * mask).sum(1)

@@ -1,4 +1,4 @@
-"""Arrays as tokens: uniform bins of each number, or finite scalar quantisation of an encoder's output."""
+"""Arrays as tokens: uniform bins for each number, or finite scalar quantisation of an encoder's output."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from core.spaces import Continuous, Discrete
 
 @dataclass(frozen=True, kw_only=True)
 class UniformBins:
-    """Each number is the nearest of `bins` evenly spaced centres, and one token; numbers beyond are clipped.
+    """Each number becomes one token, the index of the nearest of `bins` evenly spaced centres from `low` to `high`.
 
-    The centres are those of data levels: `low` and `high` themselves are the first and the last. With `patch`
-    (sizes along the axes behind the channels) a patch of one channel is one token of bins^size values: binary
-    images in patches of 2x2 are 16 kinds of token and a quarter as many of them, and nothing is lost.
+    Numbers outside are clipped. With `patch` (sizes along the axes after the channels) each patch of one channel
+    becomes one of bins^prod(patch) tokens, without loss: a binary image in patches of 2x2 has 16 kinds of token
+    and a quarter as many tokens.
     """
 
     bins: int
@@ -34,16 +34,16 @@ class UniformBins:
 
     @property
     def width(self) -> float:
-        """Distance of neighbouring centres."""
+        """Distance between neighbouring centres."""
         return (self.high - self.low) / (self.bins - 1)
 
     @property
     def vocab(self) -> int:
-        """Kinds of token."""
-        return self.bins ** math.prod(self.patch)
+        """The number of different tokens."""
+        return int(self.bins ** math.prod(self.patch))
 
     def space(self, continuous: Continuous) -> Discrete:
-        """The tokens' space: one a number or patch, in the array's order.
+        """The space of the tokens of such arrays: one token for each number or patch, in row-major order.
 
         Raises:
             FourfoldError: the patch does not divide the arrays.
@@ -54,18 +54,18 @@ class UniformBins:
         return Discrete(length=continuous.dims // math.prod(self.patch), vocab=self.vocab)
 
     def encode(self, x: Tensor) -> Tensor:
-        """`[B, *shape]` -> int64 `[B, T]`."""
+        """Arrays `[B, *shape]` -> tokens int64 `[B, T]`."""
         digits = ((x - self.low) / self.width).round().long().clamp(0, self.bins - 1)
         if not self.patch:
             return digits.flatten(1)
-        for axis, size in enumerate(self.patch):  # [B, C, S1/p1, p1, S2/p2, p2, ...]
-            digits = digits.unflatten(2 + 2 * axis, (-1, size))
+        split = [n for size, p in zip(x.shape[2:], self.patch, strict=True) for n in (size // p, p)]
+        digits = digits.reshape(*x.shape[:2], *split)  # [B, C, S1/p1, p1, S2/p2, p2, ...]
         axes = 2 + 2 * len(self.patch)
         digits = digits.permute(0, 1, *range(2, axes, 2), *range(3, axes, 2)).flatten(2 + len(self.patch))
         return (digits * self._weights(x.device)).sum(-1).flatten(1)
 
     def decode(self, tokens: Tensor, shape: tuple[int, ...]) -> Tensor:
-        """int64 `[B, T]` -> centres `[B, *shape]`."""
+        """Tokens int64 `[B, T]` -> arrays of centres `[B, *shape]`."""
         if not self.patch:
             return self.low + tokens.float().view(-1, *shape) * self.width
         counts = [size // p for size, p in zip(shape[1:], self.patch, strict=True)]
@@ -75,13 +75,13 @@ class UniformBins:
         return self.low + digits.permute(0, 1, *together).reshape(-1, *shape).float() * self.width
 
     def _weights(self, device: torch.device) -> Tensor:
-        """What each number of a patch weighs in its token."""
+        """The place value of each number of a patch in its token, in base `bins`."""
         return self.bins ** torch.arange(math.prod(self.patch), device=device)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FSQ:
-    """Finite scalar quantisation (Mentzer et al. 2309.15505): channel i is rounded to `levels[i]` values."""
+    """Finite scalar quantisation (Mentzer et al. 2309.15505): channel i is rounded to one of `levels[i]` values."""
 
     levels: tuple[int, ...] = (8, 5, 5)
 
@@ -91,7 +91,7 @@ class FSQ:
 
     @property
     def channels(self) -> int:
-        """Channels of what is quantised."""
+        """Channels of the arrays that are quantised."""
         return len(self.levels)
 
     @property
@@ -100,18 +100,18 @@ class FSQ:
         return math.prod(self.levels)
 
     def _levels(self, like: Tensor) -> Tensor:
-        """Levels `[1, d, 1 ...]`."""
+        """The levels `[1, d, 1 ...]`, with the device, dtype and number of axes of `like`."""
         return torch.tensor(self.levels, device=like.device, dtype=like.dtype).view(1, -1, *[1] * (like.ndim - 2))
 
     def quantize(self, z: Tensor) -> Tensor:
-        """z `[B, d, *S]` -> the nearest codes' values in [-1, 1]; gradients pass straight through the rounding."""
+        """z `[B, d, *S]` -> tanh(z) rounded to the levels, in [-1, 1]; straight-through gradients of the rounding."""
         top = self._levels(z) - 1
         bounded = (torch.tanh(z) + 1) / 2 * top
         rounded = bounded + (bounded.round() - bounded).detach()
         return rounded / top * 2 - 1
 
     def to_tokens(self, quantized: Tensor) -> Tensor:
-        """Quantised `[B, d, *S]` -> int64 `[B, prod(S)]`, mixed-radix with the first channel fastest."""
+        """Quantised `[B, d, *S]` -> tokens int64 `[B, prod(S)]`: mixed-radix numbers, the first channel fastest."""
         top = self._levels(quantized) - 1
         digits = ((quantized + 1) / 2 * top).round().long()
         tokens, base = torch.zeros_like(digits[:, 0]), 1
@@ -121,7 +121,7 @@ class FSQ:
         return tokens.flatten(1)
 
     def from_tokens(self, tokens: Tensor, spatial: tuple[int, ...]) -> Tensor:
-        """int64 `[B, prod(spatial)]` -> values `[B, d, *spatial]`."""
+        """Tokens int64 `[B, prod(spatial)]` -> quantised `[B, d, *spatial]`, the inverse of `to_tokens`."""
         digits, rest = [], tokens
         for level in self.levels:
             digits.append(rest % level)

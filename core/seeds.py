@@ -1,4 +1,4 @@
-"""Stateless randomness: every draw of a step comes from a seed derived from (seed, step, player, rank)."""
+"""Stateless randomness: every seed is derived from whole numbers that name the draw, by one function."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ def derive(*parts: int) -> int:
     """A 63-bit seed from whole numbers (64-bit signed); nearby inputs give unrelated seeds."""
     digest = hashlib.blake2b(struct.pack(f"<{len(parts)}q", *parts), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
+
+
+def generator(device: torch.device, *parts: int) -> torch.Generator:
+    """A generator on `device` whose seed is derived from `parts`."""
+    return torch.Generator(device).manual_seed(derive(*parts))
 
 
 def seed_step(seed: int, step: int, player: int, rank: int, device: torch.device) -> None:

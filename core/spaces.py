@@ -1,7 +1,7 @@
-"""What data looks like to a family: arrays of floats or sequences of tokens.
+"""Spaces of data: arrays of floats or sequences of tokens.
 
-Everything a domain models is either `Continuous` (images, mel spectrograms, chunks of actions) or `Discrete` (text,
-notes, SMILES). Families and networks are built from a space and never see a domain.
+All data are either `Continuous` (images, mel spectrograms, chunks of robot actions) or `Discrete` (text, notes,
+SMILES). Families and networks are built from a space and know nothing else of a domain.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, kw_only=True)
 class Continuous:
-    """Arrays of floats `[B, channels, *space]`, scaled by the codec to about [-1, 1] or unit variance.
+    """Arrays of floats `[B, *shape]`, channels first, scaled by the domain's codec to about [-1, 1] or unit variance.
 
-    `levels`: the data take only this many evenly spaced values from -1 to 1 (8-bit images: 256), so a
-    likelihood is a probability of levels, in nats; None for real-valued data (a density).
+    `levels`: the number of evenly spaced values from -1 to 1 that the data take (8-bit images: 256), of which a
+    likelihood is then a probability; None for real-valued data, of which it is a density.
     """
 
     shape: tuple[int, ...]
@@ -23,18 +23,18 @@ class Continuous:
 
     @property
     def dims(self) -> int:
-        """Numbers in one example."""
+        """The number of floats in one example."""
         return math.prod(self.shape)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Discrete:
-    """Token ids `[B, length]` (int64) in `[0, vocab)`.
+    """Token ids int64 `[B, length]` in `[0, vocab)`.
 
-    Fixed length where `eos` is None (windows of text). Otherwise an example is its tokens, then `eos`, then
-    padding that `Batch.mask` excludes; `length_histogram[n]` is the training set's share of examples
-    with n + 1 tokens, eos included: non-autoregressive families draw a length from it.
-    The id `vocab` itself is never data: families use it as their own start or mask symbol.
+    The length is fixed where `eos` is None (windows of text). Otherwise an example is its tokens, then `eos`, then
+    padding that `Batch.mask` excludes; `length_histogram[n]` is the training set's share of examples with n + 1
+    tokens, `eos` included, from which families that are not autoregressive draw lengths.
+    The id `vocab` does not occur in data: families use it as their start or mask symbol.
     """
 
     length: int

@@ -1,6 +1,6 @@
 """python -m apps.image"""
 
 from apps.image.cli import app
-from core.command_line.verbs import main
+from core.command_line.program import main
 
 main(app)

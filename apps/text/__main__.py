@@ -1,6 +1,6 @@
 """python -m apps.text"""
 
 from apps.text.cli import app
-from core.command_line.verbs import main
+from core.command_line.program import main
 
 main(app)

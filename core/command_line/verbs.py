@@ -1,115 +1,77 @@
-"""The verbs every domain shares, as a typer app: recipes, show, train, sample, evaluate, report.
+"""The verbs every domain shares, as a typer app: recipes, show, train, sample, evaluate, report; and its tasks.
 
-Nothing here imports torch until a command runs, so that `--help` answers at once. Each app adds its own tasks:
-
-    app = build("image", lambda: importlib.import_module("apps.image.domain").DOMAIN)
-
-    @app.command()
-    def upscale(run: RunFolder, photo: Path, output: Output = Path("out"), seed: Seed = 0) -> None: ...
+    app = build("image", lambda: importlib.import_module("apps.image.domain").DOMAIN, TASKS)
 """
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import json
 import sys
 import time
-import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperCommand
 
+from core.command_line.options import (
+    AsJson,
+    Assignments,
+    Device,
+    OptionalSeed,
+    RecipeFile,
+    RecipeName,
+    RunFolder,
+    Seed,
+)
+from core.command_line.printing import print_measures, print_paths, print_table
+from core.command_line.program import HELP, deferred
+from core.command_line.task_commands import task_command
 from core.errors import FourfoldError
+from core.runs.tasks import (
+    Progress,
+    Result,
+    Task,
+    changes,
+    guidance_option,
+    min_p_option,
+    num_option,
+    num_steps_option,
+    option,
+    seed_option,
+    solver_option,
+    temperature_option,
+    top_k_option,
+    top_p_option,
+)
 
 if TYPE_CHECKING:
     from core.runs.domain import Domain
-    from core.runs.measures import Measure
+    from core.runs.model import CodecT, DataT, Item, Model
     from core.runs.recipe import Recipe
 
-# The same words for the same things everywhere: apps use these for their own tasks.
-Seed = Annotated[int, typer.Option("--seed", min=0, max=2**63 - 1, help="Seed of every random draw.")]
-OptionalSeed = Annotated[int | None, typer.Option("--seed", min=0, max=2**63 - 1, help="Instead of the recipe's.")]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:0 or mps.")]
-Output = Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.")]
-Num = Annotated[int, typer.Option("--num", "-n", min=1, help="How many.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder that `train` wrote, or a model folder.")]
-Assignments = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key, e.g. train.steps=500.")
-]
-RecipeName = Annotated[str | None, typer.Argument(metavar="RECIPE", help="A recipe's name; see `recipes`.")]
-RecipeFile = Annotated[Path | None, typer.Option("--recipe", help="A recipe as JSON, e.g. another run's recipe.json.")]
-Solver = Annotated[str | None, typer.Option("--solver", help="euler, heun, dpmpp_2m or ancestral (diffusion).")]
-Steps = Annotated[int | None, typer.Option("--steps", min=1, help="Network evaluations' schedule length (diffusion).")]
-Guidance = Annotated[float | None, typer.Option("--guidance", help="Classifier-free guidance; 1 is none.")]
-Temperature = Annotated[float | None, typer.Option("--temperature", help="Above 0; lower is safer, higher wilder.")]
-TopK = Annotated[int | None, typer.Option("--top-k", min=1, help="Keep the k likeliest tokens.")]
-TopP = Annotated[float | None, typer.Option("--top-p", help="Keep the likeliest tokens up to this share.")]
-RepetitionPenalty = Annotated[
-    float | None, typer.Option("--repetition-penalty", help="Above 1: what occurred before becomes less likely.")
-]
-MinP = Annotated[float | None, typer.Option("--min-p", help="Keep tokens above this share of the likeliest.")]
 
-
-def main(app: typer.Typer | Any, arguments: Sequence[str] | None = None) -> None:
-    """Run a typer app as a program: user mistakes become one line on stderr and exit code 2.
-
-    Raises:
-        SystemExit: always, with the exit code.
-    """
-    command = app if isinstance(app, TyperCommand) or not isinstance(app, typer.Typer) else typer.main.get_command(app)
-    # click's ClickException, the class above UsageError; typer may carry its own copy of click.
-    usage_errors: type[Exception] = typer.BadParameter.__mro__[2]
-    try:
-        code = command.main(args=arguments, standalone_mode=False)
-        sys.exit(code if isinstance(code, int) else 0)
-    except FourfoldError as error:
-        _fail(str(error))
-    except (KeyboardInterrupt, typer.Abort):
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.exit(1)
-    except OSError as error:
-        if error.errno is None:
-            raise
-        place = f"{error.filename}: " if error.filename else ""
-        _fail(f"{place}{error.strerror}")
-    except usage_errors as error:  # an unknown option, a missing argument
-        message = error.format_message()  # type: ignore[attr-defined]
-        if not message:  # no command was given, and the help has been printed
-            sys.exit(2)
-        _fail(message)
-
-
-def _fail(message: str) -> None:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
-    sys.exit(2)
-
-
-def deferred(make: Callable[[], Any]) -> type[TyperCommand]:
-    """A command class whose real command is made when it is used, not when it is listed."""
-
-    class Deferred(TyperCommand):
-        def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-            return make().make_context(info_name, args, parent, **extra)
-
-    return Deferred
-
-
-def build(name: str, load_domain: Callable[[], Domain]) -> typer.Typer:
-    """The shared verbs of a domain; `load_domain` imports it when a verb runs."""
+def build(name: str, load_domain: Callable[[], Domain[DataT, CodecT, Item]], tasks: Sequence[Task]) -> typer.Typer:
+    """The shared verbs of a domain, then its tasks; `load_domain` imports it when a command runs."""
     app = typer.Typer(name=name, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-                      context_settings={"help_option_names": ["-h", "--help"]})
+                      context_settings=HELP)
     for add in (_add_recipes, _add_show, _add_train, _add_sample, _add_evaluate, _add_report, _add_cell):
         add(app, load_domain)
+
+    def load_model(run: Path, device: str) -> Model[DataT, CodecT, Item]:
+        from core.runs.pretrained import load
+
+        return load(run, load_domain(), device)
+
+    for task in tasks:
+        app.command(task.name)(task_command(task, load_model))
     return app
 
 
-def _add_recipes(app: typer.Typer, load_domain: Callable[[], Domain]) -> None:
+def _add_recipes(app: typer.Typer, load_domain: Callable[[], Domain[DataT, CodecT, Item]]) -> None:
     @app.command()
     def recipes(as_json: AsJson = False) -> None:
         """List the recipes: family, data, what they make."""
@@ -121,31 +83,29 @@ def _add_recipes(app: typer.Typer, load_domain: Callable[[], Domain]) -> None:
             print_table(f"{domain.name} recipes", list(rows[0]) if rows else [], [list(row.values()) for row in rows])
 
 
-def _recipe_row(name: str, make: Callable[[], Recipe]) -> dict[str, str]:
+def _recipe_row(name: str, make: Callable[[], Recipe[DataT]]) -> dict[str, str]:
     recipe = make()
-    family = type(recipe.family).__name__.removesuffix("Config").lower()
     data = ", ".join(str(v) for v in vars(recipe.data).values() if isinstance(v, str) and v)
     description = next(iter((inspect.getdoc(make) or "").splitlines()), "")
-    return {"name": name, "family": family, "data": data, "description": description}
+    return {"name": name, "family": recipe.family.kind, "data": data, "description": description}
 
 
-def _add_show(app: typer.Typer, load_domain: Callable[[], Domain]) -> None:
+def _add_show(app: typer.Typer, load_domain: Callable[[], Domain[DataT, CodecT, Item]]) -> None:
     @app.command()
     def show(
         recipe: Annotated[str, typer.Argument(metavar="RECIPE|RUN", help="A recipe's name, or a run folder.")],
         assignments: Assignments = None,
     ) -> None:
         """Print a recipe, fully resolved, as JSON."""
-        from core.runs.recipe import override, recipe_to_json
-        from core.runs.run import Run
+        from core.runs.run import Run, recipe_to_json
 
         domain = load_domain()
         is_run = recipe not in domain.recipes and Path(recipe).is_dir()
         value = Run(Path(recipe)).recipe(domain) if is_run else domain.recipe(recipe)
-        print(recipe_to_json(override(value, assignments or [], domain.data_type)))
+        print(recipe_to_json(domain.override(value, assignments or [])))
 
 
-def _add_train(app: typer.Typer, load_domain: Callable[[], Domain]) -> None:
+def _add_train(app: typer.Typer, load_domain: Callable[[], Domain[DataT, CodecT, Item]]) -> None:
     @app.command()
     def train(
         recipe: RecipeName = None,
@@ -186,14 +146,11 @@ def _add_train(app: typer.Typer, load_domain: Callable[[], Domain]) -> None:
 
 
 def _resolve(
-    domain: Domain, name: str | None, file: Path | None, data: Path | None, start: Path | None,
-    assignments: list[str] | None, seed: int | None,
-) -> Recipe:
+    domain: Domain[DataT, CodecT, Item], name: str | None, file: Path | None, data: Path | None, start: Path | None,
+    assignments: Sequence[str] | None, seed: int | None,
+) -> Recipe[DataT]:
     """The recipe that the options of `train` describe."""
-    from dataclasses import fields, replace
-
-    from core.runs.recipe import override
-    from core.runs.run import read_recipe
+    from core.runs.run import load_recipe_file
 
     if sum(given is not None for given in (name, file, start)) != 1:
         raise FourfoldError("give a recipe's name, --recipe FILE or --from RUN (one of them); see the command "
@@ -201,38 +158,24 @@ def _resolve(
     if start is not None:
         recipe = _tuned(domain, start)
     else:
-        recipe = read_recipe(file, domain) if file is not None else domain.recipe(name or "")
+        recipe = load_recipe_file(file, domain) if file is not None else domain.recipe(name or "")
     if data is not None:
-        if "folder" not in {f.name for f in fields(recipe.data)}:
-            raise FourfoldError(f"--data is {str(data)!r}: {domain.name} recipes take no folder of your own")
         if not data.exists():
             raise FourfoldError(f"--data is {str(data)!r}: no such folder")
-        # Where a source has to be named, the folder takes the place of the recipe's.
-        sources = typing.get_args(typing.get_type_hints(type(recipe.data)).get("source"))
-        own = {"folder": str(data)} | ({"source": "folder"} if "folder" in sources else {})
-        recipe = replace(recipe, data=replace(recipe.data, **own))
-    recipe = override(recipe, assignments or [], domain.data_type)
+        recipe = replace(recipe, data=domain.own_data(recipe.data, data))
+    recipe = domain.override(recipe, assignments or [])
     return recipe if seed is None else replace(recipe, seed=seed)
 
 
-def _tuned(domain: Domain, start: Path) -> Recipe:
-    """The recipe that goes on from a trained run: its own, with its weights and, of text, its tokenizer."""
-    from dataclasses import fields, replace
+def _tuned(domain: Domain[DataT, CodecT, Item], start: Path) -> Recipe[DataT]:
+    """The recipe that goes on from a trained run: its own, with its weights."""
+    from core.runs.pretrained import load_recipe, model_folder
 
-    from core.files import read_json
-    from core.runs.pretrained import CONFIG, model_folder
-    from core.runs.recipe import recipe_from_dict
-
-    config = read_json(model_folder(start) / CONFIG)
-    if config.get("domain") != domain.name:
-        raise FourfoldError(f"{start} holds a model of the domain {config.get('domain')!r}, not {domain.name!r}")
-    recipe = recipe_from_dict(config.get("recipe"), domain.data_type)
-    if "tokenizer_of" in {f.name for f in fields(recipe.data)}:
-        recipe = replace(recipe, data=replace(recipe.data, tokenizer_of=str(start)))
-    return replace(recipe, name=f"{recipe.name}-tuned", start=str(start))
+    recipe = load_recipe(model_folder(start), domain)
+    return replace(recipe, data=domain.tuned_data(recipe.data, start), name=f"{recipe.name}-tuned", start=str(start))
 
 
-def _describe(domain: Domain, recipe: Recipe, device: str) -> None:
+def _describe(domain: Domain[DataT, CodecT, Item], recipe: Recipe[DataT], device: str) -> None:
     """Print what `train` would do, after preparing data and model."""
     from core.runs.pretrained import build as build_model
     from core.runtime import resolve_device
@@ -250,10 +193,47 @@ def _describe(domain: Domain, recipe: Recipe, device: str) -> None:
     print(f"training    {recipe.train.steps:,} steps of {recipe.train.batch_size} examples, seed {recipe.seed}")
 
 
-def _add_sample(app: typer.Typer, load_domain: Callable[[], Domain]) -> None:
-    def make() -> Any:
-        one = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
-        one.command("sample")(_sampler(load_domain()))
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """What `sample` takes in every domain, besides the domain's conditions."""
+
+    num: int = num_option(16)
+    seed: int = seed_option()
+    num_steps: int | None = num_steps_option()
+    solver: str | None = solver_option()
+    guidance_scale: float | None = guidance_option()
+    temperature: float | None = temperature_option()
+    top_k: int | None = top_k_option()
+    top_p: float | None = top_p_option()
+    min_p: float | None = min_p_option()
+
+
+def sampling_task(domain: Domain[DataT, CodecT, Item]) -> Task:
+    """`sample` as a task: it has an option for each of the domain's conditions."""
+
+    def run(model: Model[DataT, CodecT, Item], parameters: Sampling, progress: Progress) -> Result:
+        texts = {name: getattr(parameters, f"condition_{name}") for name in domain.conditions}
+        items = domain.sample(model, parameters.num, seed=parameters.seed, texts=texts, settings=changes(parameters))
+        return Result(write=lambda folder: domain.write(items, folder))
+
+    conditions = [
+        (f"condition_{name}", str | None, option(None, f"Condition on this {name}.", f"--{name.replace('_', '-')}"))
+        for name in domain.conditions
+    ]
+    return Task(
+        name="sample", summary="Draw samples from a trained model into files.", run=run, output="samples",
+        result=domain.result,
+        parameters=dataclasses.make_dataclass("Sampling", conditions, bases=(Sampling,), frozen=True, kw_only=True),
+    )
+
+
+def _add_sample(app: typer.Typer, load_domain: Callable[[], Domain[DataT, CodecT, Item]]) -> None:
+    def make() -> TyperCommand:
+        from core.runs.pretrained import load
+
+        domain = load_domain()
+        one = typer.Typer(add_completion=False, context_settings=HELP)
+        one.command("sample")(task_command(sampling_task(domain), lambda run, device: load(run, domain, device)))
         return typer.main.get_command(one)
 
     @app.command(cls=deferred(make))
@@ -261,53 +241,7 @@ def _add_sample(app: typer.Typer, load_domain: Callable[[], Domain]) -> None:
         """Draw samples from a trained model into files."""
 
 
-def _sampler(domain: Domain) -> Callable[..., None]:
-    """The function behind `sample`, whose signature has an option for each of the domain's conditions."""
-
-    def sample(
-        run: RunFolder,
-        num: Num = 16,
-        output: Output = Path("samples"),
-        seed: Seed = 0,
-        device: Device = "auto",
-        steps: Steps = None,
-        solver: Solver = None,
-        guidance: Guidance = None,
-        temperature: Temperature = None,
-        top_k: TopK = None,
-        top_p: TopP = None,
-        min_p: MinP = None,
-        **conditions: str | None,
-    ) -> None:
-        """Draw samples from a trained model into files."""
-        from core.condition_parsing import parse_condition
-        from core.runs.pretrained import load
-
-        model = load(run, domain, device)
-        texts = {names[option]: text for option, text in conditions.items() if text is not None}
-        condition = parse_condition(model.codec.conditions, texts, num) if texts else None
-        items = model.sample(
-            num, seed=seed, condition=condition, num_steps=steps, solver=solver, guidance_scale=guidance,
-            temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p,
-        )
-        output.mkdir(parents=True, exist_ok=True)
-        print_paths(domain.write(items, output))
-
-    names = {f"condition_{option.replace('-', '_')}": name for option, name in domain.condition_options.items()}
-    signature = inspect.signature(sample, eval_str=True)
-    fixed = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
-    extra = [
-        inspect.Parameter(
-            f"condition_{option.replace('-', '_')}", inspect.Parameter.KEYWORD_ONLY, default=None,
-            annotation=Annotated[str | None, typer.Option(f"--{option}", help=f"Condition on this {option}.")],
-        )
-        for option in domain.condition_options
-    ]
-    sample.__signature__ = signature.replace(parameters=[*fixed, *extra])  # type: ignore[attr-defined]
-    return sample
-
-
-def _add_evaluate(app: typer.Typer, load_domain: Callable[[], Domain]) -> None:
+def _add_evaluate(app: typer.Typer, load_domain: Callable[[], Domain[DataT, CodecT, Item]]) -> None:
     @app.command()
     def evaluate(
         run: RunFolder,
@@ -331,7 +265,7 @@ def _add_evaluate(app: typer.Typer, load_domain: Callable[[], Domain]) -> None:
             print_measures(f"{domain.name} · {run.name}", measures)
 
 
-def _add_report(app: typer.Typer, load_domain: Callable[[], Domain]) -> None:
+def _add_report(app: typer.Typer, load_domain: Callable[[], Domain[DataT, CodecT, Item]]) -> None:
     @app.command()
     def report(run: RunFolder) -> None:
         """Write report.html: curve, samples, measures, environment."""
@@ -341,7 +275,7 @@ def _add_report(app: typer.Typer, load_domain: Callable[[], Domain]) -> None:
         print_paths([write_run_report(load_domain(), Run(run))])
 
 
-def _add_cell(app: typer.Typer, load_domain: Callable[[], Domain]) -> None:
+def _add_cell(app: typer.Typer, load_domain: Callable[[], Domain[DataT, CodecT, Item]]) -> None:
     @app.command(hidden=True)
     def cell(
         recipe: Annotated[str, typer.Argument(metavar="RECIPE")],
@@ -358,35 +292,3 @@ def _add_cell(app: typer.Typer, load_domain: Callable[[], Domain]) -> None:
 
         if not run_cell(domain, recipe, Run(run), seed=seed, device=device, scale=scale, started=started):
             raise typer.Exit(130)
-
-
-def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table on stdout; on a narrow terminal its cells wrap, nothing is cut."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    console = Console(markup=False, highlight=False, emoji=False)
-    if not console.is_terminal:
-        console.width = 200
-    console.print(table)
-
-
-def print_measures(title: str, measures: Sequence[Measure]) -> None:
-    """Measures as a table, each with what it must be read against."""
-    from core.runs.measures import measure_cells
-
-    columns = ["measure", "value", "95 % interval", "baseline", "floor", "kind", "n"]
-    verdict: Mapping[bool | None, str] = {True: "beats it", False: "does not", None: ""}
-    rows = [[*measure_cells(m), verdict[m.beats_baseline]] for m in measures]
-    print_table(title, [*columns, "baseline?"], rows)
-
-
-def print_paths(paths: Sequence[Path]) -> None:
-    """The files that were written, one a line."""
-    for path in paths:
-        print(path)

@@ -15,20 +15,20 @@ import numpy as np
 from core.errors import FourfoldError
 
 
-def cached(key_parts: Sequence[Any], make: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+def cached(
+    what: str, version: int, parts: Sequence[object], make: Callable[[], Mapping[str, np.ndarray]]
+) -> dict[str, np.ndarray]:
     """The arrays that `make` returns, memory-mapped from the cache; `make` runs only the first time.
 
     Args:
-        key_parts: all that the arrays depend on: numbers, text, frozen dataclasses, arrays, and `Path`s of files or
-            folders, which count by their contents. Include a version number of the code that makes them.
+        what, version: what is made, by which version of the code: a change of what it makes needs another number.
+        parts: all that the arrays depend on; see `content_hash`.
         make: name -> array (no object arrays).
 
     Raises:
         FourfoldError: the cache cannot be written.
     """
-    from core.data.sources import cache_folder
-
-    home = cache_folder() / "arrays" / content_hash(*key_parts)
+    home = cache_folder() / "arrays" / content_hash(what, version, *parts)
     try:
         return _mapped(home)
     except (OSError, ValueError, EOFError):  # not there, or cut short, say by a full disk
@@ -68,16 +68,18 @@ def _mapped(home: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def content_hash(*parts: Any) -> str:
-    """A name (32 hexadecimal digits) for contents: paths by their bytes, arrays by their numbers, others by repr."""
+def content_hash(*parts: object) -> str:
+    """A name (32 hexadecimal digits) for what something is made of: numbers, text, frozen dataclasses, arrays, files.
+
+    Arrays count by their numbers. A `Path` counts by name, size and time of its file, or of all files in its folder:
+    to read a large tree would take as long as to use it. All else counts by its repr.
+    """
     digest = hashlib.blake2b(digest_size=16)
     for part in parts:
         if isinstance(part, Path):
             files = sorted(p for p in part.rglob("*") if p.is_file()) if part.is_dir() else [part]
-            for file in files:
-                digest.update(str(file.relative_to(part)).encode() + b"\0")
-                with open(file, "rb") as stream:
-                    digest.update(hashlib.file_digest(stream, "blake2b").digest())
+            facts = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+            digest.update(repr(facts).encode())
         elif isinstance(part, np.ndarray):
             digest.update(f"{part.dtype}{part.shape}".encode())
             digest.update(np.ascontiguousarray(part).data)

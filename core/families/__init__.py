@@ -2,19 +2,13 @@
 
 from core.families.autoregressive import AutoregressiveConfig, LearnedCodes
 from core.families.diffusion import DiffusionConfig
-from core.families.family import Family, SampleSettings
+from core.families.family import Family, FamilyConfig, Loss, SampleSettings, SettingChanges
 from core.families.gan import GANConfig
 from core.families.processes import EDM, FlowMatching, Masking
 from core.families.vae import VAEConfig
-
-CONFIGS = {
-    "vae": VAEConfig,
-    "gan": GANConfig,
-    "diffusion": DiffusionConfig,
-    "autoregressive": AutoregressiveConfig,
-}
+from core.networks.conditioning import ConditioningConfig
 
 __all__ = [
-    "CONFIGS", "EDM", "AutoregressiveConfig", "DiffusionConfig", "Family", "FlowMatching", "GANConfig",
-    "LearnedCodes", "Masking", "SampleSettings", "VAEConfig",
+    "EDM", "AutoregressiveConfig", "ConditioningConfig", "DiffusionConfig", "Family", "FamilyConfig", "FlowMatching",
+    "GANConfig", "LearnedCodes", "Loss", "Masking", "SampleSettings", "SettingChanges", "VAEConfig",
 ]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -13,11 +12,11 @@ from torch import Tensor, nn
 from core.batches import Batch
 from core.conditions import ConditionSpec, SequenceCondition
 from core.errors import FourfoldError, Unsupported, require
-from core.families.family import Family, Loss, SampleSettings, condition_drop, has_sequence, refuse_arrays, truncations
+from core.families.family import Family, FamilyConfig, Loss, SampleSettings, has_sequence, refuse_arrays, truncations
 from core.families.lengths import mean_length
 from core.likelihood import categorical_nll
 from core.networks import ConvConfig, TransformerConfig
-from core.networks.conditioning import Conditioner, Conditioning
+from core.networks.conditioning import Conditioner, Conditioning, ConditioningConfig
 from core.quantizers import FSQ, UniformBins
 from core.samplers.tokens import beam_search, generate, truncate
 from core.spaces import Continuous, Discrete, Space
@@ -36,25 +35,24 @@ class LearnedCodes:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AutoregressiveConfig:
+class AutoregressiveConfig(FamilyConfig):
     """A causal transformer over tokens; arrays need a `quantizer` that makes them tokens.
 
-    `cond_width`: of conditions' embeddings, and of the encoder of a source sequence, which has `source_depth` layers.
     `copy`: the source's tokens may be copied (pointer-generator, 1704.04368); source and data share a vocabulary.
     """
 
     model: TransformerConfig
     quantizer: UniformBins | LearnedCodes | None = None
-    cond_width: int = 128
-    source_depth: int = 2
+    conditioning: ConditioningConfig = field(default_factory=ConditioningConfig)
     copy: bool = False
-    condition_dropout: float = 0.1
     label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
         require(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "must be in [0, 1)")
-        require(self.source_depth >= 1, "source_depth", self.source_depth, "must be at least 1")
-        require(0 <= self.condition_dropout <= 1, "condition_dropout", self.condition_dropout, "must be in [0, 1]")
+
+    @property
+    def sampling_network(self) -> TransformerConfig:
+        return self.model
 
     def build(self, space: Space, conditions: Mapping[str, ConditionSpec]) -> Family:
         """The family for a space.
@@ -88,21 +86,24 @@ class Autoregressive(Family):
     ) -> None:
         super().__init__()
         self.config, self.space, self.mean_length = config, space, mean_length(space)
-        self.conditioner = Conditioner(conditions, config.cond_width, config.source_depth, config.model.dropout)
-        # Any: type checkers take what a module holds for a tensor.
-        self.network: Any = config.model.field(
-            space, cond_width=config.cond_width if conditions else 0, causal=True, cross=has_sequence(conditions),
-            copy=config.copy,
+        self.conditioner = Conditioner(conditions, config.conditioning)
+        self.network = config.model.field(
+            space, cond_width=config.conditioning.width if conditions else 0, causal=True,
+            cross=has_sequence(conditions), copy=config.copy,
         )
+
+    def passes(self, settings: SampleSettings) -> int:
+        return self.space.length
 
     def logits(self, x: Tensor, cond: Conditioning, mask: Tensor | None = None) -> Tensor:
         """Logits `[B, T, vocab]`, those at t a function of x_<t."""
         start = torch.full_like(x[:, :1], self.space.vocab)
-        return self.network(torch.cat([start, x[:, :-1]], dim=1), cond, mask)
+        logits: Tensor = self.network(torch.cat([start, x[:, :-1]], dim=1), cond, mask)
+        return logits
 
     def forward(self, batch: Batch, player: str = "model", progress: float = 1.0) -> Loss:
         n = len(batch)
-        cond = self.conditioner(batch.condition, n, condition_drop(n, self.config.condition_dropout, batch.x.device))
+        cond = self.conditioner(batch.condition, n, self.conditioner.hidden(n, batch.x.device))
         logits = self.logits(batch.x, cond, batch.mask)
         nll = categorical_nll(logits, batch.x, batch.mask, self.config.label_smoothing)
         return Loss(nll.mean() / self.mean_length)
@@ -121,43 +122,42 @@ class Autoregressive(Family):
         *,
         settings: SampleSettings = SampleSettings(),
         generator: torch.Generator | None = None,
-        prefix: Tensor | None = None,
-        watch: Callable[[Tensor], bool] | None = None,
     ) -> Batch:
-        """`n` samples; with `prefix` `[n, P]` they continue it, and begin with it.
-
-        `watch` sees each `[n]` tokens as they are drawn; they are the last where it returns True.
-        """
-        self.check(settings)
-        device = next(self.parameters()).device
-        prompt = torch.full((n, 1), self.space.vocab, device=device)
-        if prefix is not None:
-            prompt = torch.cat([prompt, prefix.to(device)], dim=1)
-        remaining = self.space.length + 1 - prompt.shape[1]
-        if remaining <= 0:
-            raise Unsupported(f"a prefix of {prompt.shape[1] - 1} tokens leaves no room in {self.space.length}")
-        tokens, mask = generate(
-            self._next_logits(n, condition, settings.guidance_scale, device), prompt, remaining, self.space.eos,
-            transform=lambda logits: truncate(logits, **truncations(settings)), generator=generator, watch=watch,
-            repetition_penalty=1.0 if settings.repetition_penalty is None else settings.repetition_penalty,
-        )
-        if prefix is not None:
-            tokens = torch.cat([prompt[:, 1:], tokens], dim=1)
-            mask = torch.cat([torch.ones_like(prompt[:, 1:], dtype=torch.bool), mask], dim=1)
-        return Batch(tokens, {}, None if self.space.eos is None else mask)
+        nothing = torch.zeros((n, 0), dtype=torch.int64, device=self.device)
+        return self.continue_prefix(nothing, condition, settings=settings, generator=generator)
 
     @torch.no_grad()
-    def likeliest(
-        self, condition: Mapping[str, Tensor], *, beams: int, length_penalty: float = 1.0
+    def continue_prefix(
+        self,
+        prefix: Tensor,
+        condition: Mapping[str, Tensor] | None = None,
+        *,
+        length: int | None = None,
+        settings: SampleSettings = SampleSettings(),
+        generator: torch.Generator | None = None,
+        watch: Callable[[Tensor], bool] | None = None,
     ) -> Batch:
-        """One sequence for each row of the condition: the likeliest that a beam search finds.
+        self.check(settings)
+        n, begun = prefix.shape
+        longest = self.space.length if length is None else min(length, self.space.length)
+        if begun >= longest:
+            raise Unsupported(f"a prefix of {begun} tokens leaves no room in {longest}")
+        prefix = prefix.to(self.device)
+        start = torch.full((n, 1), self.space.vocab, device=self.device)
+        tokens, mask = generate(
+            self._next_logits(n, condition, settings.guidance_scale), torch.cat([start, prefix], dim=1),
+            longest - begun, self.space.eos, generator=generator, watch=watch,
+            transform=lambda logits: truncate(logits, **truncations(settings)),
+            repetition_penalty=1.0 if settings.repetition_penalty is None else settings.repetition_penalty,
+        )
+        mask = torch.cat([torch.ones_like(prefix, dtype=torch.bool), mask], dim=1)
+        return Batch(torch.cat([prefix, tokens], dim=1), {}, None if self.space.eos is None else mask)
 
-        Raises:
-            Unsupported: the space has no end symbol.
-        """
+    @torch.no_grad()
+    def search(self, condition: Mapping[str, Tensor], *, beams: int, length_penalty: float = 1.0) -> Batch:
         if self.space.eos is None:
             raise Unsupported("windows of a stream have no end: a beam search needs sequences that end")
-        n, device = len(next(iter(condition.values()))), next(self.parameters()).device
+        n, device = len(next(iter(condition.values()))), self.device
         repeated = {name: value.repeat_interleave(beams, 0) for name, value in condition.items()}
         cond = self.conditioner(repeated, n * beams)
         cache = self.network.new_cache(n * beams, self.space.length + 1, device)
@@ -169,9 +169,10 @@ class Autoregressive(Family):
         return Batch(tokens, {}, mask)
 
     def _next_logits(
-        self, n: int, condition: Mapping[str, Tensor] | None, scale: float | None, device: torch.device
-    ) -> Any:
-        """The function `generate` asks: with guidance, the conditional and the null half share one doubled batch."""
+        self, n: int, condition: Mapping[str, Tensor] | None, scale: float | None
+    ) -> Callable[[Tensor], Tensor]:
+        """What `generate` calls: with guidance, the conditional and the null half share one doubled batch."""
+        device = self.device
         if scale is None or scale == 1 or not condition:
             cond = self.conditioner(condition, n)
             cache = self.network.new_cache(n, self.space.length + 1, device)
@@ -206,6 +207,9 @@ class BinAutoregressive(Family):
         require(space.levels in (None, self.bins.bins), "quantizer.bins", self.bins.bins,
                 f"must equal the data's levels ({space.levels})")
         self.tokens = Autoregressive(config, self.bins.space(space), conditions)
+
+    def passes(self, settings: SampleSettings) -> int:
+        return self.tokens.passes(settings)
 
     def forward(self, batch: Batch, player: str = "model", progress: float = 1.0) -> Loss:
         return self.tokens(self._quantized(batch))
@@ -252,6 +256,9 @@ class CodeAutoregressive(Family):
         self.grid = tuple(math.ceil(size / network.factor) for size in space.shape[1:])
         self.tokens = Autoregressive(config, Discrete(length=math.prod(self.grid), vocab=fsq.codes), conditions)
 
+    def passes(self, settings: SampleSettings) -> int:
+        return self.tokens.passes(settings)
+
     def span(self, player: str) -> tuple[float, float]:
         return (0.0, self.codes.share) if player == "autoencoder" else (self.codes.share, 1.0)
 
@@ -267,11 +274,23 @@ class CodeAutoregressive(Family):
             with torch.no_grad():
                 tokens = self.codes.fsq.to_tokens(self.codes.fsq.quantize(self.encoder(batch.x).float()))
             return self.tokens(Batch(tokens, batch.condition))
-        return Loss((self.reconstruct(batch.x) - batch.x).square().mean())
+        return Loss((self.through_codes(batch.x) - batch.x).square().mean())
 
-    def reconstruct(self, x: Tensor) -> Tensor:
-        """x `[B, *shape]` through the codes and back."""
-        return self.decoder(self.codes.fsq.quantize(self.encoder(x).float())).float()
+    def through_codes(self, x: Tensor) -> Tensor:
+        """x `[B, *shape]` quantised and decoded again, differentiable."""
+        decoded: Tensor = self.decoder(self.codes.fsq.quantize(self.encoder(x).float()))
+        return decoded.float()
+
+    @torch.no_grad()
+    def reconstruct(
+        self,
+        batch: Batch,
+        *,
+        settings: SampleSettings = SampleSettings(),
+        generator: torch.Generator | None = None,
+    ) -> Batch:
+        """The autoencoder's own loss of detail: data as their codes tell them."""
+        return Batch(self.through_codes(batch.x), batch.condition)
 
     @torch.no_grad()
     def sample(

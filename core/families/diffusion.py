@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,10 +14,10 @@ from core.conditions import ArrayCondition, ConditionSpec
 from core.errors import FourfoldError, Unsupported, did_you_mean, require
 from core.families.family import (
     Family,
+    FamilyConfig,
     Loss,
     SampleSettings,
     array_channels,
-    condition_drop,
     has_sequence,
     refuse_arrays,
     truncations,
@@ -27,7 +26,7 @@ from core.families.lengths import draw_lengths, draw_lengths_around, length_nll,
 from core.families.processes import EDM, FlowMatching, GaussianProcess, Masking, Process, training_sigmas
 from core.likelihood import categorical_nll
 from core.networks import MLPConfig, TransformerConfig, UNetConfig
-from core.networks.conditioning import Conditioner, Conditioning
+from core.networks.conditioning import Conditioner, Conditioning, ConditioningConfig
 from core.networks.layers import NoiseEmbedding
 from core.samplers.ode import SOLVERS, Denoiser, flow_log_prob, guided
 from core.samplers.tokens import truncate
@@ -35,31 +34,32 @@ from core.samplers.unmask import unmask
 from core.spaces import Continuous, Discrete, Space
 
 NUM_STEPS = 18
-"""Of a sampler that is not told."""
+"""Steps of a sampler where neither the recipe nor the user gives a number."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiffusionConfig:
+class DiffusionConfig(FamilyConfig):
     """A diffusion model: the raw network and the process it undoes.
 
     Attributes:
         process: FlowMatching or EDM for arrays, Masking for tokens.
-        condition_dropout: share of training examples whose condition is hidden, for guidance.
         bound_samples: draws behind each example's bound (masking).
         likelihood_steps: steps, of four evaluations each, of the flow's ODE behind a log-probability (arrays).
     """
 
     denoiser: TransformerConfig | UNetConfig | MLPConfig
     process: FlowMatching | EDM | Masking = field(default_factory=FlowMatching)
-    cond_width: int = 128
-    condition_dropout: float = 0.1
+    conditioning: ConditioningConfig = field(default_factory=ConditioningConfig)
     bound_samples: int = 16
     likelihood_steps: int = 32
 
     def __post_init__(self) -> None:
-        require(0 <= self.condition_dropout <= 1, "condition_dropout", self.condition_dropout, "must be in [0, 1]")
         require(self.bound_samples >= 1, "bound_samples", self.bound_samples, "must be at least 1")
         require(self.likelihood_steps >= 1, "likelihood_steps", self.likelihood_steps, "must be at least 1")
+
+    @property
+    def sampling_network(self) -> TransformerConfig | UNetConfig | MLPConfig:
+        return self.denoiser
 
     def build(self, space: Space, conditions: Mapping[str, ConditionSpec]) -> Family:
         """The family for a space: continuous or masked diffusion.
@@ -85,12 +85,15 @@ class Diffusion(Family):
         self.config, self.space, self.process = config, space, _gaussian(config.process)
         # With levels the bound is variational (dequantisation); without, the ODE's log-density, estimated.
         self.likelihood = "estimate" if space.levels is None else "bound"
-        self.conditioner = Conditioner(conditions, config.cond_width)
-        self.noise_embedding = NoiseEmbedding(config.cond_width)
+        self.conditioner = Conditioner(conditions, config.conditioning)
+        self.noise_embedding = NoiseEmbedding(config.conditioning.width)
         seen = replace(space, shape=(space.shape[0] + array_channels(conditions), *space.shape[1:]))
         self.network = config.denoiser.field(
-            seen, space.shape[0], cond_width=config.cond_width, cross=has_sequence(conditions)
+            seen, space.shape[0], cond_width=config.conditioning.width, cross=has_sequence(conditions)
         )
+
+    def passes(self, settings: SampleSettings) -> int:
+        return settings.num_steps or NUM_STEPS
 
     @property
     def latent_shape(self) -> tuple[int, ...]:
@@ -110,7 +113,7 @@ class Diffusion(Family):
 
     def forward(self, batch: Batch, player: str = "model", progress: float = 1.0) -> Loss:
         x, n = batch.x, len(batch)
-        cond = self.conditioner(batch.condition, n, condition_drop(n, self.config.condition_dropout, x.device))
+        cond = self.conditioner(batch.condition, n, self.conditioner.hidden(n, x.device))
         sigma = training_sigmas(self.process, n, x.device)
         wide = sigma.view(-1, *[1] * (x.ndim - 1))
         error = self.denoise(x + wide * torch.randn_like(x), sigma, cond) - x
@@ -139,12 +142,11 @@ class Diffusion(Family):
         generator: torch.Generator | None = None,
     ) -> Batch:
         """With an array condition samples have its extent, which may differ from that of training."""
-        device = next(self.parameters()).device
         shape = self.space.shape
         for name, spec in self.conditioner.specs.items():
             if isinstance(spec, ArrayCondition) and condition is not None and name in condition:
                 shape = (shape[0], *condition[name].shape[2:])
-        noise = torch.randn((n, *shape), generator=generator, device=device)
+        noise = torch.randn((n, *shape), generator=generator, device=self.device)
         return self.decode(noise, condition, settings=settings, generator=generator)
 
     @torch.no_grad()
@@ -172,9 +174,6 @@ class Diffusion(Family):
         """Data near x `[n, *shape]` (SDEdit, Meng et al. 2108.01073): noised, then denoised again.
 
         `strength` in (0, 1] is the share of the schedule's steps that are walked back and solved anew.
-
-        Raises:
-            FourfoldError: strength is out of range.
         """
         require(0 < strength <= 1, "strength", strength, "must be in (0, 1]")
         sigmas = self.process.sigmas(settings.num_steps or NUM_STEPS).to(x.device)
@@ -226,14 +225,16 @@ class MaskedDiffusion(Family):
     def __init__(self, config: DiffusionConfig, space: Discrete, conditions: Mapping[str, ConditionSpec]) -> None:
         super().__init__()
         self.config, self.space, self.mean_length = config, space, mean_length(space)
-        width = config.cond_width if conditions else 0
-        self.conditioner = Conditioner(conditions, config.cond_width)
-        denoiser: Any = config.denoiser
-        self.network = denoiser.field(space, cond_width=width, cross=has_sequence(conditions))
+        width = config.conditioning.width if conditions else 0
+        self.conditioner = Conditioner(conditions, config.conditioning)
+        self.network = config.denoiser.field(space, cond_width=width, cross=has_sequence(conditions))
+
+    def passes(self, settings: SampleSettings) -> int:
+        return settings.num_steps or self.space.length
 
     def forward(self, batch: Batch, player: str = "model", progress: float = 1.0) -> Loss:
         n, device = len(batch), batch.x.device
-        cond = self.conditioner(batch.condition, n, condition_drop(n, self.config.condition_dropout, device))
+        cond = self.conditioner(batch.condition, n, self.conditioner.hidden(n, device))
         uniform = (torch.randperm(n, device=device) + torch.rand(n, device=device)) / n
         nll = self._weighted_nll(batch, cond, uniform, None)
         return Loss(nll.mean() / self.mean_length)
@@ -270,22 +271,63 @@ class MaskedDiffusion(Family):
         *,
         settings: SampleSettings = SampleSettings(),
         generator: torch.Generator | None = None,
-        known: Tensor | None = None,
     ) -> Batch:
-        """`n` samples; `known` `[n, T]` gives tokens to keep, -1 where the model is to fill in.
+        mask = draw_lengths(self.space, n, self.device, generator)
+        width = self.space.length if mask is None else mask.shape[1]
+        tokens = torch.full((n, width), self.space.vocab, device=self.device)
+        return self._unmasked(tokens, mask, condition, settings, generator)
+
+    @torch.no_grad()
+    def fill(
+        self,
+        known: Tensor,
+        condition: Mapping[str, Tensor] | None = None,
+        *,
+        settings: SampleSettings = SampleSettings(),
+        generator: torch.Generator | None = None,
+    ) -> Batch:
+        """Sequences like `known` `[n, T]`, filled in where it is -1.
 
         Of sequences that end, a row ends with its first known end; without one it gets a length that has room for
         all that is known.
         """
+        known = known.to(self.device)
+        mask = draw_lengths_around(self.space, known, generator)
+        tokens = torch.where(known < 0, self.space.vocab, known)
+        return self._unmasked(tokens, mask, condition, settings, generator)
+
+    def continue_prefix(
+        self,
+        prefix: Tensor,
+        condition: Mapping[str, Tensor] | None = None,
+        *,
+        length: int | None = None,
+        settings: SampleSettings = SampleSettings(),
+        generator: torch.Generator | None = None,
+        watch: Callable[[Tensor], bool] | None = None,
+    ) -> Batch:
+        """The rest of a window is filled in at once. Of sequences that end, `length` tokens are followed by an end."""
+        if watch is not None:
+            raise self._unsupported("does not write from left to right: it takes no stop and cannot stream",
+                                    "an autoregressive model")
+        n, begun = prefix.shape
+        longest = self.space.length if length is None else min(length, self.space.length)
+        if begun >= longest:
+            raise Unsupported(f"a prefix of {begun} tokens leaves no room in {longest}")
+        known = torch.full((n, self.space.length), -1)
+        known[:, :begun] = prefix
+        if self.space.eos is not None:
+            known[:, longest:] = self.space.eos
+        filled = self.fill(known, condition, settings=settings, generator=generator)
+        return filled if self.space.eos is not None else Batch(filled.x[:, :longest])
+
+    def _unmasked(
+        self, tokens: Tensor, mask: Tensor | None, condition: Mapping[str, Tensor] | None, settings: SampleSettings,
+        generator: torch.Generator | None,
+    ) -> Batch:
+        """The mask symbols among `tokens` `[n, T]` drawn; `mask` `[n, T]`: which positions a sequence has."""
         self.check(settings)
-        device = next(self.parameters()).device
-        if known is None:
-            mask = draw_lengths(self.space, n, device, generator)
-            width = self.space.length if mask is None else mask.shape[1]
-            tokens = torch.full((n, width), self.space.vocab, device=device)
-        else:
-            mask = draw_lengths_around(self.space, known, generator)
-            tokens = torch.where(known < 0, self.space.vocab, known)
+        n = len(tokens)
         hidden, eos = tokens == self.space.vocab, None if mask is None else self.space.eos
         if mask is not None and eos is not None:
             # An end stands at the end and nowhere else.
@@ -295,10 +337,10 @@ class MaskedDiffusion(Family):
         scale = settings.guidance_scale
 
         def logits_of(tokens: Tensor) -> Tensor:
-            logits = self.network(tokens, cond, mask)
-            if scale in (None, 1):
+            logits: Tensor = self.network(tokens, cond, mask)
+            if scale is None or scale == 1:
                 return logits
-            without = self.network(tokens, null, mask)
+            without: Tensor = self.network(tokens, null, mask)
             return without + scale * (logits - without)
 
         def transform(logits: Tensor) -> Tensor:

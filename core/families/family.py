@@ -1,11 +1,14 @@
-"""The interface of a generative family: a loss for each player, samples, and a likelihood where it has one."""
+"""The interface of a generative family: a loss for each player, verbs, and facts that programs ask for.
+
+A verb that a family cannot do raises `Unsupported`: callers call it and need not know which family they have.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +16,19 @@ from torch import Tensor, nn
 from core.batches import Batch
 from core.conditions import ArrayCondition, ConditionSpec, SequenceCondition
 from core.errors import FourfoldError, Unsupported, require
-from core.families.family import Loss
+from core.networks import NetworkConfig
+from core.networks.conditioning import ConditioningConfig
+from core.spaces import Space
+
+Likelihood = Literal["exact", "bound", "estimate", "none"]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What a player minimises: a scalar, and named parts for the log (detached scalars)."""
+
+    value: Tensor
+    terms: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +65,61 @@ class SampleSettings:
             require(value is None or low <= value <= high, name, value, f"must be in [{low:g}, {high:g}]")
 
 
+class SettingChanges(TypedDict, total=False):
+    """`SampleSettings` as keyword arguments; None leaves a setting as it is."""
+
+    num_steps: int | None
+    solver: str | None
+    guidance_scale: float | None
+    guidance_interval: tuple[float, float] | None
+    temperature: float | None
+    top_k: int | None
+    top_p: float | None
+    min_p: float | None
+    repetition_penalty: float | None
+
+
+class Truncations(TypedDict):
+    """What `core.samplers.tokens.truncate` takes."""
+
+    temperature: float
+    top_k: int | None
+    top_p: float | None
+    min_p: float | None
+
+
+class PlayerSettings(TypedDict, total=False):
+    """What a player's optimiser needs otherwise than the run's training config says, by its names."""
+
+    optimizer: Literal["adamw", "muon"]
+    learning_rate: float
+    betas: tuple[float, float]
+
+
+class FamilyConfig(ABC):
+    """The sizes and settings of a family: a frozen dataclass that builds it."""
+
+    conditioning: ConditioningConfig
+
+    @property
+    def kind(self) -> str:
+        """What the family is called: "vae" of `VAEConfig`."""
+        return type(self).__name__.removesuffix("Config").lower()
+
+    @property
+    @abstractmethod
+    def sampling_network(self) -> NetworkConfig:
+        """The network that draws samples: what a comparison with another method gives that method too."""
+
+    @abstractmethod
+    def build(self, space: Space, conditions: Mapping[str, ConditionSpec]) -> Family:
+        """The family, untrained, for a space.
+
+        Raises:
+            FourfoldError: the config does not fit the space or the conditions.
+        """
+
+
 class Family(nn.Module, ABC):
     """A family is an objective with players; it holds its networks and is the unit that is trained and saved.
 
@@ -59,7 +129,14 @@ class Family(nn.Module, ABC):
 
     players: ClassVar[tuple[str, ...]] = ("model",)
     options: frozenset[str] = frozenset()  # the SampleSettings this family honours
-    likelihood: Literal["exact", "bound", "estimate", "none"] = "none"  # what `bound` returns
+    likelihood: Likelihood = "none"  # what `bound` returns
+
+    # Facts --------------------------------------------------------------------------------------------------------
+
+    @property
+    def device(self) -> torch.device:
+        """Where its parameters are."""
+        return next(self.parameters()).device
 
     def span(self, player: str) -> tuple[float, float]:
         """The part of training, in shares of it, in which `player` steps; its learning-rate schedule spans it."""
@@ -69,13 +146,38 @@ class Family(nn.Module, ABC):
         """The parameters that `player`'s optimiser updates."""
         return self.parameters()
 
-    def train_settings(self, player: str) -> dict[str, Any]:
-        """What `player`'s optimiser needs otherwise than the run's `TrainConfig` says, by its names."""
+    def player_settings(self, player: str) -> PlayerSettings:
+        """What `player`'s optimiser needs otherwise than the run's training config says."""
         return {}
 
     def averaged(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Named parameters whose moving average is kept: those that sampling uses."""
         return self.named_parameters()
+
+    def compiled(self) -> Iterator[nn.Module]:
+        """The networks that torch.compile may take."""
+        for child in self.children():
+            if isinstance(child, Family):
+                yield from child.compiled()
+            else:
+                yield child
+
+    @abstractmethod
+    def passes(self, settings: SampleSettings) -> int:
+        """About how many passes of a network one batch of samples takes."""
+
+    def check(self, settings: SampleSettings) -> None:
+        """Refuse settings this family would ignore.
+
+        Raises:
+            FourfoldError: a setting is given that is not in `options`.
+        """
+        for name, value in vars(settings).items():
+            if value is not None and name not in self.options:
+                takes = ", ".join(sorted(self.options)) or "none"
+                raise FourfoldError(f"{name} does not apply to a {type(self).__name__}; it takes: {takes}")
+
+    # Verbs --------------------------------------------------------------------------------------------------------
 
     @abstractmethod
     def forward(self, batch: Batch, player: str = "model", progress: float = 1.0) -> Loss:
@@ -95,6 +197,48 @@ class Family(nn.Module, ABC):
         `condition`: tensors `[n, ...]` by name; None draws unconditionally (the null condition).
         """
 
+    def continue_prefix(
+        self,
+        prefix: Tensor,
+        condition: Mapping[str, Tensor] | None = None,
+        *,
+        length: int | None = None,
+        settings: SampleSettings = SampleSettings(),
+        generator: torch.Generator | None = None,
+        watch: Callable[[Tensor], bool] | None = None,
+    ) -> Batch:
+        """Sequences that begin with `prefix` `[n, P]`, up to the space's length, or of at most `length` tokens.
+
+        `watch` is shown each `[n]` tokens as they are drawn; where it returns True, they are the last.
+
+        Raises:
+            Unsupported: the family cannot, cannot be watched, or the prefix leaves no room.
+        """
+        raise self._unsupported("continues no prefix", "an autoregressive or masked diffusion model")
+
+    def fill(
+        self,
+        known: Tensor,
+        condition: Mapping[str, Tensor] | None = None,
+        *,
+        settings: SampleSettings = SampleSettings(),
+        generator: torch.Generator | None = None,
+    ) -> Batch:
+        """Sequences like `known` `[n, T]`, filled in where it is -1.
+
+        Raises:
+            Unsupported: the family cannot.
+        """
+        raise self._unsupported("cannot fill gaps", "a masked diffusion model")
+
+    def search(self, condition: Mapping[str, Tensor], *, beams: int, length_penalty: float = 1.0) -> Batch:
+        """One sequence for each row of the condition: the most probable that a beam search finds.
+
+        Raises:
+            Unsupported: the family cannot.
+        """
+        raise self._unsupported("cannot search", "an autoregressive model")
+
     @property
     def latent_shape(self) -> tuple[int, ...]:
         """Shape of the standard normal latents that `decode` turns into data.
@@ -102,7 +246,15 @@ class Family(nn.Module, ABC):
         Raises:
             Unsupported: the family draws its samples otherwise.
         """
-        raise Unsupported(f"a {type(self).__name__} has no latents to interpolate between: use a VAE, GAN or diffusion")
+        raise self._unsupported("has no latents to draw from", "a VAE, GAN or diffusion")
+
+    def encode(self, batch: Batch) -> Tensor:
+        """Latents `[n, ...]` of data, for `decode`.
+
+        Raises:
+            Unsupported: the family has no way back from data.
+        """
+        raise self._unsupported("has no latents to go back through", "a VAE, or a latent GAN of text")
 
     def decode(
         self,
@@ -112,42 +264,60 @@ class Family(nn.Module, ABC):
         settings: SampleSettings = SampleSettings(),
         generator: torch.Generator | None = None,
     ) -> Batch:
-        """Data from latents `[n, *latent_shape]`.
+        """Data from latents `[n, ...]`: drawn of `latent_shape`, or of `encode`.
 
         Raises:
-            Unsupported: see `latent_shape`.
+            Unsupported: the family has no latents.
         """
-        raise Unsupported(f"a {type(self).__name__} has no latents to decode: use a VAE, GAN or diffusion")
+        raise self._unsupported("has no latents to decode", "a VAE, GAN or diffusion")
+
+    def reconstruct(
+        self,
+        batch: Batch,
+        *,
+        settings: SampleSettings = SampleSettings(),
+        generator: torch.Generator | None = None,
+    ) -> Batch:
+        """Data through their latents and back, with their conditions.
+
+        Raises:
+            Unsupported: the family has no way back from data.
+        """
+        return self.decode(self.encode(batch), batch.condition, settings=settings, generator=generator)
+
+    def vary(
+        self,
+        x: Tensor,
+        strength: float,
+        condition: Mapping[str, Tensor] | None = None,
+        *,
+        settings: SampleSettings = SampleSettings(),
+        generator: torch.Generator | None = None,
+    ) -> Batch:
+        """Data near x `[n, *shape]`: a share `strength` in (0, 1] of them is made anew.
+
+        Raises:
+            Unsupported: the family cannot.
+            FourfoldError: strength is out of range.
+        """
+        raise self._unsupported("makes no variations", "a diffusion model of arrays")
 
     def bound(self, batch: Batch, *, generator: torch.Generator | None = None) -> Tensor:
-        """Nats per example `[B]`, at least -log p(x | condition) in expectation; see `likelihood` for what it is."""
-        raise Unsupported(f"a {type(self).__name__} has no likelihood: judge it by its samples")
-
-    def check(self, settings: SampleSettings) -> None:
-        """Refuse settings this family would ignore.
+        """Nats per example `[B]`, at least -log p(x | condition) in expectation; see `likelihood` for what it is.
 
         Raises:
-            FourfoldError: a setting is given that is not in `options`.
+            Unsupported: the family has no likelihood.
         """
-        for name, value in vars(settings).items():
-            if value is not None and name not in self.options:
-                takes = ", ".join(sorted(self.options)) or "none"
-                raise FourfoldError(f"{name} does not apply to a {type(self).__name__}; it takes: {takes}")
+        raise Unsupported(f"a {type(self).__name__} has no likelihood: judge it by its samples")
+
+    def _unsupported(self, cannot: str, instead: str) -> Unsupported:
+        return Unsupported(f"a {type(self).__name__} {cannot}: use {instead}")
 
 
-def truncations(settings: SampleSettings) -> dict[str, Any]:
+def truncations(settings: SampleSettings) -> Truncations:
     """The settings that `core.samplers.tokens.truncate` takes."""
-    return {
-        "temperature": 1.0 if settings.temperature is None else settings.temperature,
-        "top_k": settings.top_k,
-        "top_p": settings.top_p,
-        "min_p": settings.min_p,
-    }
-
-
-def condition_drop(n: int, share: float, device: torch.device) -> Tensor | None:
-    """Which of `n` training examples hide their condition, bool `[n]`; None hides nobody's."""
-    return torch.rand(n, device=device) < share if share > 0 else None
+    temperature = 1.0 if settings.temperature is None else settings.temperature
+    return {"temperature": temperature, "top_k": settings.top_k, "top_p": settings.top_p, "min_p": settings.min_p}
 
 
 def array_channels(conditions: Mapping[str, ConditionSpec]) -> int:

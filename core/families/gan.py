@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,15 +15,15 @@ from torch.nn.functional import softplus
 from core.batches import Batch
 from core.conditions import ConditionSpec
 from core.errors import FourfoldError, require
-from core.families.family import Family, Loss, SampleSettings, condition_drop, refuse_arrays
+from core.families.family import Family, FamilyConfig, Loss, PlayerSettings, SampleSettings, refuse_arrays
 from core.families.vae import VAE, VAEConfig
 from core.networks import ConvConfig, MLPConfig, TransformerConfig
-from core.networks.conditioning import Conditioner
+from core.networks.conditioning import Conditioner, ConditioningConfig
 from core.spaces import Continuous, Discrete, Space
 
 
 @dataclass(frozen=True, kw_only=True)
-class GANConfig:
+class GANConfig(FamilyConfig):
     """An adversarial pair.
 
     Attributes:
@@ -46,8 +46,7 @@ class GANConfig:
     loss: Literal["relativistic", "nonsaturating"] = "relativistic"
     gamma: float = 1.0
     packing: int = 1
-    cond_width: int = 128
-    condition_dropout: float = 0.1
+    conditioning: ConditioningConfig = field(default_factory=ConditioningConfig)
     autoencoder: VAEConfig | None = None
     autoencoder_share: float = 0.6
     pair_learning_rate: float = 1e-3
@@ -58,7 +57,10 @@ class GANConfig:
         require(self.pair_learning_rate > 0, "pair_learning_rate", self.pair_learning_rate, "must be above 0")
         require(self.gamma >= 0, "gamma", self.gamma, "must be at least 0")
         require(0 < self.autoencoder_share < 1, "autoencoder_share", self.autoencoder_share, "must be in (0, 1)")
-        require(0 <= self.condition_dropout <= 1, "condition_dropout", self.condition_dropout, "must be in [0, 1]")
+
+    @property
+    def sampling_network(self) -> ConvConfig | MLPConfig | TransformerConfig:
+        return self.generator
 
     def build(self, space: Space, conditions: Mapping[str, ConditionSpec]) -> Family:
         """The family for a space.
@@ -85,11 +87,11 @@ class GAN(Family):
     def __init__(self, config: GANConfig, space: Continuous, conditions: Mapping[str, ConditionSpec]) -> None:
         super().__init__()
         self.config, self.space = config, space
-        width = config.cond_width if conditions else 0
+        width = config.conditioning.width if conditions else 0
         packed = replace(space, shape=(space.shape[0] * config.packing, *space.shape[1:]))
-        self.generator_conditioner = Conditioner(conditions, config.cond_width)
+        self.generator_conditioner = Conditioner(conditions, config.conditioning)
         self.generator = config.generator.decoder(config.latent, space, cond_width=width)
-        self.critic_conditioner = Conditioner(conditions, config.cond_width)
+        self.critic_conditioner = Conditioner(conditions, config.conditioning)
         self.critic = config.critic.encoder(packed, 1, cond_width=width)
 
     def owned(self, player: str) -> Iterator[nn.Parameter]:
@@ -103,22 +105,29 @@ class GAN(Family):
     def averaged(self) -> Iterator[tuple[str, nn.Parameter]]:
         return ((name, p) for name, p in self.named_parameters() if name.startswith("generator"))
 
+    def compiled(self) -> Iterator[nn.Module]:
+        """Not the critic: compiled code has no second derivatives, which its penalties need."""
+        yield from (self.generator_conditioner, self.generator, self.critic_conditioner)
+
+    def passes(self, settings: SampleSettings) -> int:
+        return 1
+
     def forward(self, batch: Batch, player: str = "generator", progress: float = 1.0) -> Loss:
         packing = self.config.packing
         batch = batch[: len(batch) // packing * packing]
         n = len(batch)
-        drop = condition_drop(n, self.config.condition_dropout, batch.x.device)
+        drop = self.generator_conditioner.hidden(n, batch.x.device)
         with torch.set_grad_enabled(player == "generator"):
             fake = self.generate(n, batch.condition, drop)
         if player == "generator":
-            gap = self.judge(fake, batch, drop)
+            gap = self.scores(fake, batch, drop)
             if self.config.loss == "relativistic":
-                gap = gap - self.judge(batch.x, batch, drop)
+                gap = gap - self.scores(batch.x, batch, drop)
             return Loss(softplus(-gap).mean())
         # Fused attention has no second derivative on a CPU, which the penalties need.
         with sdpa_kernel(SDPBackend.MATH):
             real_x, fake_x = batch.x.detach().requires_grad_(), fake.detach().requires_grad_()
-            real, fake = self.judge(real_x, batch, drop), self.judge(fake_x, batch, drop)
+            real, fake = self.scores(real_x, batch, drop), self.scores(fake_x, batch, drop)
             penalty = squared_gradient(real, real_x) + squared_gradient(fake, fake_x)
         if self.config.loss == "relativistic":
             adversarial = softplus(fake - real).mean()
@@ -133,9 +142,9 @@ class GAN(Family):
         temperature: float = 1.0, generator: torch.Generator | None = None,
     ) -> Tensor:
         """`n` samples `[n, *shape]`, differentiable."""
-        device = next(self.generator.parameters()).device
-        z = temperature * torch.randn((n, self.config.latent), generator=generator, device=device)
-        return self.generator(z, self.generator_conditioner(condition, n, drop)).float()
+        z = temperature * torch.randn((n, self.config.latent), generator=generator, device=self.device)
+        made: Tensor = self.generator(z, self.generator_conditioner(condition, n, drop))
+        return made.float()
 
     @property
     def latent_shape(self) -> tuple[int, ...]:
@@ -153,13 +162,14 @@ class GAN(Family):
         self.check(settings)
         return Batch(self.generator(z, self.generator_conditioner(condition, len(z))).float())
 
-    def judge(self, x: Tensor, batch: Batch, drop: Tensor | None) -> Tensor:
+    def scores(self, x: Tensor, batch: Batch, drop: Tensor | None) -> Tensor:
         """The critic's logits `[n / packing]`; packed examples are stacked as channels."""
         m = self.config.packing
         packed = x.reshape(len(x) // m, m * x.shape[1], *x.shape[2:])
         # Only an unconditional critic packs, so that conditions and scores correspond one to one.
         cond = self.critic_conditioner(batch.condition, len(packed), drop if m == 1 else None)
-        return self.critic(packed, cond).float().squeeze(1)
+        logits: Tensor = self.critic(packed, cond)
+        return logits.float().squeeze(1)
 
     @torch.no_grad()
     def sample(
@@ -200,7 +210,7 @@ class LatentGAN(Family):
     def owned(self, player: str) -> Iterator[nn.Parameter]:
         return self.autoencoder.parameters() if player == "autoencoder" else self.gan.owned(player)
 
-    def train_settings(self, player: str) -> dict[str, Any]:
+    def player_settings(self, player: str) -> PlayerSettings:
         if player == "autoencoder":
             return {}
         return {"optimizer": "adamw", "learning_rate": self.config.pair_learning_rate, "betas": (0.0, 0.99)}
@@ -220,6 +230,24 @@ class LatentGAN(Family):
             latents = mean + std * torch.randn_like(std)
         return self.gan(Batch(latents, batch.condition), player, (progress - share) / (1 - share))
 
+    def passes(self, settings: SampleSettings) -> int:
+        return self.autoencoder.passes(settings)
+
+    def encode(self, batch: Batch) -> Tensor:
+        """Latents of the autoencoder, which `decode` decodes; the generator draws such latents, not normal ones."""
+        return self.autoencoder.encode(batch)
+
+    def decode(
+        self,
+        z: Tensor,
+        condition: Mapping[str, Tensor] | None = None,
+        *,
+        settings: SampleSettings = SampleSettings(),
+        generator: torch.Generator | None = None,
+    ) -> Batch:
+        self.check(settings)
+        return self.autoencoder.decode(z, condition, settings=settings, generator=generator)
+
     @torch.no_grad()
     def sample(
         self,
@@ -230,9 +258,8 @@ class LatentGAN(Family):
         generator: torch.Generator | None = None,
     ) -> Batch:
         """`temperature` and the truncations are the decoder's."""
-        self.check(settings)
-        latents = self.gan.generate(n, condition, generator=generator)
-        return self.autoencoder.decode(latents, condition, settings=settings, generator=generator)
+        return self.decode(self.gan.generate(n, condition, generator=generator), condition, settings=settings,
+                           generator=generator)
 
 
 def squared_gradient(scores: Tensor, x: Tensor) -> Tensor:

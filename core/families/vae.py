@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,17 +13,18 @@ from torch import Tensor, nn
 from core.batches import Batch
 from core.conditions import ConditionSpec
 from core.errors import require
-from core.families.family import Family, Loss, SampleSettings, condition_drop, has_sequence, refuse_arrays, truncations
+from core.families.family import Family, FamilyConfig, Loss, SampleSettings, has_sequence, refuse_arrays, truncations
 from core.families.lengths import mean_length
 from core.likelihood import Bernoulli, Gaussian, LogisticMixture, categorical_nll
 from core.networks import ConvConfig, MLPConfig, TransformerConfig
-from core.networks.conditioning import Conditioner, Conditioning
+from core.networks.conditioning import Conditioner, Conditioning, ConditioningConfig
+from core.networks.transformer import TokenField
 from core.samplers.tokens import generate, truncate
 from core.spaces import Continuous, Discrete, Space
 
 
 @dataclass(frozen=True, kw_only=True)
-class VAEConfig:
+class VAEConfig(FamilyConfig):
     """A VAE with a standard normal prior.
 
     Attributes:
@@ -45,8 +46,7 @@ class VAEConfig:
     kl_warmup: float = 0.2
     free_bits: float = 0.0
     word_dropout: float = 0.0
-    cond_width: int = 128
-    condition_dropout: float = 0.1
+    conditioning: ConditioningConfig = field(default_factory=ConditioningConfig)
     importance_samples: int = 16
 
     def __post_init__(self) -> None:
@@ -54,8 +54,12 @@ class VAEConfig:
         require(self.beta >= 0, "beta", self.beta, "must be at least 0")
         require(self.free_bits >= 0, "free_bits", self.free_bits, "must be at least 0")
         require(self.importance_samples >= 1, "importance_samples", self.importance_samples, "must be at least 1")
-        for key in ("kl_warmup", "word_dropout", "condition_dropout"):
+        for key in ("kl_warmup", "word_dropout"):
             require(0 <= getattr(self, key) <= 1, key, getattr(self, key), "must be in [0, 1]")
+
+    @property
+    def sampling_network(self) -> TransformerConfig | ConvConfig | MLPConfig:
+        return self.decoder
 
     def build(self, space: Space, conditions: Mapping[str, ConditionSpec]) -> VAE:
         """The family for a space.
@@ -83,23 +87,25 @@ class VAE(Family):
         super().__init__()
         self.config, self.space = config, space
         self.scale = space.dims if isinstance(space, Continuous) else mean_length(space)  # of the loss
-        width = config.cond_width if conditions else 0
-        self.conditioner = Conditioner(conditions, config.cond_width)
-        encoder: Any = config.encoder
-        decoder: Any = config.decoder
-        self.encoder = encoder.encoder(space, 2 * config.latent, cond_width=width)
-        self.decoder: Any  # type checkers take what a module holds for a tensor
+        width = config.conditioning.width if conditions else 0
+        self.conditioner = Conditioner(conditions, config.conditioning)
+        self.encoder = config.encoder.encoder(space, 2 * config.latent, cond_width=width)
+        self.decoder: nn.Module
         if isinstance(space, Discrete):
-            self.latent_to_vector = nn.Linear(config.latent, config.cond_width)
-            self.decoder = decoder.field(
-                space, cond_width=config.cond_width, causal=True, cross=has_sequence(conditions)
+            assert isinstance(config.decoder, TransformerConfig)
+            self.latent_to_vector = nn.Linear(config.latent, config.conditioning.width)
+            self.decoder = config.decoder.field(
+                space, cond_width=config.conditioning.width, causal=True, cross=has_sequence(conditions)
             )
             self.options = frozenset({"temperature", "top_k", "top_p", "min_p"})
         else:
-            self.decoder = decoder.decoder(
+            self.decoder = config.decoder.decoder(
                 config.latent, space, config.likelihood.channels(space.shape[0]), cond_width=width
             )
             self.options = frozenset({"temperature"})
+
+    def passes(self, settings: SampleSettings) -> int:
+        return self.space.length if isinstance(self.space, Discrete) else 1
 
     @property
     def latent_shape(self) -> tuple[int, ...]:
@@ -107,7 +113,8 @@ class VAE(Family):
 
     def posterior(self, batch: Batch, cond: Conditioning) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of q(z | x), `[B, latent]` each."""
-        mean, log_std = self.encoder(batch.x, cond, batch.mask).float().chunk(2, dim=1)
+        parameters: Tensor = self.encoder(batch.x, cond, batch.mask)
+        mean, log_std = parameters.float().chunk(2, dim=1)
         return mean, log_std.clamp(-7, 5).exp()
 
     def reconstruction_nll(self, batch: Batch, z: Tensor, cond: Conditioning) -> Tensor:
@@ -123,7 +130,7 @@ class VAE(Family):
 
     def forward(self, batch: Batch, player: str = "model", progress: float = 1.0) -> Loss:
         config, n = self.config, len(batch)
-        cond = self.conditioner(batch.condition, n, condition_drop(n, config.condition_dropout, batch.x.device))
+        cond = self.conditioner(batch.condition, n, self.conditioner.hidden(n, batch.x.device))
         mean, std = self.posterior(batch, cond)
         z = mean + std * torch.randn_like(std)
         nll = self.reconstruction_nll(batch, z, cond).mean()
@@ -170,11 +177,12 @@ class VAE(Family):
             likelihood = self.config.likelihood
             mean = self.config.output == "mean"
             return Batch(likelihood.mean(parameters) if mean else likelihood.draw(parameters, generator=generator))
-        cache = self.decoder.new_cache(len(z), self.space.length, z.device)
-        vector = self._decoder_cond(z, cond)
+        decoder, vector = self.decoder, self._decoder_cond(z, cond)
+        assert isinstance(decoder, TokenField)
+        cache = decoder.new_cache(len(z), self.space.length, z.device)
         start = torch.full((len(z), 1), self.space.vocab, device=z.device)
         tokens, mask = generate(
-            lambda fresh: self.decoder(fresh, vector, cache=cache)[:, -1], start, self.space.length, self.space.eos,
+            lambda fresh: decoder(fresh, vector, cache=cache)[:, -1], start, self.space.length, self.space.eos,
             transform=lambda logits: truncate(logits, **truncations(settings)), generator=generator,
         )
         return Batch(tokens, {}, None if self.space.eos is None else mask)
@@ -189,23 +197,10 @@ class VAE(Family):
     ) -> Batch:
         """`temperature` scales the latent noise of arrays, and divides the logits of tokens."""
         self.check(settings)
-        z = torch.randn((n, self.config.latent), generator=generator, device=next(self.parameters()).device)
+        z = torch.randn((n, self.config.latent), generator=generator, device=self.device)
         if isinstance(self.space, Continuous) and settings.temperature is not None:
             z = z * settings.temperature
         return self.decode(z, condition, settings=settings, generator=generator)
-
-    def reconstruct(self, batch: Batch, *, settings: SampleSettings = SampleSettings(),
-                    generator: torch.Generator | None = None) -> Batch:
-        """Decode the posterior means of `batch`."""
-        return self.decode(self.encode(batch), batch.condition, settings=settings, generator=generator)
-
-    def interpolate(self, first: Batch, second: Batch, num_steps: int, *, settings: SampleSettings = SampleSettings(),
-                    generator: torch.Generator | None = None) -> Batch:
-        """`num_steps` points on the arcs between pairs' latents, ends included; the steps of a pair are adjacent."""
-        a, b = self.encode(first), self.encode(second)
-        points = torch.stack([slerp(a, b, t) for t in torch.linspace(0, 1, num_steps).tolist()], dim=1)
-        condition = {name: value.repeat_interleave(num_steps, 0) for name, value in first.condition.items()}
-        return self.decode(points.flatten(0, 1), condition, settings=settings, generator=generator)
 
     def _dequantized(self, batch: Batch, generator: torch.Generator | None) -> tuple[Batch, float]:
         """Data of levels made real for a density (Theis et al. 1511.01844), and the log volume of a level's cell."""
@@ -225,11 +220,3 @@ class VAE(Family):
         if cond.vector is not None:
             vector = vector + cond.vector
         return Conditioning(vector, cond.sequence, cond.sequence_mask)
-
-
-def slerp(a: Tensor, b: Tensor, t: float) -> Tensor:
-    """Spherical interpolation (White 1609.04468): Gaussian latents live near a sphere, straight lines leave it."""
-    cosine = nn.functional.cosine_similarity(a.flatten(1), b.flatten(1), dim=1).clamp(-0.9999, 0.9999)
-    cosine = cosine.view(-1, *[1] * (a.ndim - 1))
-    angle = cosine.acos()
-    return (((1 - t) * angle).sin() * a + (t * angle).sin() * b) / angle.sin()

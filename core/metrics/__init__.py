@@ -1,4 +1,4 @@
-"""Measures that every domain shares: distances between sets of features, copies, intervals, and simple baselines."""
+"""Metrics of any domain: distances between sets of features, memorization, intervals, and simple baselines."""
 
 from core.lazy import lazy
 

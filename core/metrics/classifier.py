@@ -1,6 +1,6 @@
-"""A small classifier trained on a domain's own labels: its features are a space for distances between sets.
+"""A small classifier trained on a domain's labels, whose features distances between sets are computed in.
 
-Its network is defined here and not borrowed from `core.networks`: an instrument must not change with what it measures.
+Its network is not one of `core.networks`, so that metrics stay the same when those networks change.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from core.errors import FourfoldError
 
 VERSION = 1
-"""Of network and training: in the cache's key."""
+"""The version of the network and its training, part of the cache's key."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class Classifier:
 
     Attributes:
         network: standardised arrays `[B, *shape]` -> features `[B, D]`; `head`: features -> logits `[B, classes]`.
-        shape: of one example. classes: how many. test_accuracy: share of the test set it gets right.
+        mean, std: of all numbers of the training data, by which arrays are standardised.
+        shape: of one example; `classes`: how many; `test_accuracy`: on the test set, in [0, 1].
     """
 
     network: nn.Module
@@ -52,10 +53,10 @@ class Classifier:
 
     def predict(self, x: np.ndarray | Tensor) -> np.ndarray:
         """Most probable classes int64 `[N]` of `x` `[N, *shape]`."""
-        return self.probabilities(x).argmax(axis=1)
+        return np.asarray(self.probabilities(x).argmax(axis=1))
 
     def accuracy(self, x: np.ndarray | Tensor, y: np.ndarray | Tensor) -> float:
-        """Share of `x` `[N, *shape]` whose predicted class is `y` `[N]`."""
+        """The share of `x` `[N, *shape]` whose predicted class is `y` `[N]`."""
         return float((self.predict(x) == np.asarray(y)).mean())
 
     def _run(self, x: np.ndarray | Tensor, module: nn.Module) -> np.ndarray:
@@ -73,15 +74,13 @@ def train_classifier(
     x: np.ndarray, y: np.ndarray, test_x: np.ndarray, test_y: np.ndarray, *,
     features: int = 64, width: int = 16, steps: int = 400, batch_size: int = 128, seed: int = 0, keep: bool = True,
 ) -> Classifier:
-    """Train (some seconds on one core), or read from the cache, a classifier of `x` `[N, *shape]` into `y` `[N]`.
+    """A classifier trained (some seconds on one core) on examples `x` `[N, *shape]` and their classes `y` `[N]`.
 
     Args:
-        x, test_x: floats; `[C]`: an MLP, `[C, L]`: 1-D and `[C, H, W]`: 2-D convolutions.
+        x, test_x: floats; an MLP for shape `[C]`, 1-D convolutions for `[C, L]`, 2-D convolutions for `[C, H, W]`.
         y, test_y: classes from 0.
-        features: width of the feature space. width: channels of the first convolution.
-        keep: in the cache; False for classifiers that are measured once and never asked again.
-
-    The cache is keyed by the data's contents and the settings; `classifier.json` there states the test accuracy.
+        features: width of the feature space; `width`: channels of the first convolution.
+        keep: read it from the cache, or write it there; keyed by the data's contents and the settings.
 
     Raises:
         FourfoldError: shapes that do not fit, fewer than two classes, values that are not finite.
@@ -128,7 +127,7 @@ def _check(x: np.ndarray, y: np.ndarray, test_x: np.ndarray, test_y: np.ndarray)
 
 
 def _network(shape: tuple[int, ...], features: int, width: int) -> nn.Module:
-    """Strided convolutions down to at most 4 places a side (or two wide layers, for vectors), then features."""
+    """Strided convolutions to at most 4 positions along each axis (two hidden layers for vectors), then features."""
     if len(shape) == 1:
         return nn.Sequential(nn.Linear(shape[0], 256), nn.GELU(), nn.Linear(256, 256), nn.GELU(),
                              nn.Linear(256, features))
@@ -139,7 +138,7 @@ def _network(shape: tuple[int, ...], features: int, width: int) -> nn.Module:
         layers += [convolution(channels, width, 3, padding=1), nn.GELU()]
         channels, width = width, 2 * width
     while max(sides) > 4:
-        # A short side is kept while a long one shrinks.
+        # An axis of at most 4 positions is not strided while another is.
         stride = tuple(2 if side > 4 else 1 for side in sides)
         layers += [convolution(channels, width, 3, stride=stride, padding=1), nn.GroupNorm(4, width), nn.GELU()]
         sides = [-(-side // step) for side, step in zip(sides, stride, strict=True)]
@@ -164,13 +163,13 @@ def _train(
         block = (torch.as_tensor(x[rows], dtype=torch.float32) - scale[0]) / scale[1]
         loss = nn.functional.cross_entropy(model(block), torch.as_tensor(y[rows]), label_smoothing=0.05)
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         optimizer.step()
         schedule.step()
 
 
 def _save(classifier: Classifier, folder: Path, settings: dict[str, int]) -> None:
-    """Write weights and facts as `folder`, which appears in full or not at all."""
+    """Write weights and metadata to `folder`, atomically: a temporary folder is renamed."""
     from safetensors.torch import save_file
 
     facts = {"shape": classifier.shape, "classes": classifier.classes, "mean": classifier.mean, "std": classifier.std,
@@ -184,7 +183,7 @@ def _save(classifier: Classifier, folder: Path, settings: dict[str, int]) -> Non
             (ready / "classifier.json").write_text(json.dumps(facts, indent=2))
             os.rename(ready, folder)
     except OSError as error:
-        if not folder.is_dir():  # else another process was faster, and its classifier is the same
+        if not folder.is_dir():  # otherwise another process has written the same classifier
             raise FourfoldError(f"cannot write the cache {folder.parent}: {error.strerror}; "
                                 "point $FOURFOLD_CACHE at a writable folder") from error
 

@@ -1,4 +1,4 @@
-"""What every distance takes: features (or flattened pixels) as float64 `[N, D]`; and nearest neighbours in them."""
+"""Features (or flattened pixels) as float64 `[N, D]`, Euclidean distances between them, and nearest neighbours."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import numpy as np
 from core.errors import FourfoldError
 
 CHUNK_NUMBERS = 2**23
-"""Distances held in memory at once (64 MB)."""
+"""The most distances held in memory at once (64 MB)."""
 
 POINTS_AT_ONCE = 16384
-"""Points that are widened to float64 at once."""
+"""The most points converted to float64 at once."""
 
 
 def as_features(x: np.ndarray, name: str, at_least: int = 1) -> np.ndarray:
-    """`x` `[N, ...]`, an array or a tensor, as float64 `[N, D]`.
+    """`x` `[N, ...]`, an array or a tensor, as float64 `[N, D]`; `name`: what errors call it.
 
     Raises:
-        FourfoldError: fewer than `at_least` rows, or values that are not finite; `name` says whose.
+        FourfoldError: fewer than `at_least` rows, or values that are not finite.
     """
     array = np.asarray(x, dtype=np.float64)
     if array.ndim < 2:
@@ -34,14 +34,14 @@ def as_features(x: np.ndarray, name: str, at_least: int = 1) -> np.ndarray:
 
 
 def check_widths(a: np.ndarray, b: np.ndarray, names: tuple[str, str]) -> None:
-    """Refuse features of different widths."""
+    """Raise FourfoldError where features `[N, D]` and `[M, D]` are of different widths D."""
     if a.shape[1] != b.shape[1]:
         raise FourfoldError(f"{names[0]} has {a.shape[1]} features and {names[1]} {b.shape[1]}: must be the same space")
 
 
 def distance_blocks(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-    """Euclidean distances `[rows, M]` from a few rows of `a` `[N, D]` at a time to all of `b` `[M, D]`."""
-    # |a - b|^2 = |a|^2 + |b|^2 - 2ab is fast, and accurate once a common offset is removed.
+    """Euclidean distances of `a` `[N, D]` to `b` `[M, D]`, in blocks `[rows, M]`, each with its slice of the rows of `a`."""
+    # |a - b|^2 = |a|^2 + |b|^2 - 2ab is fast, and accurate where the mean is near 0.
     centre = b.mean(axis=0)
     a, b = a - centre, b - centre
     squares = np.einsum("md,md->m", b, b)
@@ -59,7 +59,7 @@ def distance_blocks(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[slice, np.nd
 def nearest(queries: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Distance `[N]` to, and index `[N]` of, the nearest of `points` `[M, ...]` for each of `queries` `[N, ...]`.
 
-    `points` are read a block at a time: they may be compact integers, or memory-mapped.
+    `points` are converted to float64 block by block: they may be small integers, or memory-mapped.
 
     Raises:
         FourfoldError: no rows, different widths, values that are not finite.
@@ -76,7 +76,7 @@ def nearest(queries: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.nda
             nearer = np.arange(len(index))[distances[np.arange(len(index)), index] < best[rows]]
             at, index = nearer + rows.start, index[nearer]
             indices[at] = start + index
-            best[at] = np.linalg.norm(queries[at] - block[index], axis=1)  # exact also for copies
+            best[at] = np.linalg.norm(queries[at] - block[index], axis=1)  # exactly 0 for copies
     return best, indices
 
 
@@ -84,6 +84,6 @@ def neighbour_radii(x: np.ndarray, k: int) -> np.ndarray:
     """Distance `[N]` from each row of `x` `[N, D]` to its k-th nearest other row."""
     radii = np.empty(len(x))
     for rows, block in distance_blocks(x, x):
-        block[np.arange(len(block)), np.arange(rows.start, rows.stop)] = 0  # itself, exactly
+        block[np.arange(len(block)), np.arange(rows.start, rows.stop)] = 0  # the distance of a row to itself
         radii[rows] = np.partition(block, k, axis=1)[:, k]
     return radii

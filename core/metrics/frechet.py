@@ -1,4 +1,4 @@
-"""Fréchet distance between Gaussians fitted to two sets of features."""
+"""Fréchet distance between Gaussians fitted to two sets of features, as in FID."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ BLOCK = 8192
 def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
     """`|m_a - m_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^(1/2))` of features `[N, D]`, `[M, D]` (Heusel et al. 2017, eq. 6).
 
-    It is biased upwards for small N: compare only at equal N, and with the floor of real data against real data.
-    With S = R^T R, the last trace is the sum of the singular values of `R_a R_b^T`: real and stable, even where
-    N < D makes S singular and the square root of `S_a S_b` breaks down.
+    It is biased upwards for small N: compare only at equal N, and with the distance between two parts of real data
+    (`floor`). With S = R^T R, tr((S_a S_b)^(1/2)) is the sum of the singular values of `R_a R_b^T`, which is real and
+    stable also where N < D makes S singular, unlike the matrix square root.
 
     Raises:
         FourfoldError: fewer than two rows, different widths, values that are not finite.
@@ -28,11 +28,11 @@ def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _root(x: np.ndarray) -> np.ndarray:
-    """R `[min(N, D), D]` with `R^T R` the unbiased covariance of `x` `[N, D]`: a QR decomposition, block by block."""
+    """R `[min(N, D), D]` with `R^T R` the unbiased covariance of `x` `[N, D]`, by QR decompositions of blocks."""
     mean = x.mean(axis=0)
     root = np.empty((0, x.shape[1]))
     for start in range(0, len(x), BLOCK):
         root = np.concatenate([root, x[start : start + BLOCK] - mean])
         if len(root) > x.shape[1]:
             root = np.asarray(np.linalg.qr(root, mode="r"))
-    return root / np.sqrt(len(x) - 1)
+    return np.asarray(root / np.sqrt(len(x) - 1))

@@ -1,4 +1,4 @@
-"""How sure a number is: bootstrap and Wilson intervals, and the floor of real data against real data."""
+"""Uncertainty of metrics: bootstrap and Wilson intervals, and a statistic's floor of real against real data."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ def bootstrap(
     statistic: Callable[..., float], *arrays: np.ndarray, seed: int = 0, n: int = 1000, level: float = 0.95,
     paired: bool = True, around: float | None = None,
 ) -> tuple[float, float]:
-    """Interval of `statistic(*arrays)` under resampling of rows (Efron 1979): percentiles, or normal `around` a value.
+    """Confidence interval of `statistic(*arrays)` by resampling of rows (Efron 1979), at confidence `level`.
 
     Args:
-        statistic: takes arrays like `arrays`, returns a number. `np.mean` of one array is computed all at once.
-        arrays: `[N, ...]` each. `paired`: the same rows of all (nats and bytes of each text); False: each on its
-            own (features of real and fake).
-        around: the statistic's own value, where resampling biases it, as it does a Fréchet distance (repeated rows
-            shrink the effective N): the interval is then normal around it, with the resamples' spread, above 0.
-        n: resamples.
+        statistic: takes arrays like `arrays`, returns a number. `np.mean` of one array is vectorised.
+        arrays: `[N, ...]` each. `paired`: the same rows of all are drawn (nats and bytes of each text); False: rows
+            of each independently (features of real and of generated data).
+        around: None for the percentiles of the resamples. Otherwise the statistic's value, for a statistic that
+            resampling biases, such as a Fréchet distance (repeated rows lower the effective N): the interval is
+            then normal around it, with the resamples' standard deviation, cut at 0.
+        n: number of resamples.
 
     Raises:
         FourfoldError: nothing to resample, or paired arrays of different lengths.
@@ -57,7 +58,7 @@ def _resampled_means(values: np.ndarray, n: int, random: np.random.Generator) ->
 
 
 def wilson(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of a success rate (Wilson 1927): honest near 0 and 1 and for few trials.
+    """Wilson's score interval of a success rate (Wilson 1927), accurate also near 0 and 1 and for few trials.
 
     Raises:
         FourfoldError: no trials, or successes outside [0, n].
@@ -71,18 +72,18 @@ def wilson(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:
     centre = rate + z * z / (2 * n)
     spread = z * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
     low, high = (centre - spread) / (1 + z * z / n), (centre + spread) / (1 + z * z / n)
-    # At a rate of 0 or 1 the ends are exact; rounding must not move them.
+    # At a rate of 0 or 1 an end is exactly that, whatever the rounding.
     return (0.0 if successes == 0 else low), (1.0 if successes == n else high)
 
 
 def floor(
     statistic: Callable[[np.ndarray, np.ndarray], float], real: np.ndarray, seed: int = 0, size: int | None = None
 ) -> float:
-    """`statistic` of two disjoint random parts of `real` `[N, ...]`: what a perfect generator would score.
+    """`statistic` of two disjoint random parts of `real` `[N, ...]`: the score of a perfect generator.
 
     Args:
-        size: rows in each part, half of all by default; give the number of samples judged, as most
-            statistics depend on it.
+        size: rows in each part, by default half of all; should be the number of samples evaluated, as most statistics
+            depend on it.
 
     Raises:
         FourfoldError: fewer than `2 * size` rows.

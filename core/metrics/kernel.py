@@ -13,9 +13,9 @@ def kernel_distance(
 ) -> float:
     """Mean over random subsets of the unbiased squared MMD of features `[N, D]` and `[M, D]` (Binkowski et al. 2018).
 
-    The kernel is `(x.y / D + 1)^3`. Unbiased: near 0, and as often below it, for equal distributions. With
-    `subsets=0` all rows are used at once. The subsets are torch-fidelity's for the same seed; they shrink to the
-    smaller set where that has fewer than `subset_size` rows.
+    The kernel is `(x.y / D + 1)^3`. For equal distributions the expectation is 0, and values can be negative. With
+    `subsets=0` all rows are used at once. The subsets are those of torch-fidelity for the same seed; they are as
+    large as the smaller set where that has fewer than `subset_size` rows.
 
     Raises:
         FourfoldError: fewer than two rows, different widths, values that are not finite.
@@ -26,7 +26,7 @@ def kernel_distance(
 def kernel_distances(
     a: np.ndarray, b: np.ndarray, subsets: int = 100, subset_size: int = 1000, seed: int = 0
 ) -> np.ndarray:
-    """The distance of each subset `[subsets]` (of everything, `[1]`, for `subsets=0`); see `kernel_distance`."""
+    """The distance of each subset, `[subsets]` (of all rows, `[1]`, for `subsets=0`), as in `kernel_distance`."""
     a, b = as_features(a, "the first set of features", 2), as_features(b, "the second set of features", 2)
     check_widths(a, b, ("the first set", "the second"))
     if subsets < 0 or subset_size < 2:

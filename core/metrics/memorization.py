@@ -1,8 +1,8 @@
-"""Do samples copy the training data? Nearest neighbours of samples against those of held-out real data."""
+"""Memorization test: distances of samples to the training data against those of held-out real data."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -13,27 +13,41 @@ EXCESS = 0.05
 QUERIES = 2000
 
 
+class Memorization(TypedDict):
+    """The result of `memorization_test`.
+
+    Attributes:
+        share, control_share: of samples that are near copies of training data, and of held-out data.
+        p_value: of the hypothesis that `share` is at most `control_share` (sign test over the samples that are near
+            copies of one set only).
+        mann_whitney_p: of the hypothesis that samples are no nearer to training data than held-out data are
+            (one-sided; small for blurred samples too).
+        median_distance, held_out_median_distance: of samples and held-out data to the nearest training example.
+        memorized: p_value < 0.001 and share - control_share > 0.05; `verdict`: the same as a sentence.
+    """
+
+    share: float
+    control_share: float
+    p_value: float
+    mann_whitney_p: float
+    median_distance: float
+    held_out_median_distance: float
+    memorized: bool
+    verdict: str
+
+
 def memorization_test(
     samples: np.ndarray, train: np.ndarray, held_out: np.ndarray, quantile: float = 0.05
-) -> dict[str, Any]:
-    """Compare how near samples come to training examples with how near honest data come.
+) -> Memorization:
+    """Whether samples are nearer to training examples than held-out data are (after Meehan et al. 2020).
 
-    A sample is a near copy where it is closer to its nearest training example than `quantile` of held-out
-    examples are to theirs. Blurred or plain samples are near everything, training data or not, so the
-    same is asked with the roles of training and held-out data exchanged: only an excess over that is memory.
-    (The idea of Meehan et al. 2020, with the second comparison as the control.)
+    A sample is a near copy of training data where it is closer to its nearest training example than the fraction
+    `quantile` of held-out examples to theirs; that is expected of a share of `quantile`. Blurred or simple samples
+    are close to all data, so the control exchanges training and held-out data: only an excess over it is memorization.
 
     Args:
-        samples, train, held_out: features or pixels `[N, ...]` of one space; train holds all the examples
-            trained on; held-out data, from the same distribution, a few hundred at least.
-
-    Returns:
-        share: of samples that are near copies of training data; about `quantile` for honest data.
-        control_share: the same, of held-out data. p_value: of share being no higher than control_share (sign
-            test over the samples that are one and not the other). mann_whitney_p: of samples being no nearer to
-            training data than held-out data are (one-sided; small for blurred samples too). median_distance,
-            held_out_median_distance: to the nearest training example. memorized: whether p_value < 0.001 and the
-            excess is above 0.05. verdict: the same in words.
+        samples, train, held_out: features or pixels `[N, ...]` in one space: all training examples, and at least some
+            hundred held-out examples of the same distribution.
 
     Raises:
         FourfoldError: too few rows, different widths, values that are not finite.
@@ -44,7 +58,7 @@ def memorization_test(
     check_widths(samples, held_out, ("the samples", "the held-out data"))
     to_train, _ = nearest(samples, train)
     to_held, _ = nearest(samples, held_out)
-    # All are needed as neighbours, but not as queries: a few thousand settle a quantile.
+    # A few thousand queries suffice for a quantile; as neighbours all rows are needed.
     held_to_train, _ = nearest(_some(held_out), train)
     train_to_held, _ = nearest(_some(train), held_out)
     copies = to_train < np.quantile(held_to_train, quantile)
@@ -67,4 +81,5 @@ def memorization_test(
 
 
 def _some(rows: np.ndarray) -> np.ndarray:
+    """At most `QUERIES` random rows."""
     return rows[np.sort(np.random.default_rng(0).permutation(len(rows))[:QUERIES])]

@@ -20,7 +20,7 @@ Sequences = np.ndarray | Sequence[np.ndarray] | Sequence[Sequence[int]]
 def ngram_counts(
     sequences: Sequences, order: int, vocab: int, lengths: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The different n-grams `[U, order]` of the sequences, sorted, and how often each occurs `[U]`."""
+    """The distinct n-grams `[U, order]` of the sequences, sorted, and how often each occurs `[U]`."""
     rows = _grams(*_flat(sequences, vocab, lengths), order)
     numbers, first = _number(rows, vocab)
     return rows[first], np.bincount(numbers, minlength=len(first))
@@ -32,7 +32,7 @@ def ngram_divergence(
 ) -> float:
     """Jensen-Shannon divergence, in bits in [0, 1], between the n-gram distributions of two collections.
 
-    It grows as collections shrink: compare collections of one size, and with the floor of real against real.
+    It is larger for smaller collections: compare collections of equal size, and with two parts of real data (`floor`).
 
     Raises:
         FourfoldError: a collection without any n-gram, or tokens outside [0, vocab).
@@ -54,11 +54,11 @@ def ngram_divergence(
 
 @dataclass(frozen=True)
 class _Level:
-    """Counts of one context length. Contexts are numbered by their place in `contexts`."""
+    """Counts for contexts of one length. A context's number is its index in `contexts`."""
 
     contexts: np.ndarray  # [C] sorted keys: (number of the context one shorter) * (vocab + 1) + the token before it
     totals: np.ndarray  # [C] tokens seen after each context
-    kinds: np.ndarray  # [C] different tokens seen after each context
+    kinds: np.ndarray  # [C] distinct tokens seen after each context
     starts: np.ndarray  # [C] totals before each context, in the order of `grams`
     grams: np.ndarray  # [G] sorted keys: (number of the context) * vocab + next token
     counts: np.ndarray  # [G]
@@ -69,9 +69,9 @@ class _Level:
 class NGramModel:
     """Interpolated n-gram model, `P(w|h) = (c(hw) + T(h) P(w|h')) / (c(h) + T(h))` (Witten and Bell 1991).
 
-    h' is the context h without its oldest token, T(h) counts the different tokens seen after h; the last
-    resort is the uniform distribution. Every sequence begins in a context of start symbols, so that it
-    knows the distribution of first tokens. An end is modelled where sequences end in their own `eos` token.
+    h' is the context h without its oldest token, T(h) the number of distinct tokens seen after h; below unigrams is
+    the uniform distribution. The context of a sequence's first tokens is filled with start symbols. Ends are modelled
+    only where sequences contain an `eos` token.
     """
 
     order: int
@@ -82,7 +82,7 @@ class NGramModel:
     def fit(cls, sequences: Sequences, order: int, vocab: int, lengths: np.ndarray | None = None) -> NGramModel:
         """Count n-grams up to `order` (1: unigrams) of tokens in [0, vocab).
 
-        Fit to sequences cut as those to be judged: windows of a text begin anywhere, a whole text only once.
+        The sequences should be cut like those to be evaluated (windows of a text, or whole texts): first tokens differ.
 
         Raises:
             FourfoldError: no tokens, or tokens outside [0, vocab).
@@ -107,7 +107,7 @@ class NGramModel:
         return cls(order, vocab, tuple(levels))
 
     def nll(self, sequences: Sequences, lengths: np.ndarray | None = None) -> np.ndarray:
-        """Exact nats `[N]` of each sequence; an empty one has 0."""
+        """Exact -log P in nats `[N]` of each sequence; 0 for an empty one."""
         tokens, ends = _flat(sequences, self.vocab, lengths)
         probability = np.full(len(tokens), 1 / self.vocab)
         numbers = np.zeros(len(tokens), np.int64)
@@ -127,7 +127,7 @@ class NGramModel:
     def sample(
         self, n: int, max_length: int, seed: int = 0, eos: int | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """`n` sequences: tokens int64 `[n, max_length]` and lengths `[n]`, `eos` included; after it comes `eos`."""
+        """`n` sequences: tokens int64 `[n, max_length]` and lengths `[n]`, `eos` included; the padding is `eos`."""
         random = np.random.default_rng(seed)
         start = self.order - 1
         out = np.full((n, start + max_length), self.vocab, np.int64)
@@ -148,7 +148,8 @@ class NGramModel:
     def _draw(self, context: np.ndarray, random: np.random.Generator) -> np.ndarray:
         """The next token `[B]` after `context` `[B, order - 1]`.
 
-        Interpolation is a mixture: with probability c(h) / (c(h) + T(h)) a token as it followed h, else shorten h.
+        Interpolation is a mixture: with probability c(h) / (c(h) + T(h)) a token is drawn from those seen after h,
+        otherwise from the distribution of the shorter context h'.
         """
         n = len(context)
         numbers = [np.zeros(n, np.int64)]
@@ -167,13 +168,13 @@ class NGramModel:
 
 
 def _find(table: np.ndarray, keys: np.ndarray) -> np.ndarray:
-    """Place of each key in the sorted `table`, -1 where it is missing."""
+    """Index of each key in the sorted `table`, -1 where it is missing."""
     place = np.minimum(np.searchsorted(table, keys), len(table) - 1)
     return np.where(table[place] == keys, place, -1)
 
 
 def _flat(sequences: Sequences, vocab: int, lengths: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """All tokens in a row, int64 `[total]`, and where each sequence ends `[N]`."""
+    """All tokens concatenated, int64 `[total]`, and the index after each sequence's last token, `[N]`."""
     if isinstance(sequences, np.ndarray) and sequences.ndim == 2:
         sizes = np.full(len(sequences), sequences.shape[1]) if lengths is None else np.asarray(lengths, np.int64)
         if len(sizes) != len(sequences) or (len(sizes) and not 0 <= sizes.min() <= sizes.max() <= sequences.shape[1]):
@@ -194,7 +195,7 @@ def _flat(sequences: Sequences, vocab: int, lengths: np.ndarray | None) -> tuple
 
 
 def _earlier(tokens: np.ndarray, ends: np.ndarray, back: int, start_symbol: int) -> np.ndarray:
-    """The token `back` places before each, `start_symbol` where its sequence had not begun."""
+    """The token `back` positions before each, or `start_symbol` where that is before the sequence's first."""
     out = np.full(len(tokens), start_symbol, np.int64)
     out[back:] = tokens[:-back]
     begins = np.concatenate([[0], ends[:-1]])
@@ -205,21 +206,21 @@ def _earlier(tokens: np.ndarray, ends: np.ndarray, back: int, start_symbol: int)
 
 
 def _grams(tokens: np.ndarray, ends: np.ndarray, order: int) -> np.ndarray:
-    """The n-grams `[M, order]` inside sequences."""
+    """All n-grams `[M, order]`, none across two sequences."""
     if order < 1:
         raise FourfoldError(f"the order of n-grams is {order}: must be at least 1")
     if len(tokens) < order:
         return np.zeros((0, order), np.int64)
     windows = np.lib.stride_tricks.sliding_window_view(tokens, order)
     sequence = np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0))
-    return windows[sequence[: len(windows)] == sequence[order - 1 :]]
+    return np.asarray(windows[sequence[: len(windows)] == sequence[order - 1 :]])
 
 
 def _number(rows: np.ndarray, vocab: int) -> tuple[np.ndarray, np.ndarray]:
-    """A number for each row `[M]`, in sorted order, and the first row of each number `[U]`."""
+    """For each row its number `[M]` among the distinct rows in sorted order; for each number its first row `[U]`."""
     numbers, size = np.zeros(len(rows), np.int64), 1
     for column in rows.T:
-        if size > 2**62 // vocab:  # the next digit might not fit: number what there is, closely
+        if size > 2**62 // vocab:  # another digit may overflow int64: renumber the prefixes
             different, numbers = np.unique(numbers, return_inverse=True)
             size = len(different)
         numbers, size = numbers * vocab + column, size * vocab

@@ -1,4 +1,4 @@
-"""Precision and recall of samples by k nearest neighbours, and their robust relatives density and coverage."""
+"""Precision, recall, density and coverage of samples, by k nearest neighbours."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from core.metrics.features import as_features, check_widths, distance_blocks, ne
 def prdc(real: np.ndarray, fake: np.ndarray, k: int = 5) -> dict[str, float]:
     """`precision`, `recall` (Kynkäänniemi et al. 2019), `density`, `coverage` (Naeem et al. 2020).
 
-    A point's ball reaches to its k-th nearest neighbour in its own set. precision: share of fakes in some real
-    ball; recall: share of reals in some fake ball; density: real balls that hold a fake, on average, over k;
-    coverage: share of real balls that hold a fake. All depend on N: compare at equal N only.
+    The ball of a row reaches to its k-th nearest neighbour in its own set. precision: share of fake rows in any real
+    ball; recall: share of real rows in any fake ball; density: mean number of real balls around a fake row, / k;
+    coverage: share of real balls with a fake row inside. All depend on N: compare at equal N only.
 
     Args:
         real, fake: features `[N, D]` and `[M, D]`, each with more than `k` rows.
@@ -26,7 +26,7 @@ def prdc(real: np.ndarray, fake: np.ndarray, k: int = 5) -> dict[str, float]:
     real, fake = as_features(real, "the real features", k + 1), as_features(fake, "the fake features", k + 1)
     check_widths(real, fake, ("the real set", "the fake set"))
     real_radii, fake_radii = neighbour_radii(real, k), neighbour_radii(fake, k)
-    holders = np.zeros(len(fake))  # real balls that hold each fake
+    holders = np.zeros(len(fake))  # number of real balls around each fake row
     recalled = np.zeros(len(real), bool)
     closest = np.full(len(real), np.inf)
     for rows, block in distance_blocks(real, fake):

@@ -1,9 +1,12 @@
-"""Attention and the transformer's block: RoPE, RMSNorm, QK-norm, SwiGLU, adaLN conditioning, cross-attention."""
+"""Attention and the transformer's block: RoPE, RMSNorm, QK-norm, SwiGLU, adaLN conditioning, cross-attention.
+
+Shapes: B examples, T positions, S positions of a source sequence, W width, H heads, D = W / H.
+"""
 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,26 +16,26 @@ from core.networks.layers import RMSNorm, zeroed
 
 
 def rotary_table(length: int, head_width: int, base: float = 10_000.0) -> Tensor:
-    """Cosines and sines of positions `[length, head_width / 2, 2]` (RoFormer, Su et al. 2104.09864)."""
+    """Cosines and sines of the positions' angles, `[length, D / 2, 2]` (RoPE, Su et al. 2104.09864)."""
     frequencies = base ** (-torch.arange(0, head_width, 2) / head_width)
-    angles = torch.arange(length)[:, None] * frequencies
+    angles = torch.arange(length)[:, None] * frequencies  # [length, D / 2]
     return torch.stack([angles.cos(), angles.sin()], dim=-1)
 
 
 def rotate(x: Tensor, table: Tensor) -> Tensor:
-    """Turn float32 queries or keys `[..., D]` by their positions' angles, which broadcast to `[..., D / 2, 2]`.
+    """Rotate float32 queries or keys `[..., D]` by their positions' angles, which broadcast to `[..., D / 2, 2]`.
 
-    Neighbouring pairs are complex numbers: one multiplication instead of seven passes over memory.
+    Neighbouring pairs are read as complex numbers: one multiplication instead of seven passes over memory.
     """
-    pairs = torch.view_as_complex(x.unflatten(-1, (-1, 2)))
+    pairs = torch.view_as_complex(x.view(*x.shape[:-1], -1, 2))  # [..., D / 2]
     return torch.view_as_real(pairs * torch.view_as_complex(table)).flatten(-2)
 
 
 class LayerCondition(NamedTuple):
-    """What a block sees of the condition, the same at every position.
+    """A block's inputs from the condition, the same for every position.
 
-    `modulation`: scale and shift of each of its two inputs, `[B, 1, W]`; `keys`, `values` `[B, H, S, D]` of a source
-    sequence, and `visible` (bool `[B, 1, 1, S]`), which of its positions count.
+    `modulation`: scale and shift before attention and before the MLP, four of `[B, 1, W]`; `keys`, `values`
+    `[B, H, S, D]` of a source sequence; `visible` (bool `[B, 1, 1, S]`): True where the source is not padding.
     """
 
     modulation: tuple[Tensor, ...] | None = None
@@ -45,17 +48,17 @@ UNCONDITIONED = LayerCondition()
 
 
 def at_least_float32(x: Tensor) -> Tensor:
-    """x for norms and rotations, which half precision would spoil."""
+    """x in float32 or better: norms and rotations are inaccurate in half precision."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-def attention_context(x: Tensor) -> tuple[AbstractContextManager[Any], torch.dtype]:
-    """Where attention is computed, and in what precision.
+def attention_context(x: Tensor) -> tuple[AbstractContextManager[object], torch.dtype]:
+    """A context without autocast, and the dtype of attention in it: at least float32 on a CPU, elsewhere that of x.
 
-    On a CPU bfloat16 attention is three times slower backward than float32.
+    On a CPU the backward pass of attention is three times slower in bfloat16 than in float32.
     """
     kind = x.device.type
-    # Entering autocast costs as much as a layer's arithmetic on a single token.
+    # Entering autocast takes as long as a layer's arithmetic for one token: only where autocast is on.
     autocast = torch.is_autocast_enabled(kind)
     dtype = x.dtype if kind != "cpu" else torch.promote_types(x.dtype, torch.float32)
     return torch.autocast(kind, enabled=False) if autocast else nullcontext(), dtype
@@ -75,25 +78,29 @@ class Attention(nn.Module):
         self, x: Tensor, rotary: Tensor, *, attend: Tensor | None = None, causal: bool = False,
         cache: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
-        """x `[B, T, W]`; `attend`: bool, broadcast to `[B, H, T, S]`, True where a key may be seen.
+        """x `[B, T, W]` -> `[B, T, W]`.
 
-        `cache`: where keys and values `[B, H, length, D]` are noted for the positions that follow.
+        Args:
+            rotary: `[T, D / 2, 2]`, the rows of `rotary_table` for these positions.
+            attend: bool, broadcast to `[B, H, T, T]`, True where a query may attend to a key.
+            cache: keys and values `[B, H, length, D]`; the first T positions are written.
         """
         b, t, w = x.shape
-        q, k, v = self.projection(x).view(b, t, 3, self.heads, -1).unbind(2)
+        q, k, v = self.projection(x).view(b, t, 3, self.heads, -1).unbind(2)  # [B, T, 3, H, D] -> 3 x [B, T, H, D]
         context, dtype = attention_context(v)
         with context:
             q = rotate(self.query_norm(at_least_float32(q)), rotary[:, None]).to(dtype)
             k = rotate(self.key_norm(at_least_float32(k)), rotary[:, None]).to(dtype)
-            q, k, v = (part.transpose(1, 2) for part in (q, k, v.to(dtype)))
+            q, k, v = (part.transpose(1, 2) for part in (q, k, v.to(dtype)))  # [B, H, T, D] each
             if cache is not None:
                 cache[0][:, :, :t], cache[1][:, :, :t] = k, v
-            out = scaled_dot_product_attention(q, k, v, attn_mask=attend, is_causal=causal)
-        return self.out(out.transpose(1, 2).reshape(b, t, w))
+            out = scaled_dot_product_attention(q, k, v, attn_mask=attend, is_causal=causal)  # [B, H, T, D]
+        y: Tensor = self.out(out.transpose(1, 2).reshape(b, t, w))  # [B, T, W]
+        return y
 
 
 class CrossAttention(nn.Module):
-    """Attention to a source sequence, whose keys and values are the same for every position that asks."""
+    """Multi-head attention from each position to a source sequence, whose keys and values are computed once."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -106,24 +113,25 @@ class CrossAttention(nn.Module):
     def keys_values(self, source: Tensor) -> tuple[Tensor, Tensor]:
         """Source `[B, S, W]` -> keys and values `[B, H, S, D]`."""
         b, s, _ = source.shape
-        k, v = self.projection(source).view(b, s, 2, self.heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
+        k, v = self.projection(source).view(b, s, 2, self.heads, -1).permute(2, 0, 3, 1, 4).unbind(0)  # [B, H, S, D]
         context, dtype = attention_context(v)
         with context:
             return self.key_norm(at_least_float32(k)).to(dtype), v.to(dtype)
 
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, visible: Tensor | None) -> Tensor:
-        """x `[B, T, W]`."""
+        """x `[B, T, W]` -> `[B, T, W]`; the rest as in `LayerCondition`."""
         b, t, w = x.shape
-        q = self.query(x).view(b, t, self.heads, -1).transpose(1, 2)
+        q = self.query(x).view(b, t, self.heads, -1).transpose(1, 2)  # [B, H, T, D]
         context, dtype = attention_context(q)
         with context:
             q = self.query_norm(at_least_float32(q)).to(dtype)
-            out = scaled_dot_product_attention(q, keys, values, attn_mask=visible)
-        return self.out(out.transpose(1, 2).reshape(b, t, w))
+            out = scaled_dot_product_attention(q, keys, values, attn_mask=visible)  # [B, H, T, D]
+        y: Tensor = self.out(out.transpose(1, 2).reshape(b, t, w))  # [B, T, W]
+        return y
 
 
 class Block(nn.Module):
-    """Attention, cross-attention if asked for, and a SwiGLU layer (2002.05202); adaLN-zero (DiT, 2212.09748)."""
+    """Attention, cross-attention where `cross`, and a SwiGLU MLP (2002.05202); adaLN-zero of DiT (2212.09748)."""
 
     def __init__(
         self, width: int, heads: int, mlp_ratio: int, dropout: float, cond_width: int = 0, cross: bool = False
@@ -137,14 +145,14 @@ class Block(nn.Module):
         self.mlp_in = nn.Linear(width, 2 * hidden, bias=False)
         self.mlp_out = zeroed(nn.Linear(hidden, width, bias=False))
         self.modulation = zeroed(nn.Linear(cond_width, 4 * width)) if cond_width else None
-        # Of what each layer adds, not of attention's weights: fused attention on a CPU has no dropout.
+        # On each residual branch, not on attention's weights: fused attention on a CPU has no dropout.
         self.dropout = nn.Dropout(dropout)
 
-    def hear(self, vector: Tensor | None, source: Tensor | None, visible: Tensor | None) -> LayerCondition:
-        """This block's part of the condition: `vector` `[B, cond_width]`, `source` `[B, S, W]`, `visible` `[B, S]`."""
+    def condition_on(self, vector: Tensor | None, source: Tensor | None, visible: Tensor | None) -> LayerCondition:
+        """This block's inputs from `vector` `[B, cond_width]`, `source` `[B, S, W]` and `visible` `[B, S]`."""
         modulation = keys = values = None
         if self.modulation is not None and vector is not None:
-            scale1, shift1, scale2, shift2 = self.modulation(silu(vector))[:, None].chunk(4, dim=-1)
+            scale1, shift1, scale2, shift2 = self.modulation(silu(vector))[:, None].chunk(4, dim=-1)  # [B, 1, W] each
             modulation = (1 + scale1, shift1, 1 + scale2, shift2)
         if self.cross is not None and source is not None:
             keys, values = self.cross.keys_values(source)
@@ -154,6 +162,7 @@ class Block(nn.Module):
         self, x: Tensor, rotary: Tensor, condition: LayerCondition = UNCONDITIONED, *,
         attend: Tensor | None = None, causal: bool = False, cache: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
+        """x `[B, T, W]` -> `[B, T, W]`; `rotary`, `attend` and `cache` as in `Attention`."""
         modulation = condition.modulation
         h = self.norm1(x)
         if modulation is not None:
@@ -164,5 +173,6 @@ class Block(nn.Module):
         h = self.norm2(x)
         if modulation is not None:
             h = torch.addcmul(modulation[3], h, modulation[2])
-        gate, value = self.mlp_in(h).chunk(2, dim=-1)
-        return x + self.dropout(self.mlp_out(silu(gate) * value))
+        gate, value = self.mlp_in(h).chunk(2, dim=-1)  # [B, T, hidden] each
+        y: Tensor = x + self.dropout(self.mlp_out(silu(gate) * value))
+        return y

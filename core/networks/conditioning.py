@@ -1,4 +1,4 @@
-"""Conditions as networks see them: embeddings, each with a learned null that stands for "no condition"."""
+"""Conditions as network inputs: embeddings, each with a learned null embedding that stands for "no condition"."""
 
 from __future__ import annotations
 
@@ -9,15 +9,21 @@ import torch
 from torch import Tensor, nn
 
 from core.conditions import ArrayCondition, ClassCondition, ConditionSpec, SequenceCondition, VectorCondition
-from core.errors import FourfoldError, did_you_mean
+from core.errors import FourfoldError, did_you_mean, require
 from core.networks.attention import Block, rotary_table
 from core.networks.layers import RMSNorm, edge
 
 
 @dataclass(frozen=True)
 class Conditioning:
-    """What networks see of a condition: `vector` `[B, width]`, `sequence` `[B, S, width]` with its mask `[B, S]` and
-    the tokens `[B, S]` that it embeds, `array` `[B, channels, *S]`."""
+    """All conditions as inputs of networks; None where there is no condition of that kind.
+
+    Attributes:
+        vector: `[B, width]`: classes and numbers, plus the mean of `sequence`.
+        sequence, sequence_mask, sequence_tokens: source sequences, embedded `[B, S, width]`, True where not padding
+            (bool `[B, S]`), and as token ids (int64 `[B, S]`).
+        array: `[B, channels, *axes]`, over the data.
+    """
 
     vector: Tensor | None = None
     sequence: Tensor | None = None
@@ -28,12 +34,12 @@ class Conditioning:
 
 @dataclass(frozen=True, kw_only=True)
 class ConditioningConfig:
-    """How conditions are embedded, and how often training hides them.
+    """How conditions are embedded, and how often training drops them.
 
     Attributes:
         width: of the embeddings.
-        dropout: share of training examples whose condition is hidden, which classifier-free guidance needs.
-        source_depth: layers of the encoder of a source sequence; `source_dropout`: its dropout.
+        dropout: share of training examples whose conditions are dropped, for classifier-free guidance (2207.12598).
+        source_depth, source_dropout: layers and dropout of the encoder of a source sequence.
     """
 
     width: int = 128
@@ -49,7 +55,7 @@ class ConditioningConfig:
 
 
 class Conditioner(nn.Module):
-    """Embeds named conditions; classes and vectors are summed into one vector, sequences and arrays concatenated."""
+    """Embeds named conditions: classes and vectors are summed into one vector, sequences and arrays concatenated."""
 
     def __init__(self, specs: Mapping[str, ConditionSpec], config: ConditioningConfig) -> None:
         super().__init__()
@@ -59,7 +65,7 @@ class Conditioner(nn.Module):
         self.nulls = nn.ParameterDict()
         for name, spec in self.specs.items():
             if isinstance(spec, ArrayCondition):
-                continue  # read as it is; its null is zero
+                continue  # not embedded; its null is an array of zeros
             self.nulls[name] = edge(nn.Parameter(0.02 * torch.randn(width)))
             if isinstance(spec, ClassCondition):
                 self.embeddings[name] = edge(nn.Embedding(len(spec.names), width))
@@ -70,15 +76,15 @@ class Conditioner(nn.Module):
                 self.embeddings[name] = SequenceEncoder(spec, config)
 
     def hidden(self, n: int, device: torch.device) -> Tensor | None:
-        """Which of `n` training examples hide their condition, bool `[n]`, by the config's dropout; None: none does."""
+        """A random drop mask for `n` training examples, bool `[n]`, by the config's dropout; None where that is 0."""
         share = self.config.dropout
         return torch.rand(n, device=device) < share if share > 0 else None
 
     def forward(self, condition: Mapping[str, Tensor] | None, n: int, drop: Tensor | None = None) -> Conditioning:
-        """The conditioning of `n` examples; a missing condition, or `drop` (bool `[n]`) True, gives the null.
+        """The conditioning of `n` examples, with nulls for missing conditions and where `drop` (bool `[n]`) is True.
 
         Raises:
-            FourfoldError: a condition this model does not have.
+            FourfoldError: `condition` names one that this model does not have.
         """
         condition = condition or {}
         for name in condition:
@@ -118,21 +124,21 @@ class Conditioner(nn.Module):
     def _sequence(
         self, name: str, spec: SequenceCondition, tokens: Tensor | None, n: int, drop: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Embedded source `[n, 1 + S, width]`, its mask and tokens; the first place is the null's, always visible."""
+        """Embedded source `[n, 1 + S, width]`, its mask and tokens; the null comes first and is never masked."""
         null = self.nulls[name].expand(n, 1, -1)
         visible = torch.ones(n, 1, dtype=torch.bool, device=null.device)
-        end = torch.full((n, 1), spec.pad, device=null.device)
+        pad = torch.full((n, 1), spec.pad, device=null.device)
         if tokens is None:
-            return null, visible, end
+            return null, visible, pad
         mask = tokens != spec.pad
         if drop is not None:
             mask = mask & ~drop[:, None]
         embedded = torch.cat([null, self.embeddings[name](tokens, mask)], dim=1)
-        return embedded, torch.cat([visible, mask], dim=1), torch.cat([end, tokens], dim=1)
+        return embedded, torch.cat([visible, mask], dim=1), torch.cat([pad, tokens], dim=1)
 
 
 class SequenceEncoder(nn.Module):
-    """A small bidirectional transformer over a source sequence: `[B, S]` -> `[B, S, width]`."""
+    """A bidirectional transformer over a source sequence."""
 
     rotary: Tensor
 
@@ -141,7 +147,7 @@ class SequenceEncoder(nn.Module):
         width, dropout = config.width, config.source_dropout
         heads = max(1, width // 64)
         self.embedding = edge(nn.Embedding(spec.vocab, width))
-        # Cross-attention has no rotary positions: the source's embeddings must say where each token stands.
+        # Cross-attention is without RoPE: positions reach it only through the source's embeddings.
         self.positions = edge(nn.Parameter(0.02 * torch.randn(spec.length, width)))
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(
@@ -151,9 +157,11 @@ class SequenceEncoder(nn.Module):
         self.register_buffer("rotary", rotary_table(spec.length, width // heads), persistent=False)
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        x = self.dropout(self.embedding(tokens) + self.positions[: tokens.shape[1]])
-        # A row of nothing but padding would leave its attention without a key.
+        """Tokens and mask (True where not padding) `[B, S]` -> `[B, S, width]`."""
+        x: Tensor = self.dropout(self.embedding(tokens) + self.positions[: tokens.shape[1]])
+        # Softmax over no keys is NaN: a row that is all padding attends to all of it.
         keys = (mask | ~mask.any(1, keepdim=True))[:, None, None, :]
         for block in self.blocks:
             x = block(x, self.rotary[: x.shape[1]], attend=keys)
-        return self.norm(x)
+        x = self.norm(x)
+        return x

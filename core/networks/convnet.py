@@ -1,4 +1,7 @@
-"""Residual convolutions in one and two dimensions: encoder (posterior, critic), decoder, and their spatial halves."""
+"""Residual convolutional networks in one and two dimensions: encoder, decoder, and their spatial halves.
+
+Shapes: B examples, C channels, S the sizes of one or two axes.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,8 @@ from torch.nn.functional import interpolate, pad, silu
 
 from core.errors import require
 from core.networks.conditioning import Conditioning
-from core.networks.layers import array_axes, leaky, shuffled, unshuffled, zeroed
-from core.spaces import Continuous
+from core.networks.layers import array_axes, edge, leaky, require_arrays, shuffled, unshuffled, zeroed
+from core.spaces import Continuous, Space
 
 CONV = {1: nn.Conv1d, 2: nn.Conv2d}
 POOL = {1: nn.AvgPool1d, 2: nn.AvgPool2d}
@@ -23,10 +26,10 @@ POOL = {1: nn.AvgPool1d, 2: nn.AvgPool2d}
 class ConvConfig:
     """Channels are `width` times each of `multipliers`; the resolution halves between stages.
 
-    `patch`: elements along each axis that become channels before the first convolution and after the last, which
-    spares the costly full resolution.
-    There is no normalisation, so that a critic's gradient penalty is of one example alone; residual branches start
-    at zero instead (Fixup, Zhang et al. 1901.09321; R3GAN, 2501.05441).
+    `patch`: elements along each axis that become channels before the first convolution, and elements again after the
+    last, because convolutions at full resolution are slow.
+    There is no normalisation over the batch, so that a critic's gradient penalty is that of each example alone;
+    residual branches start at zero instead (Fixup, Zhang et al. 1901.09321; R3GAN, 2501.05441).
     """
 
     width: int = 32
@@ -43,12 +46,16 @@ class ConvConfig:
 
     @property
     def factor(self) -> int:
-        """How much smaller the last stage is than the data, along each axis."""
-        return self.patch * 2 ** (len(self.multipliers) - 1)
+        """The data's size along each axis over that of the last stage."""
+        return int(self.patch * 2 ** (len(self.multipliers) - 1))
 
-    def encoder(self, space: Continuous, out: int, cond_width: int = 0) -> nn.Module:
-        """`[B, C, *S]` -> `[B, out]`."""
-        return Encoder(self, space, out, cond_width)
+    def encoder(self, space: Space, out: int, cond_width: int = 0) -> nn.Module:
+        """`[B, C, *S]` -> `[B, out]`.
+
+        Raises:
+            FourfoldError: a space of tokens, or of arrays without or with more than two axes.
+        """
+        return Encoder(self, require_arrays(space, "conv"), out, cond_width)
 
     def decoder(self, latent: int, space: Continuous, out: int | None = None, cond_width: int = 0) -> nn.Module:
         """`[B, latent]` -> `[B, out or C, *S]`."""
@@ -64,20 +71,21 @@ class ConvConfig:
 
 
 def modulated(x: Tensor, layer: nn.Linear | None, vector: Tensor | None) -> Tensor:
-    """x `[B, C, *S]` with each channel scaled and shifted by a function of the condition."""
+    """x `[B, C, *S]` with each channel scaled and shifted by `layer` of the condition `[B, cond_width]` (FiLM)."""
     if layer is None or vector is None:
         return x
     scale, shift = layer(silu(vector)).view(len(x), 2 * x.shape[1], *[1] * (x.ndim - 2)).chunk(2, dim=1)
-    return x * (1 + scale) + shift
+    y: Tensor = x * (1 + scale) + shift  # scale, shift: [B, C, 1 ...]
+    return y
 
 
 def modulation(cond_width: int, channels: int) -> nn.Linear | None:
-    """The layer behind `modulated`, which at first changes nothing."""
+    """The layer that `modulated` takes, zero at first: scale 1, shift 0. None without a condition."""
     return zeroed(nn.Linear(cond_width, 2 * channels)) if cond_width else None
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions added to the identity, scaled so that a deep stack keeps its variance."""
+    """Two convolutions whose result, zero at first, is added to the input `[B, channels, *S]`."""
 
     def __init__(self, axes: int, channels: int, cond_width: int) -> None:
         super().__init__()
@@ -87,11 +95,12 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor, vector: Tensor | None) -> Tensor:
         h = modulated(self.first(leaky(x)), self.modulation, vector)
-        return x + self.second(leaky(h))
+        y: Tensor = x + self.second(leaky(h))
+        return y
 
 
 class Stages(nn.Module):
-    """Stages of residual blocks; `steps` holds the change of resolution before each stage but the first."""
+    """Stages of residual blocks; between two, a 1x1 convolution of `steps` and a change of resolution by 2."""
 
     def __init__(self, axes: int, widths: list[int], blocks: int, cond_width: int, *, up: bool) -> None:
         super().__init__()
@@ -113,7 +122,7 @@ class Stages(nn.Module):
 
 
 def padded(x: Tensor, factor: int) -> Tensor:
-    """x `[B, C, *S]` with zeros at the far ends up to multiples of `factor`."""
+    """x `[B, C, *S]`, each axis padded with zeros at its end to a multiple of `factor`."""
     pads = [p for size in reversed(x.shape[2:]) for p in (0, -size % factor)]
     return pad(x, pads) if any(pads) else x
 
@@ -124,31 +133,32 @@ def cropped(x: Tensor, sizes: tuple[int, ...]) -> Tensor:
 
 
 class Down(nn.Module):
-    """The spatial half of an encoder."""
+    """The spatial half of an encoder: `[B, C, *S]` -> `[B, channels, *ceil(S / factor)]`."""
 
     def __init__(self, config: ConvConfig, space: Continuous, channels: int, cond_width: int = 0) -> None:
         super().__init__()
         axes, widths = array_axes(space, "conv"), [config.width * m for m in config.multipliers]
         self.factor, self.patch = config.factor, config.patch
-        self.enter = CONV[axes](space.shape[0] * config.patch**axes, widths[0], 3, padding=1)
+        self.enter = edge(CONV[axes](space.shape[0] * config.patch**axes, widths[0], 3, padding=1))
         self.stages = Stages(axes, widths, config.blocks, cond_width, up=False)
-        self.leave = CONV[axes](widths[-1], channels, 1)
+        self.leave = edge(CONV[axes](widths[-1], channels, 1))
 
     def forward(self, x: Tensor, vector: Tensor | None = None) -> Tensor:
         x = unshuffled(padded(x, self.factor), self.patch)
-        return self.leave(leaky(self.stages(self.enter(x), vector)))
+        y: Tensor = self.leave(leaky(self.stages(self.enter(x), vector)))
+        return y
 
 
 class Up(nn.Module):
-    """The spatial half of a decoder."""
+    """The spatial half of a decoder: `[B, channels, *ceil(S / factor)]` -> `[B, out, *S]`."""
 
     def __init__(self, config: ConvConfig, channels: int, space: Continuous, out: int, cond_width: int = 0) -> None:
         super().__init__()
         axes, widths = array_axes(space, "conv"), [config.width * m for m in reversed(config.multipliers)]
         self.sizes, self.patch = space.shape[1:], config.patch
-        self.enter = CONV[axes](channels, widths[0], 3, padding=1)
+        self.enter = edge(CONV[axes](channels, widths[0], 3, padding=1))
         self.stages = Stages(axes, widths, config.blocks, cond_width, up=True)
-        self.leave = CONV[axes](widths[-1], out * config.patch**axes, 3, padding=1)
+        self.leave = edge(CONV[axes](widths[-1], out * config.patch**axes, 3, padding=1))
 
     def forward(self, x: Tensor, vector: Tensor | None = None) -> Tensor:
         h = self.leave(leaky(self.stages(self.enter(x), vector)))
@@ -156,7 +166,7 @@ class Up(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Arrays -> a vector."""
+    """Arrays `[B, C, *S]` -> vectors `[B, out]`; the condition modulates every block and enters the head."""
 
     def __init__(self, config: ConvConfig, space: Continuous, out: int, cond_width: int) -> None:
         super().__init__()
@@ -164,16 +174,17 @@ class Encoder(nn.Module):
         self.down = Down(config, space, last, cond_width)
         grid = math.prod(math.ceil(size / config.factor) for size in space.shape[1:])
         wide = nn.Linear(last * grid + cond_width, 4 * last)
-        self.head = nn.Sequential(wide, nn.LeakyReLU(0.2), nn.Linear(4 * last, out))
+        self.head = edge(nn.Sequential(wide, nn.LeakyReLU(0.2), nn.Linear(4 * last, out)))
 
     def forward(self, x: Tensor, cond: Conditioning | None = None, mask: Tensor | None = None) -> Tensor:
         vector = None if cond is None else cond.vector
         h = leaky(self.down(x, vector)).flatten(1)
-        return self.head(h if vector is None else torch.cat([h, vector], dim=1))
+        y: Tensor = self.head(h if vector is None else torch.cat([h, vector], dim=1))
+        return y
 
 
 class Decoder(nn.Module):
-    """A vector -> arrays; the vector and the condition also modulate every block."""
+    """Vectors `[B, latent]` -> arrays `[B, out, *S]`; the vector and the condition also modulate every block."""
 
     def __init__(self, config: ConvConfig, latent: int, space: Continuous, out: int, cond_width: int) -> None:
         super().__init__()
@@ -181,10 +192,11 @@ class Decoder(nn.Module):
         self.grid = (first, *(math.ceil(size / config.factor) for size in space.shape[1:]))
         self.vector = nn.Sequential(nn.Linear(latent + cond_width, vector_width), nn.LeakyReLU(0.2),
                                     nn.Linear(vector_width, vector_width))
-        self.start = nn.Linear(latent + cond_width, math.prod(self.grid))
+        self.start = edge(nn.Linear(latent + cond_width, math.prod(self.grid)))
         self.up = Up(config, first, space, out, vector_width)
 
     def forward(self, z: Tensor, cond: Conditioning | None = None, mask: Tensor | None = None) -> Tensor:
         if cond is not None and cond.vector is not None:
             z = torch.cat([z, cond.vector], dim=1)
-        return self.up(self.start(z).view(-1, *self.grid), self.vector(z))
+        y: Tensor = self.up(self.start(z).view(-1, *self.grid), self.vector(z))
+        return y

@@ -1,4 +1,4 @@
-"""Answers taken from the source: the pointer of See et al. (1704.04368), for names that no vocabulary teaches."""
+"""Copying tokens of the source sequence to the output, such as rare names: the pointer of See et al. (1704.04368)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from core.networks.conditioning import Conditioning
 
 
 class Copied(NamedTuple):
-    """A source to copy from: `keys` `[B, S, W]`, its `tokens` `[B, S]`, and which are `hidden`, bool `[B, 1, S]`."""
+    """The source to copy from: `keys` `[B, S, W]`, `tokens` `[B, S]`, `hidden` (bool `[B, 1, S]`): True for padding."""
 
     keys: Tensor
     tokens: Tensor
@@ -21,9 +21,9 @@ class Copied(NamedTuple):
 
 
 class CopyHead(nn.Module):
-    """p = (1 - g) softmax(logits) + g (attention to the source's tokens): their equation 9.
+    """p(token) = (1 - g) softmax(logits) + g (attention weights summed over the token's places): their equation 9.
 
-    g and the attention's queries are read off the transformer's last hidden state.
+    The probability g of copying and the attention's queries are linear in the transformer's last hidden state.
     """
 
     def __init__(self, width: int, cond_width: int) -> None:
@@ -31,8 +31,8 @@ class CopyHead(nn.Module):
         self.query, self.key = nn.Linear(width, width), nn.Linear(cond_width, width, bias=False)
         self.gate = nn.Linear(width, 1)
 
-    def hear(self, cond: Conditioning) -> Copied:
-        """The source's part, the same at every position.
+    def source_of(self, cond: Conditioning) -> Copied:
+        """The source with its attention keys, the same for every position.
 
         Raises:
             ValueError: the condition has no source.
@@ -43,9 +43,9 @@ class CopyHead(nn.Module):
 
     def forward(self, hidden: Tensor, logits: Tensor, source: Copied) -> Tensor:
         """Hidden states `[B, T, W]` and logits `[B, T, V]` -> log-probabilities `[B, T, V]`."""
-        scores = at_least_float32(self.query(hidden) @ source.keys.mT) / math.sqrt(source.keys.shape[-1])
+        scores = at_least_float32(self.query(hidden) @ source.keys.mT) / math.sqrt(source.keys.shape[-1])  # [B, T, S]
         copies = scores.masked_fill(source.hidden, -torch.inf).softmax(-1)
-        gate = at_least_float32(self.gate(hidden)).sigmoid()
+        gate = at_least_float32(self.gate(hidden)).sigmoid()  # [B, T, 1]
         probability = at_least_float32(logits).softmax(-1) * (1 - gate)
         tokens = source.tokens[:, None].expand_as(copies)
         return probability.scatter_add(-1, tokens, copies * gate).clamp_min(torch.finfo(torch.float32).tiny).log()

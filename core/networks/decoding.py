@@ -1,7 +1,9 @@
-"""One position at a time: the key-value cache, and the transformer's blocks made cheap for a single new token.
+"""Decoding one position at a time: the key-value cache, and the transformer's blocks for a single new token.
 
-Tokens drawn one by one cost a pass over all weights each, and an operation's start is as dear as its arithmetic. So
-weights are laid out once for few rows, gains are multiplied beforehand, and autocast is entered once a token.
+Each new token reads all weights once, and starting an operation takes as long as its arithmetic. So the weights are
+laid out in memory once for few rows, gains are multiplied in advance, and autocast is entered once a token.
+
+Shapes: B rows, T positions so far, S positions of a source sequence, W width, H heads, D = W / H.
 """
 
 from __future__ import annotations
@@ -18,25 +20,29 @@ from core.networks.attention import Block, LayerCondition
 from core.networks.copying import Copied
 
 FEW_ROWS = 2
-"""Up to so many rows weights are read as bytes: with more, turning bytes into numbers takes longer than reading."""
+"""The most rows for which weights are stored as int8: with more, conversion takes longer than the reading it saves."""
 
 Attend = Callable[[int, Tensor], Tensor]
-"""What a layer's queries, one a head `[B * H, D]`, hear of the positions seen so far `[B * H, D]`."""
+"""(layer, one query for each head `[B * H, D]`) -> attention's output over the positions so far `[B * H, D]`."""
 
 
 class KVCache:
-    """What decoding computes once: keys and values of the positions seen so far, `[layers, B, H, length, D]`, in
-    autocast's precision where autocast is on, and written in place; each layer's and the copying head's view of the
-    condition, taken from the first call; and what takes single steps."""
+    """What decoding computes once and reads at each later position.
+
+    Attributes:
+        keys, values: `[layers, B, H, length, D]`, written in place; in autocast's dtype where autocast is on.
+        conditions, copied: the inputs of each block and of the copying head from the condition, set by the first call.
+        step: the network for single positions, made at the second call; `length`: positions so far.
+    """
 
     def __init__(self, depth: int, batch: int, heads: int, length: int, head_width: int, device: torch.device) -> None:
         autocast = torch.is_autocast_enabled(device.type)
         dtype = torch.get_autocast_dtype(device.type) if autocast else torch.float32
-        # In memory a head's keys are [D, length]: one query reads them faster so.
+        # A head's keys are [D, length] in memory, which is the faster layout for one query.
         shape = depth, batch, heads
         self.keys = torch.zeros(*shape, head_width, length, dtype=dtype, device=device).transpose(3, 4)
         self.values = torch.zeros(*shape, length, head_width, dtype=dtype, device=device)
-        # The same memory as tables: a head's keys are D rows of `length` numbers, its values `length` rows of D.
+        # The same memory as embedding tables: a head's keys are D rows of `length` numbers, its values `length` of D.
         self.tables = list(zip(self.keys.mT.flatten(1, 3).unbind(), self.values.flatten(1, 3).unbind(), strict=True))
         self.key_rows = torch.arange(batch * heads * head_width, dtype=torch.int32, device=device)
         self.value_rows = torch.arange(batch * heads * length, dtype=torch.int32, device=device).view(-1, length)
@@ -47,26 +53,27 @@ class KVCache:
         self.length = 0
 
     def keep(self, rows: Tensor) -> None:
-        """Go on with these rows `[B]`, in this order, each in place of one of the same condition: a beam search."""
+        """Replace row i by row `rows[i]` (`[B]`), which must have the same condition: for beam search."""
         for part in (self.keys, self.values):
             part[:, :, :, : self.length] = part[:, rows, :, : self.length]
 
     def attention(self) -> Attend:
-        """Softmax attention of one query a head, already scaled, to the positions noted so far."""
+        """Softmax attention of one query for each head, already divided by sqrt(D), to the positions so far."""
         return self.attention_by_rows() if self.keys.device.type == "cpu" else self.attention_by_products()
 
     def attention_by_products(self) -> Attend:
-        keys = self.keys.mT.flatten(1, 2)[..., : self.length]
-        values = self.values.flatten(1, 2)[:, :, : self.length]
+        """`attention` by batched matrix products, for accelerators."""
+        keys = self.keys.mT.flatten(1, 2)[..., : self.length]  # [layers, B * H, D, T]
+        values = self.values.flatten(1, 2)[:, :, : self.length]  # [layers, B * H, T, D]
 
         def attend(layer: int, q: Tensor) -> Tensor:
-            weights = torch.bmm(q[:, None].to(keys.dtype), keys[layer]).softmax(-1)
+            weights = torch.bmm(q[:, None].to(keys.dtype), keys[layer]).softmax(-1)  # [B * H, 1, T]
             return torch.bmm(weights, values[layer])[:, 0]
 
         return attend
 
     def attention_by_rows(self) -> Attend:
-        """The same by sums of weighted rows: a CPU reads these at the speed of memory, products of one row slower."""
+        """`attention` by weighted sums of rows (embedding bags), for CPUs, where products with one row are slower."""
         seen, weighted_sums = self.length, torch.embedding_bag
         value_rows = self.value_rows[:, :seen].flatten()
         value_bags = torch.arange(0, len(value_rows), seen, dtype=torch.int32, device=value_rows.device)
@@ -74,44 +81,45 @@ class KVCache:
         def attend(layer: int, q: Tensor) -> Tensor:
             keys, values = self.tables[layer]
             scores = weighted_sums(keys, self.key_rows, self.key_bags, False, 0, False, q.flatten().to(keys.dtype))[0]
-            weights = scores[:, :seen].softmax(-1).flatten()
+            weights = scores[:, :seen].softmax(-1).flatten()  # [B * H * T]
             return weighted_sums(values, value_rows, value_bags, False, 0, False, weights)[0]
 
         return attend
 
 
 def packed(layer: nn.Linear, dtype: torch.dtype, rows: int) -> Callable[[Tensor], Tensor]:
-    """The layer as a function of a few rows in `dtype`, without gradients.
+    """The layer as a function of few `rows` `[rows, in]` -> `[rows, out]` in `dtype`, without gradients.
 
-    On a CPU in oneDNN's blocked layout, which is read at the speed of memory where the plain one is not; for the
-    fewest rows in bfloat16 as bytes with a scale each row of the matrix, half as much to read (2208.07339, section 2).
+    On a CPU the weights are in oneDNN's blocked layout, which is faster to read than the plain one; in bfloat16 and
+    for up to `FEW_ROWS` rows they are int8 with a scale for each output, half as much to read (2208.07339, section 2).
     """
     weight = layer.weight.detach().to(dtype)
     bias = None if layer.bias is None else layer.bias.detach().to(dtype)
-    # PyTorch's product of bytes reads 16 at a time, past the end of other widths.
+    # PyTorch's int8 product reads 16 numbers at a time, past the end of a row of another width.
     readable = layer.in_features % 32 == 0
     if weight.device.type == "cpu" and dtype == torch.bfloat16 and rows <= FEW_ROWS and readable:
         scale = (layer.weight.detach().abs().amax(1) / 127).clamp_min(torch.finfo(torch.float32).tiny)
         integers = (layer.weight.detach() / scale[:, None]).round().to(torch.int8)
         scale = scale.to(dtype)
 
-        def of_bytes(x: Tensor) -> Tensor:
+        def int8_product(x: Tensor) -> Tensor:
             y = torch._weight_int8pack_mm(x.to(dtype), integers, scale)
             return y if bias is None else y + bias
 
-        return of_bytes
-    onednn = weight.device.type == "cpu" and torch.backends.mkldnn.is_available() and (
+        return int8_product
+    available = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    onednn = weight.device.type == "cpu" and available and (
         dtype == torch.float32 or (dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()))
     if not onednn:
         return lambda x: linear(x.to(dtype), weight, bias)
-    # Laid out for 16 rows: one row is faster so than in the layout for one.
+    # The layout for 16 rows is faster, even for one row, than the layout for one.
     blocked = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), 16)
     product = torch.ops.mkldnn._linear_pointwise.default
     return lambda x: product(x.to(dtype), blocked, bias, "none", [], "")
 
 
 class ScaledNorm:
-    """RMSNorm and what scales and shifts it, in one: x -> gain * sqrt(n) x / sqrt(|x|^2 + n eps) + shift."""
+    """RMSNorm followed by a shift, fused: x `[..., n]` -> gain * sqrt(n) x / sqrt(|x|^2 + n eps) + shift."""
 
     def __init__(self, gain: Tensor, shift: Tensor | None = None) -> None:
         size, eps = gain.shape[-1], torch.finfo(gain.dtype).eps  # nn.RMSNorm's own
@@ -125,7 +133,7 @@ class ScaledNorm:
 
 
 class BlockStep:
-    """`Block` for one more position of every row, `[B, W]` -> `[B, W]`."""
+    """`Block` for one new position of each row, `[B, W]` -> `[B, W]`."""
 
     def __init__(self, block: Block, condition: LayerCondition, dtype: torch.dtype, rows: int) -> None:
         attention, self.condition = block.attention, condition
@@ -136,7 +144,7 @@ class BlockStep:
         weight1, weight2 = block.norm1.weight, block.norm2.weight
         self.norm1 = ScaledNorm(weight1 if scale1 is None else weight1 * scale1, shift1)
         self.norm2 = ScaledNorm(weight2 if scale2 is None else weight2 * scale2, shift2)
-        # Attention divides by sqrt(D): here the queries' gain does.
+        # Attention's division by sqrt(D) is part of the gain of the queries' norm.
         queries = attention.query_norm.weight / math.sqrt(attention.query_norm.weight.numel())
         self.head_norm = ScaledNorm(torch.stack([queries, attention.key_norm.weight])[:, None])
         self.projection, self.out, self.mlp_in, self.mlp_out = (
@@ -150,12 +158,17 @@ class BlockStep:
     def __call__(
         self, x: Tensor, turn: Tensor, key: Tensor, value: Tensor, attend: Callable[[Tensor], Tensor]
     ) -> Tensor:
-        """`turn`: the position's angles `[D / 2]`, complex; `key`, `value` `[B, H, D]`: where to note what it adds;
-        `attend`: to all that are seen then, this position's own included."""
+        """x `[B, W]` -> `[B, W]`.
+
+        Args:
+            turn: the position's angles as complex numbers `[D / 2]`.
+            key, value: where the position's key and value are written, `[B, H, D]`.
+            attend: attention of queries `[B * H, D]` to all positions up to and including this one.
+        """
         b, w = x.shape
-        qkv = self.projection(self.norm1(x)).to(x.dtype).view(b, 3, self.heads, -1)
-        pairs = self.head_norm(qkv[:, :2]).view(b, 2, self.heads, -1, 2)
-        q, k = torch.view_as_real(torch.view_as_complex(pairs) * turn).view(b, 2, self.heads, -1).unbind(1)
+        qkv = self.projection(self.norm1(x)).to(x.dtype).view(b, 3, self.heads, -1)  # [B, 3, H, D]
+        pairs = self.head_norm(qkv[:, :2]).view(b, 2, self.heads, -1, 2)  # [B, 2, H, D / 2, 2]
+        q, k = torch.view_as_real(torch.view_as_complex(pairs) * turn).view(b, 2, self.heads, -1).unbind(1)  # [B, H, D]
         key.copy_(k)
         value.copy_(qkv[:, 2])
         x = x + self.out(attend(q.flatten(0, 1)).view(b, w))
@@ -167,16 +180,15 @@ class BlockStep:
     def _cross(self, x: Tensor, query: Callable[[Tensor], Tensor], out: Callable[[Tensor], Tensor]) -> Tensor:
         keys, values, visible = self.condition.keys, self.condition.values, self.condition.visible
         assert keys is not None and values is not None
-        q = query(self.cross_norm(x)).to(x.dtype).view(len(x), self.heads, 1, -1)
-        heard = scaled_dot_product_attention(self.query_norm(q).to(keys.dtype), keys, values, attn_mask=visible)
-        return out(heard.reshape(x.shape))
+        q = query(self.cross_norm(x)).to(x.dtype).view(len(x), self.heads, 1, -1)  # [B, H, 1, D]
+        y = scaled_dot_product_attention(self.query_norm(q).to(keys.dtype), keys, values, attn_mask=visible)
+        return out(y.reshape(x.shape))
 
 
 class Step:
-    """The stack of blocks, its last norm and the head for one more position: `[B, W]` -> `[B, W]`, logits `[B, out]`.
+    """All blocks, the last norm and the head for a new position: `[B, W]` -> hidden state `[B, W]`, logits `[B, out]`.
 
-    Weights are those of the moment it is made, in autocast's precision where autocast is on, laid out for so many
-    `rows`.
+    It copies the weights when it is made, in autocast's dtype where autocast is on, laid out for B = `rows`.
     """
 
     def __init__(
@@ -186,15 +198,15 @@ class Step:
         kind = head.weight.device.type
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else head.weight.dtype
         with torch.autocast(kind, enabled=False):
-            self.blocks = [BlockStep(*heard, dtype, rows) for heard in zip(blocks, conditions, strict=True)]
+            self.blocks = [BlockStep(*pair, dtype, rows) for pair in zip(blocks, conditions, strict=True)]
             self.norm, self.head = ScaledNorm(norm.weight), packed(head, dtype, rows)
 
     def __call__(self, x: Tensor, cache: KVCache, rotary: Tensor) -> tuple[Tensor, Tensor]:
-        """Attend to all that `cache` holds, add this position to it; `rotary` `[D / 2, 2]` is its angles."""
+        """Add the position to `cache` and attend to all in it; `rotary` `[D / 2, 2]`: its row of `rotary_table`."""
         with torch.autocast(x.device.type, enabled=False):
             position, turn = cache.length, torch.view_as_complex(rotary)
             cache.length = position + 1
-            # Views of all layers at once: per layer each would cost as much as its arithmetic.
+            # Views of all layers at once: made layer by layer they would take as long as the arithmetic.
             key, value = cache.keys[:, :, :, position], cache.values[:, :, :, position]
             attend = cache.attention()
             for index, block in enumerate(self.blocks):

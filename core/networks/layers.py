@@ -1,12 +1,13 @@
-"""Pieces that networks share."""
+"""Layers and small functions that several networks use."""
 
 from __future__ import annotations
 
 import math
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
 from torch.nn.functional import leaky_relu, pixel_shuffle, pixel_unshuffle
 
 from core.errors import FourfoldError, require
@@ -17,19 +18,22 @@ Edge = TypeVar("Edge", bound=nn.Parameter | nn.Module)
 
 
 def edge(layer: Edge) -> Edge:
-    """Mark a parameter, or all of a layer, as a network's first or last: Muon, for hidden matrices, leaves it be."""
+    """The argument, marked as a first or last layer of its network: Muon trains only hidden matrices, AdamW the rest.
+
+    The mark is an attribute of each parameter: it survives moves between devices, but not `copy.deepcopy`.
+    """
     for parameter in [layer] if isinstance(layer, nn.Parameter) else layer.parameters():
         parameter.is_edge = True  # type: ignore[attr-defined]
     return layer
 
 
 def is_edge(parameter: nn.Parameter) -> bool:
-    """Whether `edge` marked it."""
-    return getattr(parameter, "is_edge", False)
+    """Whether `edge` marked the parameter."""
+    return getattr(parameter, "is_edge", False) is True
 
 
 class NoiseEmbedding(nn.Module):
-    """A number an example -> a vector: log-spaced sine features, then two layers. `[B]` -> `[B, width]`."""
+    """The noise level of each example as a vector, `[B]` -> `[B, width]`: sines of log-spaced frequency, two layers."""
 
     frequencies: Tensor
 
@@ -37,29 +41,38 @@ class NoiseEmbedding(nn.Module):
         super().__init__()
         frequencies = torch.exp(torch.linspace(0, math.log(200.0), features // 2))
         self.register_buffer("frequencies", frequencies, persistent=False)
-        self.layers = nn.Sequential(nn.Linear(features, width), nn.SiLU(), nn.Linear(width, width))
+        self.layers = edge(nn.Sequential(nn.Linear(features, width), nn.SiLU(), nn.Linear(width, width)))
 
     def forward(self, value: Tensor) -> Tensor:
-        angle = value[:, None] * self.frequencies
-        return self.layers(torch.cat([angle.cos(), angle.sin()], dim=1))
+        angle = value[:, None] * self.frequencies  # [B, features / 2]
+        y: Tensor = self.layers(torch.cat([angle.cos(), angle.sin()], dim=1))
+        return y
+
+
+class _Saved(FunctionCtx):
+    """What `_RootMeanSquare` keeps from its forward pass, for type checkers."""
+
+    saved_tensors: tuple[Tensor, Tensor, Tensor]
+    eps: float
 
 
 class _RootMeanSquare(torch.autograd.Function):
     """y = g n with n = x / rms(x); dx = (g dy - n mean(g dy n)) / rms(x), dg = sum(dy n)."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, gain: Tensor, eps: float) -> Tensor:
+    def forward(ctx: _Saved, x: Tensor, gain: Tensor, eps: float) -> Tensor:
         square = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.shape[-1])
         scale = square.add_(eps).rsqrt_()
         ctx.save_for_backward(x, gain, scale)
         ctx.eps = eps
-        return (x * scale).mul_(gain)
+        y: Tensor = (x * scale).mul_(gain)
+        return y
 
     @staticmethod
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: _Saved, dy: Tensor) -> tuple[Tensor, Tensor, None]:
         x, gain, scale = ctx.saved_tensors
         width = x.shape[-1]
-        if torch.is_grad_enabled():  # a gradient penalty differentiates this once more, down to x
+        if torch.is_grad_enabled():  # for second derivatives, as in a gradient penalty: every operation is recorded
             scale = (x.square().mean(-1, keepdim=True) + ctx.eps).rsqrt()
             normed, slope = x * scale, dy * gain
             dx = scale * (slope - normed * (slope * normed).mean(-1, keepdim=True))
@@ -72,7 +85,7 @@ class _RootMeanSquare(torch.autograd.Function):
 
 
 class RMSNorm(nn.RMSNorm):
-    """nn.RMSNorm, whose gradient on a CPU PyTorch puts together of many passes over memory: here of few."""
+    """nn.RMSNorm with a faster gradient on a CPU, where PyTorch's makes many more passes over memory."""
 
     def forward(self, x: Tensor) -> Tensor:
         by_hand = x.device.type == "cpu" and x.dtype == self.weight.dtype and x.dtype.itemsize >= 4
@@ -84,51 +97,54 @@ class RMSNorm(nn.RMSNorm):
 
 
 def zeroed(layer: Layer) -> Layer:
-    """The layer with every parameter zero: a residual branch that ends in it starts as the identity."""
+    """The layer with every parameter set to zero: a residual block whose branch ends in it starts as the identity."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
     return layer
 
 
 def leaky(x: Tensor) -> Tensor:
-    """Leaky ReLU of slope 0.2: its second derivative is zero, so a gradient penalty's second pass skips it."""
+    """Leaky ReLU with negative slope 0.2; its second derivative is zero, which makes gradient penalties cheap."""
     return leaky_relu(x, 0.2)
 
 
 def unshuffled(x: Tensor, patch: int) -> Tensor:
-    """Patches as channels: `[B, C, *S]` -> `[B, C * patch^axes, *(S / patch)]`."""
+    """Patches as channels (pixel unshuffle): `[B, C, *S]` -> `[B, C * patch^axes, *(S / patch)]`."""
     if patch == 1:
         return x
     if x.ndim == 4:
         return pixel_unshuffle(x, patch)
-    return x.unflatten(2, (-1, patch)).transpose(2, 3).flatten(1, 2)
+    b, c, size = x.shape
+    return x.reshape(b, c, size // patch, patch).transpose(2, 3).flatten(1, 2)
 
 
 def shuffled(x: Tensor, patch: int) -> Tensor:
-    """`unshuffled` undone."""
+    """Channels as patches, the inverse of `unshuffled`: `[B, C * patch^axes, *S]` -> `[B, C, *(S * patch)]`."""
     if patch == 1:
         return x
     if x.ndim == 4:
         return pixel_shuffle(x, patch)
-    return x.unflatten(1, (-1, patch)).transpose(2, 3).flatten(2, 3)
+    b, c, size = x.shape
+    return x.reshape(b, c // patch, patch, size).transpose(2, 3).flatten(2, 3)
 
 
-def require_arrays(space: Space, network: str) -> None:
-    """Refuse tokens, which only a transformer reads.
+def require_arrays(space: Space, network: str) -> Continuous:
+    """The space, which must be of arrays; `network`: its name in the error.
 
     Raises:
-        FourfoldError: the space is `Discrete`.
+        FourfoldError: the space is of tokens, which only a transformer takes.
     """
     if isinstance(space, Discrete):
         raise FourfoldError(f"{network} takes arrays, and the data are {space.vocab} kinds of token: use a transformer")
+    return space
 
 
-def array_axes(space: Continuous, network: str) -> int:
-    """The number of axes behind the channels, 1 or 2.
+def array_axes(space: Space, network: str) -> int:
+    """The number of axes after the channels, 1 or 2.
 
     Raises:
         FourfoldError: the space is of tokens, or has another number of axes.
     """
-    require_arrays(space, network)
-    require(len(space.shape) in (2, 3), f"{network}: space.shape", space.shape, "arrays must have one or two axes")
-    return len(space.shape) - 1
+    shape = require_arrays(space, network).shape
+    require(len(shape) in (2, 3), f"{network}: space.shape", shape, "arrays must have one or two axes")
+    return len(shape) - 1

@@ -1,11 +1,14 @@
-"""The transformer: RoPE, RMSNorm, QK-norm, adaLN conditioning, cross-attention, causal with a cache or not."""
+"""The transformer over tokens or patches of arrays: fields (causal or not), encoders, decoders.
+
+Shapes: B examples, T positions, S positions of a source sequence, W width, H heads, D = W / H, V kinds of token.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 from itertools import product
-from typing import cast
+from typing import cast, overload
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +18,7 @@ from core.networks.attention import Block, LayerCondition, rotary_table
 from core.networks.conditioning import Conditioning
 from core.networks.copying import CopyHead
 from core.networks.decoding import KVCache, Step
-from core.networks.layers import RMSNorm, zeroed
+from core.networks.layers import RMSNorm, edge, zeroed
 from core.spaces import Continuous, Discrete, Space
 
 
@@ -37,13 +40,29 @@ class TransformerConfig:
                 f"must be a multiple of twice the heads ({self.heads})")
         require(0 <= self.dropout < 1, "transformer.dropout", self.dropout, "must be in [0, 1)")
 
+    @overload
+    def field(
+        self, space: Discrete, out: int | None = None, cond_width: int = 0, causal: bool = False, cross: bool = False,
+        copy: bool = False,
+    ) -> TokenField: ...
+
+    @overload
+    def field(
+        self, space: Continuous, out: int | None = None, cond_width: int = 0, causal: bool = False,
+        cross: bool = False,
+    ) -> ArrayField: ...
+
     def field(
         self, space: Space, out: int | None = None, cond_width: int = 0, causal: bool = False, cross: bool = False,
         copy: bool = False,
     ) -> nn.Module:
-        """x -> x-shaped: logits `[B, T, out or vocab]` of tokens, `[B, out or C, *S]` of arrays.
+        """Tokens `[B, T]` -> logits `[B, T, out or V]`; arrays `[B, C, *S]` -> `[B, out or C, *S]`.
 
-        `copy`: the source sequence's tokens are answers too; logits are log-probabilities then.
+        `cross`: with cross-attention to a source sequence. `copy`: its tokens can be copied to the output (`CopyHead`);
+        logits are log-probabilities then.
+
+        Raises:
+            FourfoldError: arrays with `causal`, or of more than two axes.
         """
         if isinstance(space, Discrete):
             return TokenField(self, space, out or space.vocab, cond_width, causal, cross, copy)
@@ -51,11 +70,11 @@ class TransformerConfig:
         return ArrayField(self, space, out or space.shape[0], cond_width, cross)
 
     def encoder(self, space: Space, out: int, cond_width: int = 0) -> nn.Module:
-        """x -> vector `[B, out]`, by mean and maximum over positions."""
+        """Tokens `[B, T]` or arrays `[B, C, *S]` -> vectors `[B, out]`, from mean and maximum over positions."""
         return Encoder(self, space, out, cond_width)
 
     def decoder(self, latent: int, space: Continuous, out: int | None = None, cond_width: int = 0) -> nn.Module:
-        """Vector `[B, latent]` -> `[B, out or C, *S]`."""
+        """Vectors `[B, latent]` -> arrays `[B, out or C, *S]`."""
         return Decoder(self, latent, space, out or space.shape[0], cond_width)
 
 
@@ -80,27 +99,28 @@ class Trunk(nn.Module):
     def forward(
         self, x: Tensor, cond: Conditioning | None, mask: Tensor | None = None, cache: KVCache | None = None
     ) -> Tensor:
-        rotary = self.rotary[: x.shape[1]]
-        conditions = self._hear(cond)
-        # Causal rows cannot see the padding behind them; elsewhere padded keys are hidden.
+        rotary = self.rotary[: x.shape[1]]  # [T, D / 2, 2]
+        conditions = self._layer_conditions(cond)
+        # Padding comes last, where causal attention does not reach it; otherwise its keys are masked.
         attend = mask[:, None, None, :] if mask is not None and not self.causal else None
         for index, (block, condition) in enumerate(zip(self.blocks, conditions, strict=True)):
             layer = None if cache is None else (cache.keys[index], cache.values[index])
-            x = block(x, rotary, condition, attend=attend, causal=self.causal, cache=layer)
+            x = block(x, rotary, condition, attend=attend, causal=self.causal, cache=layer)  # [B, T, W]
         if cache is not None:
             cache.length, cache.conditions = x.shape[1], conditions
-        return self.norm(x)
+        y: Tensor = self.norm(x)
+        return y
 
-    def _hear(self, cond: Conditioning | None) -> list[LayerCondition]:
+    def _layer_conditions(self, cond: Conditioning | None) -> list[LayerCondition]:
         cond = Conditioning() if cond is None else cond
         source = visible = None
         if self.project_source is not None and cond.sequence is not None:
-            source, visible = self.project_source(cond.sequence), cond.sequence_mask
-        return [cast(Block, block).hear(cond.vector, source, visible) for block in self.blocks]
+            source, visible = self.project_source(cond.sequence), cond.sequence_mask  # [B, S, W], [B, S]
+        return [cast(Block, block).condition_on(cond.vector, source, visible) for block in self.blocks]
 
 
 class TokenField(nn.Module):
-    """Tokens -> logits. The embedding's last row, id `vocab`, is the family's start or mask symbol."""
+    """Tokens `[B, T]` -> logits `[B, T, out]`. The id V, the embedding's last, is the family's start or mask symbol."""
 
     def __init__(
         self, config: TransformerConfig, space: Discrete, out: int, cond_width: int, causal: bool, cross: bool,
@@ -108,13 +128,13 @@ class TokenField(nn.Module):
     ) -> None:
         super().__init__()
         self.config = config
-        self.embedding = nn.Embedding(space.vocab + 1, config.width)
+        self.embedding = edge(nn.Embedding(space.vocab + 1, config.width))
         nn.init.normal_(self.embedding.weight, std=config.width**-0.5)
-        # Rotary positions are relative: hidden tokens alone could not tell where they stand.
-        self.positions = nn.Parameter(0.02 * torch.randn(space.length, config.width))
+        # RoPE encodes relative positions only: without these, mask symbols would be alike at all positions.
+        self.positions = edge(nn.Parameter(0.02 * torch.randn(space.length, config.width)))
         self.dropout = nn.Dropout(config.dropout)
         self.trunk = Trunk(config, space.length, cond_width, causal, cross)
-        self.head = zeroed(nn.Linear(config.width, out))
+        self.head = edge(zeroed(nn.Linear(config.width, out)))
         self.copy = CopyHead(config.width, cond_width) if copy else None
 
     def new_cache(self, batch: int, length: int, device: torch.device) -> KVCache:
@@ -125,21 +145,27 @@ class TokenField(nn.Module):
     def forward(
         self, x: Tensor, cond: Conditioning | None = None, mask: Tensor | None = None, cache: KVCache | None = None
     ) -> Tensor:
-        """Logits `[B, T, out]`; with a cache x holds only the positions that it has not seen.
+        """Logits `[B, T, out]` of tokens x `[B, T]`; `mask` `[B, T]`: True where a token is not padding.
 
-        The condition of a cache's first call is that of all its calls.
+        With a cache, x holds only the positions after those already in it: any number in the first call, whose
+        condition holds for all later calls, and one in each later call.
+
+        Raises:
+            ValueError: several positions in a later call, or a network that copies without a source sequence.
         """
         if cache is not None and cache.length:
             if x.shape[1] > 1:
                 raise ValueError("after its first call a cache takes one position at a time")
             return self._step(x[:, 0], cache)[:, None]
-        h = self.trunk(self.dropout(self.embedding(x) + self.positions[: x.shape[1]]), cond, mask, cache)
+        h = self.trunk(self.dropout(self.embedding(x) + self.positions[: x.shape[1]]), cond, mask, cache)  # [B, T, W]
+        logits: Tensor = self.head(h)  # [B, T, out]
         if self.copy is None:
-            return self.head(h)
-        source = self.copy.hear(Conditioning() if cond is None else cond)
+            return logits
+        source = self.copy.source_of(Conditioning() if cond is None else cond)
         if cache is not None:
             cache.copied = source
-        return self.copy(h, self.head(h), source)
+        logits = self.copy(h, logits, source)
+        return logits
 
     @torch.inference_mode()
     def _step(self, x: Tensor, cache: KVCache) -> Tensor:
@@ -148,15 +174,16 @@ class TokenField(nn.Module):
             assert cache.conditions is not None
             blocks = [cast(Block, block) for block in self.trunk.blocks]
             cache.step = Step(blocks, cache.conditions, self.trunk.norm, self.head, len(x))
-        embedded = self.embedding(x) + self.positions[cache.length]
+        embedded = self.embedding(x) + self.positions[cache.length]  # [B, W]
         h, logits = cache.step(embedded, cache, self.trunk.rotary[cache.length])
         if self.copy is None or cache.copied is None:
             return logits
-        return self.copy(h[:, None], logits[:, None], cache.copied)[:, 0]
+        copied: Tensor = self.copy(h[:, None], logits[:, None], cache.copied)[:, 0]
+        return copied
 
 
 class Patches(nn.Module):
-    """Arrays `[B, C, *S]` of one or two axes <-> patch vectors `[B, T, C * patch^axes]`, padded at the far ends."""
+    """Arrays `[B, C, *S]` of up to two axes <-> patches `[B, T, C * patch^axes]`; axes are padded at their ends."""
 
     def __init__(self, space: Continuous, patch: int) -> None:
         super().__init__()
@@ -168,6 +195,7 @@ class Patches(nn.Module):
         self.shape = space.shape
 
     def split(self, x: Tensor) -> Tensor:
+        """Arrays `[B, C, *S]` -> patches `[B, T, C * patch^axes]`."""
         x = x.reshape(len(x), -1, *self.sizes)
         pads = [p for size, n in reversed(list(zip(self.sizes, self.counts, strict=True)))
                 for p in (0, n * self.patch - size)]
@@ -175,10 +203,11 @@ class Patches(nn.Module):
         b, c, p = *x.shape[:2], self.patch
         if len(self.sizes) == 1:
             return x.view(b, c, self.counts[0], p).permute(0, 2, 1, 3).reshape(b, self.length, c * p)
-        h, w = self.counts
+        h, w = self.counts  # T = h w patches
         return x.view(b, c, h, p, w, p).permute(0, 2, 4, 1, 3, 5).reshape(b, self.length, c * p * p)
 
     def join(self, tokens: Tensor, channels: int) -> Tensor:
+        """Patches `[B, T, channels * patch^axes]` -> arrays `[B, channels, *S]`, without the padding."""
         b, p = len(tokens), self.patch
         if len(self.sizes) == 1:
             x = tokens.view(b, self.length, channels, p).permute(0, 2, 1, 3).reshape(b, channels, -1)
@@ -190,62 +219,64 @@ class Patches(nn.Module):
         return x.reshape(b, channels, *self.shape[1:])
 
     def positions(self, width: int) -> nn.Parameter:
-        """A learned start `[T, width]` for position embeddings: sines over each axis."""
+        """Learned position embeddings `[T, width]`, sines and cosines of the place along each axis at first."""
         grid = torch.tensor(list(product(*(range(n) for n in self.counts))), dtype=torch.float32)
         frequencies = torch.exp(-torch.arange(0, width, 2 * len(self.counts)) / width * math.log(100.0))
         angles = (grid[:, :, None] * frequencies).flatten(1)
         table = torch.cat([angles.sin(), angles.cos()], dim=1)[:, :width]
-        return nn.Parameter(0.5 * nn.functional.pad(table, (0, width - table.shape[1])))
+        return edge(nn.Parameter(0.5 * nn.functional.pad(table, (0, width - table.shape[1]))))
 
 
 class ArrayField(nn.Module):
-    """Arrays -> arrays of the same extent, patch by patch."""
+    """Arrays `[B, C, *S]` -> arrays `[B, out, *S]`; each patch is a position."""
 
     def __init__(self, config: TransformerConfig, space: Continuous, out: int, cond_width: int, cross: bool) -> None:
         super().__init__()
         self.out = out
         self.patches = Patches(space, config.patch)
         elements = config.patch ** len(self.patches.sizes)
-        self.enter = nn.Linear(space.shape[0] * elements, config.width)
+        self.enter = edge(nn.Linear(space.shape[0] * elements, config.width))
         self.positions = self.patches.positions(config.width)
         self.trunk = Trunk(config, self.patches.length, cond_width, cross=cross)
-        self.leave = zeroed(nn.Linear(config.width, out * elements))
+        self.leave = edge(zeroed(nn.Linear(config.width, out * elements)))
 
     def forward(self, x: Tensor, cond: Conditioning | None = None, mask: Tensor | None = None) -> Tensor:
-        tokens = self.enter(self.patches.split(x)) + self.positions
+        tokens = self.enter(self.patches.split(x)) + self.positions  # [B, T, W]
         return self.patches.join(self.leave(self.trunk(tokens, cond)), self.out)
 
 
 class Encoder(nn.Module):
-    """Tokens or arrays -> a vector."""
+    """Tokens `[B, T]` or arrays `[B, C, *S]` -> vectors `[B, out]`."""
 
     def __init__(self, config: TransformerConfig, space: Space, out: int, cond_width: int) -> None:
         super().__init__()
         if isinstance(space, Discrete):
             self.patches, length = None, space.length
-            self.enter: nn.Module = nn.Embedding(space.vocab + 1, config.width)
-            self.positions = nn.Parameter(0.02 * torch.randn(space.length, config.width))
+            self.enter: nn.Module = edge(nn.Embedding(space.vocab + 1, config.width))
+            self.positions = edge(nn.Parameter(0.02 * torch.randn(space.length, config.width)))
         else:
             self.patches = Patches(space, config.patch)
             length = self.patches.length
-            self.enter = nn.Linear(space.shape[0] * config.patch ** len(self.patches.sizes), config.width)
+            self.enter = edge(nn.Linear(space.shape[0] * config.patch ** len(self.patches.sizes), config.width))
             self.positions = self.patches.positions(config.width)
         self.trunk = Trunk(config, length, cond_width)
-        self.head = nn.Linear(2 * config.width, out)
+        self.head = edge(nn.Linear(2 * config.width, out))
 
     def forward(self, x: Tensor, cond: Conditioning | None = None, mask: Tensor | None = None) -> Tensor:
-        h = self.enter(x if self.patches is None else self.patches.split(x))
-        h = h + self.positions[: h.shape[1]]
-        h = self.trunk(h, cond, mask)
+        h: Tensor = self.enter(x if self.patches is None else self.patches.split(x))
+        h = self.trunk(h + self.positions[: h.shape[1]], cond, mask)  # [B, T, W]
         if mask is None:
-            return self.head(torch.cat([h.mean(1), h.amax(1)], dim=1))
-        weights = mask[..., None].to(h.dtype)
-        mean = (h * weights).sum(1) / weights.sum(1)
-        return self.head(torch.cat([mean, h.masked_fill(~mask[..., None], -torch.inf).amax(1)], dim=1))
+            mean, highest = h.mean(1), h.amax(1)  # [B, W] each
+        else:
+            weights = mask[..., None].to(h.dtype)
+            mean = (h * weights).sum(1) / weights.sum(1)
+            highest = h.masked_fill(~mask[..., None], -torch.inf).amax(1)
+        y: Tensor = self.head(torch.cat([mean, highest], dim=1))
+        return y
 
 
 class Decoder(nn.Module):
-    """A vector -> arrays: position embeddings, modulated by the vector in every block."""
+    """Vectors `[B, latent]` -> arrays `[B, out, *S]`; the vector enters at each position and modulates each block."""
 
     def __init__(self, config: TransformerConfig, latent: int, space: Continuous, out: int, cond_width: int) -> None:
         super().__init__()
@@ -254,11 +285,11 @@ class Decoder(nn.Module):
         self.positions = self.patches.positions(config.width)
         self.vector = nn.Linear(latent + cond_width, config.width)
         self.trunk = Trunk(config, self.patches.length, config.width)
-        self.leave = nn.Linear(config.width, out * config.patch ** len(self.patches.sizes))
+        self.leave = edge(nn.Linear(config.width, out * config.patch ** len(self.patches.sizes)))
 
     def forward(self, z: Tensor, cond: Conditioning | None = None, mask: Tensor | None = None) -> Tensor:
         if cond is not None and cond.vector is not None:
             z = torch.cat([z, cond.vector], dim=1)
-        vector = self.vector(z)
-        tokens = self.positions + vector[:, None]
+        vector = self.vector(z)  # [B, W]
+        tokens = self.positions + vector[:, None]  # [B, T, W]
         return self.patches.join(self.leave(self.trunk(tokens, Conditioning(vector))), self.out)

@@ -12,17 +12,17 @@ from torch.nn.functional import interpolate, scaled_dot_product_attention, silu
 from core.errors import require
 from core.networks.conditioning import Conditioning
 from core.networks.convnet import CONV, POOL, cropped, modulated, modulation, padded
-from core.networks.layers import array_axes, shuffled, unshuffled, zeroed
-from core.spaces import Continuous
+from core.networks.layers import array_axes, edge, require_arrays, shuffled, unshuffled, zeroed
+from core.spaces import Continuous, Space
 
 
 @dataclass(frozen=True, kw_only=True)
 class UNetConfig:
     """Channels are `width` times each of `multipliers`, the resolution halves between stages.
 
-    `attention` puts self-attention at the lowest resolution, which also reads a source sequence where there is one.
-    `patch`: elements along each axis that become channels before the first convolution, as SiD's (2301.11093): a
-    quarter of the work in two dimensions for 2.
+    `attention`: self-attention at the lowest resolution, and attention to a source sequence where there is one.
+    `patch`: elements along each axis that become channels before the first convolution, and elements again after the
+    last (simple diffusion, 2301.11093): in two dimensions a patch of 2 divides the work by four.
     """
 
     width: int = 32
@@ -41,15 +41,19 @@ class UNetConfig:
         require(0 <= self.dropout < 1, "unet.dropout", self.dropout, "must be in [0, 1)")
 
     def field(
-        self, space: Continuous, out: int | None = None, cond_width: int = 0, causal: bool = False, cross: bool = False
+        self, space: Space, out: int | None = None, cond_width: int = 0, causal: bool = False, cross: bool = False
     ) -> nn.Module:
-        """`[B, C, *S]` -> `[B, out or C, *S]`; any size: it is padded and cropped."""
+        """`[B, C, *S]` -> `[B, out or C, *S]`, of any size S: inputs are padded and outputs cropped.
+
+        Raises:
+            FourfoldError: `causal`, a space of tokens, or of arrays without or with more than two axes.
+        """
         require(not causal, "unet", self, "cannot be causal: use a transformer")
-        return UNet(self, space, out, cond_width, cross)
+        return UNet(self, require_arrays(space, "unet"), out, cond_width, cross)
 
 
 class Block(nn.Module):
-    """Two normalised convolutions, modulated by the condition between them, added to the input."""
+    """Two convolutions with group normalisation, modulated by the condition in between, added to the input."""
 
     def __init__(self, axes: int, channels_in: int, channels: int, cond_width: int, dropout: float) -> None:
         super().__init__()
@@ -63,11 +67,15 @@ class Block(nn.Module):
     def forward(self, x: Tensor, vector: Tensor | None) -> Tensor:
         h = self.conv1(silu(self.norm1(x)))
         h = modulated(self.norm2(h), self.modulation, vector)
-        return self.skip(x) + self.conv2(self.dropout(silu(h)))
+        y: Tensor = self.skip(x) + self.conv2(self.dropout(silu(h)))
+        return y
 
 
 class Attention(nn.Module):
-    """Every position of `[B, C, *S]` attends to all of them and to the source sequence; heads of up to 32 channels."""
+    """Multi-head attention from each position of `[B, C, *S]` to all positions and to the source sequence.
+
+    A head has at least 32 channels, where there are as many. Below: H heads, D = C / H, T = prod(S) positions.
+    """
 
     def __init__(self, channels: int, source_width: int) -> None:
         super().__init__()
@@ -79,20 +87,21 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, cond: Conditioning) -> Tensor:
         b, c = x.shape[:2]
-        h = self.projection(self.norm(x).flatten(2).transpose(1, 2))
-        q, k, v = h.view(b, -1, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
+        h = self.projection(self.norm(x).flatten(2).transpose(1, 2))  # [B, T, 3 C]
+        q, k, v = h.view(b, -1, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4).unbind(0)  # [B, H, T, D] each
         attend = None
         if self.source is not None and cond.sequence is not None and cond.sequence_mask is not None:
-            words = self.source(cond.sequence).view(b, -1, 2, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
+            source = self.source(cond.sequence).view(b, -1, 2, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
             visible = torch.ones(b, k.shape[2], dtype=torch.bool, device=x.device)
             attend = torch.cat([visible, cond.sequence_mask], dim=1)[:, None, None, :]
-            k, v = torch.cat([k, words[0]], dim=2), torch.cat([v, words[1]], dim=2)
+            k, v = torch.cat([k, source[0]], dim=2), torch.cat([v, source[1]], dim=2)
         h = scaled_dot_product_attention(q, k, v, attn_mask=attend).transpose(1, 2).reshape(b, -1, c)
-        return x + self.out(h).transpose(1, 2).reshape(x.shape)
+        y: Tensor = x + self.out(h).transpose(1, 2).reshape(x.shape)
+        return y
 
 
 class UNet(nn.Module):
-    """Down with skips, up again taking them."""
+    """Stages of falling, then of rising resolution; rising blocks also take the output of falling ones (skips)."""
 
     def __init__(self, config: UNetConfig, space: Continuous, out: int | None, cond_width: int, cross: bool) -> None:
         super().__init__()
@@ -100,7 +109,7 @@ class UNet(nn.Module):
         out, self.patch = out or space.shape[0], config.patch
         self.factor = config.patch * 2 ** (len(widths) - 1)
         elements = config.patch**axes
-        self.enter = CONV[axes](space.shape[0] * elements, widths[0], 3, padding=1)
+        self.enter = edge(CONV[axes](space.shape[0] * elements, widths[0], 3, padding=1))
         skips, current = [widths[0]], widths[0]
         self.down = nn.ModuleList()
         for width in widths:
@@ -121,7 +130,7 @@ class UNet(nn.Module):
                 current = width
             self.up.append(stage)
         self.norm = nn.GroupNorm(8, current + skips[0])
-        self.leave = zeroed(CONV[axes](current + skips[0], out * elements, 3, padding=1))
+        self.leave = edge(zeroed(CONV[axes](current + skips[0], out * elements, 3, padding=1)))
 
     def forward(self, x: Tensor, cond: Conditioning | None = None, mask: Tensor | None = None) -> Tensor:
         vector, sizes = None if cond is None else cond.vector, tuple(x.shape[2:])

@@ -1,133 +1,83 @@
-"""What an app hands to the core: a `Domain` is a frozen value of functions, a `Codec` turns items into tensors."""
+"""What an app hands to the core: a `Domain` is a frozen value of functions."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Generic, Literal
 
+from core.data.arrays import ArrayData
 from core.errors import FourfoldError, did_you_mean
-from core.batches import Batch
-from core.conditions import ConditionSpec
-from core.spaces import Space
+from core.families.family import FamilyConfig, SettingChanges
+from core.runs.measures import Measure
+from core.runs.media import Media
+from core.runs.migrations import Migration
+from core.runs.model import CodecT, DataT, Item, Model
+from core.runs.recipe import Recipe, recipe_from_dict
+from core.runs.tasks import Kind, Task
+from core.serialization import assign, to_dict
 
-if TYPE_CHECKING:
-    from core.data.arrays import ArrayData
-    from core.runs.model import Model
-    from core.runs.recipe import Recipe
-
-
-class Codec(Protocol):
-    """Turns a domain's items (images, strings, molecules, scores ...) into batches and back; saved with the model."""
-
-    @property
-    def space(self) -> Space:
-        """What the tensors look like."""
-        ...
-
-    @property
-    def conditions(self) -> Mapping[str, ConditionSpec]:
-        """What a model may be conditioned on, by name."""
-        ...
-
-    def encode(self, items: Sequence[Any]) -> Batch:
-        """Items -> batch (no conditions); a FourfoldError names the item that cannot be encoded."""
-        ...
-
-    def decode(self, batch: Batch) -> list[Any]:
-        """Batch -> items."""
-        ...
-
-    def save(self, folder: Path) -> None:
-        """Write what `Domain.load_codec` reads into `folder` (codec.json and the like)."""
-        ...
+Split = Literal["train", "validation", "test"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prepared:
+class Prepared(Generic[CodecT]):
     """A recipe's data, ready: three splits of arrays and the codec that made them."""
 
-    codec: Codec
+    codec: CodecT
     train: ArrayData
     validation: ArrayData
     test: ArrayData
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measure:
-    """One measured number, with what it must be read against.
-
-    Attributes:
-        name: the measure's full name, e.g. "fd_digits_cnn" or "bits_per_byte".
-        value: the figure; `interval`: its 95 % interval, where known.
-        better: which direction is good.
-        kind: "exact" or "bound" for likelihoods, "estimate" for anything measured on samples.
-        count: examples or samples measured.
-        baseline: the same measure of the baseline called `baseline_name`.
-        floor: the same measure of real data against real data.
-    """
-
-    name: str
-    value: float
-    better: Literal["lower", "higher"]
-    kind: Literal["exact", "bound", "estimate"] = "estimate"
-    count: int = 0
-    interval: tuple[float, float] | None = None
-    baseline: float | None = None
-    baseline_name: str | None = None
-    floor: float | None = None
-
-    @property
-    def beats_baseline(self) -> bool | None:
-        """Whether the value is on the good side of the baseline; None without one."""
-        if self.baseline is None:
-            return None
-        return self.value < self.baseline if self.better == "lower" else self.value > self.baseline
-
-
-@dataclass(frozen=True, kw_only=True)
-class Media:
-    """Something a person can look at or listen to in a report."""
-
-    kind: Literal["png", "gif", "wav", "text"]
-    content: bytes | str
-    caption: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Domain:
-    """One application domain as a value; `core.cli` makes its shared verbs and `core.pretrained` its models.
+class Domain(Generic[DataT, CodecT, Item]):
+    """One application domain as a value; `core.command_line` makes its verbs, `core.runs.pretrained` its models.
 
     Attributes:
         name: "image", "text", ...
         recipes: named recipes, as functions without arguments. A recipe's docstring's first line describes it.
-        data_type: the frozen dataclass of a recipe's `data`.
+        data_types, codec_types: the frozen dataclasses of a recipe's `data`, and of the codecs.
         prepare: `recipe.data` -> `Prepared`; caches what is slow to make.
-        load_codec: reads the codec from a model folder.
         evaluate: (model, prepared, n, seed) -> measures; the first is the headline, compared across families.
         write: items -> files in a folder; returns their paths.
         preview: a few items -> media for the report.
-        condition_options: conditions that `sample` takes as options: option name -> condition name
-            ({"class": "label"} makes `--class sneaker`).
+        own_data: (data config, a user's path) -> the config that reads it, for `train --data`.
+        tuned_data: (data config, a trained run) -> the config with which its training goes on with other data.
+        result: what kind of thing the items are.
+        conditions: those that `sample` takes as options of the same name.
         default_samples: how many samples `evaluate` draws when not told.
-        draw: (model, n, seed, sample settings) -> items, for domains whose items are more than one draw of the family
-            (robotics: episodes of a policy); `Model.sample` without a condition then returns these.
+        tasks: what people come for.
+        codec_migrations: as `core.runs.migrations`, of the codecs.
+        draw: (model, n, seed, settings) -> items, for domains whose items are more than one draw of the family
+            (robotics: episodes of a policy): what `sample` without a condition and reports show.
     """
 
     name: str
-    recipes: Mapping[str, Callable[[], Recipe]]
-    data_type: type
-    prepare: Callable[[Any], Prepared]
-    load_codec: Callable[[Path], Codec]
-    evaluate: Callable[[Model, Prepared, int, int], list[Measure]]
-    write: Callable[[Sequence[Any], Path], list[Path]]
-    preview: Callable[[Sequence[Any]], list[Media]]
-    condition_options: Mapping[str, str]
+    recipes: Mapping[str, Callable[[], Recipe[DataT]]]
+    data_types: tuple[type[DataT], ...]
+    codec_types: tuple[type[CodecT], ...]
+    prepare: Callable[[DataT], Prepared[CodecT]]
+    evaluate: Callable[[Model[DataT, CodecT, Item], Prepared[CodecT], int, int], list[Measure]]
+    write: Callable[[Sequence[Item], Path], list[Path]]
+    preview: Callable[[Sequence[Item]], list[Media]]
+    own_data: Callable[[DataT, Path], DataT]
+    result: Kind
+    tuned_data: Callable[[DataT, Path], DataT] = lambda data, run: data
+    conditions: tuple[str, ...] = ()
     default_samples: int = 1000
-    draw: Callable[[Model, int, int, Mapping[str, Any]], list[Any]] | None = None
+    tasks: tuple[Task, ...] = ()
+    codec_migrations: tuple[Migration, ...] = ()
+    draw: Callable[[Model[DataT, CodecT, Item], int, int, SettingChanges], list[Item]] | None = None
 
-    def recipe(self, name: str) -> Recipe:
+    @cached_property
+    def family_types(self) -> tuple[type[FamilyConfig], ...]:
+        """The family configs that its recipes use."""
+        return tuple(dict.fromkeys(type(make().family) for make in self.recipes.values()))
+
+    def recipe(self, name: str) -> Recipe[DataT]:
         """The recipe called `name`.
 
         Raises:
@@ -136,3 +86,28 @@ class Domain:
         if name not in self.recipes:
             raise FourfoldError(f"no {self.name} recipe {name!r}: {did_you_mean(name, self.recipes)}")
         return self.recipes[name]()
+
+    def read_recipe(self, value: object) -> Recipe[DataT]:
+        """A recipe from plain values of today's format; see `core.runs.recipe.recipe_from_dict`."""
+        return recipe_from_dict(value, self.data_types, self.family_types)
+
+    def override(self, recipe: Recipe[DataT], assignments: Sequence[str]) -> Recipe[DataT]:
+        """`recipe` with `--set` assignments such as "train.steps=500" applied; values are JSON, or plain text.
+
+        Raises:
+            FourfoldError: a malformed assignment, an unknown key or a refused value.
+        """
+        tree = to_dict(recipe)
+        for assignment in assignments:
+            assign(tree, assignment)
+        return self.read_recipe(tree)
+
+    def sample(
+        self, model: Model[DataT, CodecT, Item], n: int, *, seed: int = 0,
+        texts: Mapping[str, str | None] | None = None, settings: SettingChanges | None = None,
+    ) -> list[Item]:
+        """`n` items, conditioned on a user's words by condition."""
+        condition = model.codec.parse_conditions(texts or {}, n)
+        if condition is None and self.draw is not None:
+            return self.draw(model, n, seed, settings or {})
+        return model.sample(n, seed=seed, condition=condition, **(settings or {}))

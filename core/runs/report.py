@@ -6,20 +6,18 @@ import base64
 import html
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 from core.runs.domain import Domain
+from core.runs.model import CodecT, DataT, Item
 from core.runs.measures import Measure
 from core.runs.media import Media
-from core.runs.recipe import recipe_to_json
 from core.runs.measures import figure, measure_cells
 from core.runs.media import load_media
-from core.runs.run import Run, load_measures, read_json
+from core.runs.run import Run, load_measures, recipe_to_json
 from core.runtime import environment
-from core.files import write_atomically
+from core.files import read_json, write_atomically
 from core.training.log import read_log
 
 Points = Sequence[tuple[float, float]]
@@ -52,20 +50,6 @@ pre { margin: 0; padding: .7rem; background: var(--paper); border: 1px solid var
   overflow: auto; }
 .small { font-size: .82rem; }
 """
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cell:
-    """One result on the tour's wall; `curve` is (step, loss), `error` says why there is no result."""
-
-    domain: str
-    family: str
-    seconds: float = 0.0
-    measures: Sequence[Measure] = ()
-    media: Sequence[Media] = ()
-    curve: Points = ()
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    error: str | None = None
 
 
 def page(title: str, body: str) -> str:
@@ -125,27 +109,28 @@ def measure_table(measures: Sequence[Measure]) -> str:
     """Measures with interval, baseline and floor; what beats its baseline says so."""
     heads = ["measure", "value", "95 % interval", "baseline", "floor", "kind", "n"]
     rows = "".join(
-        f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in measure_cells(m))}<td>{_verdict(m)}</td></tr>"
+        f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in measure_cells(m))}<td>{verdict(m)}</td></tr>"
         for m in measures
     )
     head = "".join(f"<th>{name}</th>" for name in [*heads, ""])
     return f'<div class="wide"><table><tr>{head}</tr>{rows}</table></div>'
 
 
-def _verdict(measure: Measure) -> str:
+def verdict(measure: Measure) -> str:
+    """Whether a measure beats its baseline, in words; nothing without one."""
     if measure.beats_baseline is None:
         return ""
     kind, words = ("good", "beats its baseline") if measure.beats_baseline else ("bad", "does not beat its baseline")
     return f'<span class="{kind}">{words}</span>'
 
 
-def facts_table(facts: Mapping[str, Any]) -> str:
+def facts_table(facts: Mapping[str, object]) -> str:
     """Names and values, such as the environment."""
     rows = "".join(f"<tr><th>{html.escape(str(k))}</th><td>{html.escape(str(v))}</td></tr>" for k, v in facts.items())
     return f'<div class="wide"><table class="small">{rows}</table></div>'
 
 
-def loss_curves(log: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[float, float]]]:
+def loss_curves(log: Sequence[Mapping[str, object]]) -> dict[str, list[tuple[float, float]]]:
     """Loss curves of a run's log by player: (step, loss)."""
     curves: dict[str, list[tuple[float, float]]] = {}
     for event in log:
@@ -155,7 +140,7 @@ def loss_curves(log: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[float,
     return curves
 
 
-def write_run_report(domain: Domain, run: Run) -> Path:
+def write_run_report(domain: Domain[DataT, CodecT, Item], run: Run) -> Path:
     """Write the run's report.html from what its folder holds; returns the file.
 
     Raises:
@@ -167,7 +152,7 @@ def write_run_report(domain: Domain, run: Run) -> Path:
     seconds = f", {timed[-1]['seconds']:.0f} s of training" if timed else ""
     parts = [
         f"<h1>{html.escape(recipe.name)}</h1>",
-        f'<p class="dim">{domain.name} · {type(recipe.family).__name__.removesuffix("Config")} · '
+        f'<p class="dim">{domain.name} · {recipe.family.kind} · '
         f"{recipe.train.steps:,} steps of {recipe.train.batch_size} examples · seed {recipe.seed}{seconds}</p>",
     ]
     if media:
@@ -183,49 +168,3 @@ def write_run_report(domain: Domain, run: Run) -> Path:
     parts.append(f"<h2>Recipe</h2><pre>{html.escape(recipe_to_json(recipe))}</pre>")
     write_atomically(run.report, page(f"{recipe.name} · Fourfold", "\n".join(parts)).encode())
     return run.report
-
-
-def cell_html(cell: Cell) -> str:
-    """One result as a card: media, the headline measure with what it is read against, the curve, the rest."""
-    if cell.error is not None:
-        return f'<div class="card"><p class="bad small">{html.escape(cell.error)}</p></div>'
-    parts = [media_html(entry) for entry in cell.media[:3]]
-    if cell.measures:
-        head = cell.measures[0]
-        _, _, interval, _, floor, _, _ = measure_cells(head)
-        interval = f" <span class='dim small'>[{interval}]</span>" if interval else ""
-        against = [] if head.baseline is None else [f"{head.baseline_name or 'baseline'} {figure(head.baseline)}"]
-        against += [f"real vs. real {floor}"] if floor else []
-        parts += [
-            f"<p><span class='value'>{figure(head.value)}</span>{interval}</p>",
-            f"<p class='small'>{html.escape(measure_cells(head)[0])} <span class='dim'>({head.kind})</span></p>",
-            f"<p class='dim small'>{html.escape(' · '.join(against))}</p><p class='small'>{_verdict(head)}</p>",
-        ]
-    parts.append(curve_svg(cell.curve, width=300, height=96))
-    parts.append(f"<p class='dim small'>{cell.seconds:.0f} s in all</p>")
-    if len(cell.measures) > 1:
-        rest = "".join(
-            f"<tr><td>{html.escape(measure_cells(m)[0])}</td><td>{figure(m.value)}</td></tr>" for m in cell.measures[1:]
-        )
-        parts.append(f'<details class="small"><summary>all measures</summary><table>{rest}</table></details>')
-    return f'<div class="card">{"".join(parts)}</div>'
-
-
-def wall(title: str, cells: Sequence[Cell], facts: Mapping[str, Any]) -> str:
-    """The tour's page: families as rows, domains as columns, every cell with its result."""
-    domains = list(dict.fromkeys(cell.domain for cell in cells))
-    families = list(dict.fromkeys(cell.family for cell in cells))
-    found = {(cell.domain, cell.family): cell for cell in cells}
-    body = [f'<div class="head"></div>{"".join(f"<h3 class=head>{domain}</h3>" for domain in domains)}']
-    for family in families:
-        row = [found.get((domain, family)) for domain in domains]
-        body.append(f"<h3>{family}</h3>" + "".join("<div></div>" if cell is None else cell_html(cell) for cell in row))
-    judged = [cell.measures[0].beats_baseline for cell in cells if cell.measures and cell.error is None]
-    score = f"{sum(map(bool, judged))} of {len(cells)} beat their baseline"
-    columns = f"grid-template-columns: 9rem repeat({len(domains)}, minmax(14rem, 1fr))"
-    return page(title, "\n".join([
-        f"<h1>{html.escape(title)}</h1>",
-        f'<p class="dim">Every model was trained from scratch on this machine, then sampled and judged; {score}.</p>',
-        f'<div class="wide" style="margin-top: 1.6rem"><div class="wall" style="{columns}">{"".join(body)}</div></div>',
-        f"<h2>Environment</h2>{facts_table(facts)}",
-    ]))

@@ -1,7 +1,7 @@
 """A run is a folder: what is in it, and what is done with it (train, evaluate), the same for every domain.
 
 recipe.json    what was asked for; `train` resumes only what it describes
-model/         weights, config.json, codec and model card: what `core.pretrained.load` reads
+model/         weights, config.json, codec and model card: what `core.runs.pretrained.load` reads
 state/         checkpoints to resume from;  log.jsonl, events/: the training curve
 samples/       a few samples;  metrics.json: what `evaluate` measured;  report.html: all of it to look at
 """
@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import shutil
 import time
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,17 +20,17 @@ import numpy as np
 from torch import Tensor
 
 from core.data.arrays import ArrayData
-from core.runs.domain import Domain, Prepared
-from core.runs.measures import Measure
-from core.runs.media import Media
 from core.errors import FourfoldError
-from core.files import read_json
-from core.runs.model import Model
-from core.runs.pretrained import CARD, build, load, model_card, model_folder, save_description
-from core.runs.recipe import Recipe, recipe_from_dict, recipe_to_json
-from core.serialization import to_dict
+from core.files import read_json, write_atomically, writing
+from core.runs.domain import Domain, Prepared
+from core.runs.measures import Measure, markdown_table, measure_from_dict, measure_to_dict
+from core.runs.media import Media, save_media
+from core.runs.migrations import FORMAT
+from core.runs.model import CodecT, DataT, Item, Model
+from core.runs.pretrained import CARD, build, load, model_card, model_folder, read_recipe, save_description
+from core.runs.recipe import Recipe
 from core.runtime import environment, resolve_device
-from core.files import write_atomically, writing
+from core.serialization import differences, to_dict
 from core.training.checkpoint import load_weights
 from core.training.distributed import barrier, connect
 from core.training.log import LOG, Listener
@@ -73,7 +71,7 @@ class Run:
     def report(self) -> Path:
         return self.folder / "report.html"
 
-    def recipe(self, domain: Domain) -> Recipe:
+    def recipe(self, domain: Domain[DataT, CodecT, Item]) -> Recipe[DataT]:
         """The recipe this run was started with.
 
         Raises:
@@ -82,41 +80,25 @@ class Run:
         if not self.recipe_file.is_file():
             what = "is not a run (it has no recipe.json)" if self.folder.exists() else "does not exist"
             raise FourfoldError(f"{self.folder} {what}: give a folder that `train` wrote")
-        return read_recipe(self.recipe_file, domain)
+        return load_recipe_file(self.recipe_file, domain)
 
 
-def read_recipe(path: Path, domain: Domain) -> Recipe:
+def load_recipe_file(path: Path, domain: Domain[DataT, CodecT, Item]) -> Recipe[DataT]:
     """A recipe from a JSON file, checked against its domain.
 
     Raises:
         FourfoldError: the file is missing or damaged, a key is unknown or refused, or the domain is another.
     """
-    try:
-        recipe = recipe_from_dict(read_json(path), domain.data_type)
-    except FourfoldError as error:
-        raise error if str(path) in str(error) else FourfoldError(f"{path}: {error}") from error
-    if recipe.domain != domain.name:
-        raise FourfoldError(f"{path} is a recipe of the domain {recipe.domain!r}, not {domain.name!r}")
-    return recipe
+    value = read_json(path)
+    return read_recipe(value, value.pop("format", 0), domain, path)
 
 
-def differences(old: Any, new: Any, key: str = "") -> list[str]:
-    """Where two recipes (as `to_dict` gives them) differ: lines "train.steps: 500 -> 1000"."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        names = [*old, *(name for name in new if name not in old)]
-        prefix = f"{key}." if key else ""
-        return [
-            line for name in names if name != "kind" or old.get(name) != new.get(name)
-            for line in differences(old.get(name), new.get(name), f"{prefix}{name}")
-        ]
-    return [] if _plain(old) == _plain(new) else [f"{key}: {json.dumps(old)} -> {json.dumps(new)}"]
+def recipe_to_json(recipe: Recipe[DataT]) -> str:
+    """The recipe as indented JSON, complete enough to run again from it alone."""
+    return json.dumps({"format": FORMAT, **to_dict(recipe)}, indent=2)
 
 
-def _plain(value: Any) -> Any:
-    return json.loads(json.dumps(value))
-
-
-def claim(run: Run, recipe: Recipe, domain: Domain, *, fresh: bool = False) -> bool:
+def may_hold(run: Run, recipe: Recipe[DataT], domain: Domain[DataT, CodecT, Item], *, fresh: bool = False) -> bool:
     """Check that the folder may hold this recipe; returns whether it already does. Nothing is written.
 
     Raises:
@@ -156,21 +138,21 @@ def clear(run: Run) -> None:
 
 
 def train(
-    domain: Domain,
-    recipe: Recipe,
+    domain: Domain[DataT, CodecT, Item],
+    recipe: Recipe[DataT],
     run: Run,
     *,
     device: str = "auto",
     fresh: bool = False,
     log: Listener | None = None,
-    prepared: Prepared | None = None,
+    prepared: Prepared[CodecT] | None = None,
 ) -> TrainResult:
     """Train the recipe in a run folder, or go on with it, and keep a few samples.
 
     Raises:
         FourfoldError: bad data, another recipe in the folder, a folder that cannot be written.
     """
-    claim(run, recipe, domain, fresh=fresh)
+    may_hold(run, recipe, domain, fresh=fresh)
     place = resolve_device(device)
     prepared = prepared or domain.prepare(recipe.data)
     for name, split in (("training", prepared.train), ("test", prepared.test)):
@@ -186,10 +168,10 @@ def train(
             clear(run)
         write_atomically(run.recipe_file, (recipe_to_json(recipe) + "\n").encode())
         save_description(model, run.model)
-    barrier(world)  # nobody looks for a checkpoint before an old one is gone
+    barrier(world)  # before any process looks for a checkpoint, --fresh has removed the old ones
     result = fit(model.family, prepared.train, recipe.train, run.folder, seed=recipe.seed, device=place, log=log)
     if result.finished and world.writes and not run.samples.exists():
-        keep_samples(load(run.folder, domain, device), prepared, run)
+        keep_samples(domain, load(run.folder, domain, device), prepared, run)
     return result
 
 
@@ -198,27 +180,30 @@ def test_conditions(data: ArrayData, n: int) -> dict[str, Tensor] | None:
     return dict(data.batch(np.arange(n) % len(data)).condition) or None
 
 
-def preview_items(model: Model, prepared: Prepared, n: int = PREVIEW, seed: int = 0) -> list[Any]:
-    """A few samples; a conditional model's are drawn for the first conditions of the test split."""
-    condition = test_conditions(prepared.test, n) if model.domain.draw is None else None
-    return model.sample(n, seed=seed, condition=condition)
+def keep_samples(
+    domain: Domain[DataT, CodecT, Item], model: Model[DataT, CodecT, Item], prepared: Prepared[CodecT], run: Run
+) -> list[Media]:
+    """Write a few samples into the run's samples/ as files, and as media for reports.
 
-
-def keep_samples(model: Model, prepared: Prepared, run: Run) -> list[Media]:
-    """Write a few samples into the run's samples/ as files, and as media for reports."""
-    items = preview_items(model, prepared, seed=model.recipe.seed)
+    A conditional model's are drawn for the first conditions of the test split.
+    """
+    seed = model.recipe.seed
+    if domain.draw is not None:
+        items = domain.draw(model, PREVIEW, seed, {})
+    else:
+        items = model.sample(PREVIEW, seed=seed, condition=test_conditions(prepared.test, PREVIEW))
     with writing(run.samples):
         shutil.rmtree(run.samples, ignore_errors=True)
         run.samples.mkdir(parents=True)
-        model.domain.write(items, run.samples)
-    media = model.domain.preview(items)
+        domain.write(items, run.samples)
+    media = domain.preview(items)
     save_media(media, run.samples / "preview")
     return media
 
 
 def evaluate(
-    domain: Domain, run: Run, *, n: int | None = None, seed: int = 0, device: str = "auto",
-    model: Model | None = None, prepared: Prepared | None = None,
+    domain: Domain[DataT, CodecT, Item], run: Run, *, n: int | None = None, seed: int = 0, device: str = "auto",
+    model: Model[DataT, CodecT, Item] | None = None, prepared: Prepared[CodecT] | None = None,
 ) -> list[Measure]:
     """Measure the run's model and keep the result in metrics.json and the model card.
 
@@ -243,14 +228,4 @@ def load_measures(run: Run) -> list[Measure]:
     """What `evaluate` wrote into metrics.json; nothing where it never ran."""
     if not run.metrics_file.is_file():
         return []
-    known = {f.name for f in dataclasses.fields(Measure)}
-    rows = read_json(run.metrics_file).get("measures", [])
-    return [_measure({name: value for name, value in row.items() if name in known}) for row in rows]
-
-
-def _measure(row: dict[str, Any]) -> Measure:
-    row["value"] = math.nan if row["value"] is None else row["value"]
-    row["interval"] = tuple(row["interval"]) if row["interval"] else None
-    return Measure(**row)
-
-
+    return [measure_from_dict(row) for row in read_json(run.metrics_file).get("measures", [])]

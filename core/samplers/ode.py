@@ -1,11 +1,12 @@
-"""Samplers of continuous diffusion: free functions of a denoiser, a start and noise levels.
+"""Samplers of continuous diffusion: functions of a denoiser, a starting point and noise levels.
 
-A denoiser is `D(x [B, ...], sigma []) -> x0 [B, ...]`, the mean of clean data given x = x0 + sigma * noise. All
-solve the probability-flow ODE of Karras et al. (2206.00364), eq. 1 with sigma(t) = t,
+A denoiser is `D(x [B, ...], sigma []) -> x0 [B, ...]`, the mean of clean data given x = x0 + sigma * noise. Samplers
+take x `[B, ...]` at noise level sigmas[0] to sigmas[-1], which may be 0; `sigmas` `[steps + 1]` decrease. They solve
+the probability-flow ODE of Karras et al. (2206.00364), eq. 1 with sigma(t) = t,
 
-    dx / d sigma = (x - D(x; sigma)) / sigma,
+    dx / d sigma = (x - D(x; sigma)) / sigma;
 
-from sigmas[0] down to sigmas[-1], which may be 0; `ancestral` solves the SDE instead.
+`ancestral` solves the SDE instead, with noise from `generator`.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ Denoiser = Callable[[Tensor, Tensor], Tensor]
 
 
 def euler(denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """First order; the same as DDIM with eta = 0. One network evaluation a step."""
+    """Euler's method, first order: the same as DDIM with eta = 0 (2010.02502). One network evaluation a step."""
     for sigma, following in zip(sigmas[:-1], sigmas[1:], strict=True):
         x = x + (following - sigma) * (x - denoiser(x, sigma)) / sigma
     return x
 
 
 def heun(denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Second order (Karras et al., algorithm 1 without churn): two evaluations a step, one for a last step to 0."""
+    """Heun's method, second order (Karras et al., algorithm 1): two evaluations a step, one in a last step to 0."""
     for sigma, following in zip(sigmas[:-1], sigmas[1:], strict=True):
         slope = (x - denoiser(x, sigma)) / sigma
         ahead = x + (following - sigma) * slope
@@ -39,9 +40,9 @@ def heun(denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: torch.Generat
 
 
 def dpmpp_2m(denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """DPM-Solver++(2M) (Lu et al. 2211.01095, algorithm 2): second order from the last two denoised estimates.
+    """DPM-Solver++(2M) (Lu et al. 2211.01095, algorithm 2): second order, from the last two outputs of the denoiser.
 
-    The step to sigma = 0 is first order, where the multistep formula has no limit. One evaluation a step.
+    A step to sigma = 0 is first order, as the second-order formula has no limit there. One evaluation a step.
     """
     previous, last_step = None, 0.0
     for sigma, following in zip(sigmas[:-1].tolist(), sigmas[1:].tolist(), strict=True):
@@ -59,7 +60,7 @@ def dpmpp_2m(denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: torch.Gen
 
 
 def ancestral(denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """The reverse SDE by Euler steps, as DDPM: step down to sigma_down, then add noise back up to the next level."""
+    """The reverse SDE, as DDPM (2006.11239): a step to a level below the next, then noise up to it."""
     for sigma, following in zip(sigmas[:-1], sigmas[1:], strict=True):
         up = following * (1 - (following / sigma) ** 2).clamp(min=0).sqrt()
         down = following**2 / sigma
@@ -80,7 +81,10 @@ SOLVERS: dict[str, Callable[[Denoiser, Tensor, Tensor, torch.Generator | None], 
 def guided(
     conditional: Denoiser, unconditional: Denoiser, scale: float, interval: tuple[float, float] | None = None
 ) -> Denoiser:
-    """Classifier-free guidance (Ho & Salimans 2207.12598), only where sigma is in `interval` (2404.07724)."""
+    """Classifier-free guidance (Ho & Salimans 2207.12598): unconditional + scale * (conditional - unconditional).
+
+    Only at noise levels in `interval` (2404.07724), where one is given; elsewhere, the conditional denoiser.
+    """
 
     def denoiser(x: Tensor, sigma: Tensor) -> Tensor:
         with_condition = conditional(x, sigma)
@@ -99,11 +103,11 @@ def flow_log_prob(
     prior_std: float,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """log p(x) `[B]` in nats of the probability-flow ODE, by the instantaneous change of variables.
+    """log p(x) `[B]`, in nats, of x `[B, ...]` under the probability-flow ODE, by the change of variables.
 
-    The classical Runge-Kutta method in log sigma from sigmas[0] (lowest, > 0) up to sigmas[-1], where x is
-    N(0, prior_std^2); the divergence by Hutchinson's estimator with one Rademacher probe an example (FFJORD,
-    1810.01367), unbiased, and without variance where the denoiser's Jacobian is diagonal.
+    `sigmas` increase: the fourth-order Runge-Kutta method integrates over log sigma from sigmas[0] > 0 to sigmas[-1],
+    where x is N(0, prior_std^2). The divergence is Hutchinson's unbiased estimate with one Rademacher probe for each
+    example (FFJORD, 1810.01367), which is exact where the denoiser's Jacobian is diagonal.
     """
     probe = torch.randint(0, 2, x.shape, generator=generator, device=x.device).to(x.dtype) * 2 - 1
 

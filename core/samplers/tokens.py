@@ -1,4 +1,4 @@
-"""Drawing tokens: truncations of a next-token distribution, and generation with a key-value cache."""
+"""Sampling of tokens: truncation of next-token distributions, generation with a key-value cache, beam search."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def truncate(
     top_p: float | None = None,
     min_p: float | None = None,
 ) -> Tensor:
-    """Logits `[..., V]` after temperature, with the tokens outside every given truncation at -inf.
+    """Logits `[..., V]` / `temperature` (> 0), in at least float32, with -inf for tokens that a truncation excludes.
 
-    `top_k`: the k most probable. `top_p`: the smallest set whose probability reaches p (Holtzman et al.
-    1904.09751). `min_p`: those at least min_p times as probable as the most probable (2407.01082).
+    `top_k` keeps the k most probable tokens; `top_p`, in (0, 1], the smallest set of probability at least p (nucleus
+    sampling, 1904.09751); `min_p`, in [0, 1], those at least min_p times as probable as the most probable (2407.01082).
     """
-    # Sums of many small probabilities need more digits than half precision has.
+    # Sums of many small probabilities are inaccurate in half precision.
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32)) / temperature
     if top_k is not None and top_k < logits.shape[-1]:
         threshold = logits.topk(top_k, dim=-1).values[..., -1:]
@@ -29,7 +29,7 @@ def truncate(
     if top_p is not None and top_p < 1:
         ordered, order = logits.sort(dim=-1, descending=True)
         probability = ordered.softmax(-1)
-        outside = probability.cumsum(-1) - probability >= top_p  # the mass before a token already suffices
+        outside = probability.cumsum(-1) - probability >= top_p  # those before it reach top_p
         logits = logits.masked_fill(outside.scatter(-1, order, outside), -torch.inf)
     if min_p is not None:
         probability = logits.softmax(-1)
@@ -38,10 +38,10 @@ def truncate(
 
 
 def draw(logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Token ids `[...]` drawn from softmax(logits `[..., V]`), in float64: float32 noise truncates the tails.
+    """Token ids int64 `[...]` drawn from softmax(logits `[..., V]`), by inversion of the cumulative distribution.
 
-    By inverting the cumulative distribution, cheaper than `torch.multinomial`; uniform < 1 never lands on a
-    token of probability zero.
+    This is faster than `torch.multinomial`, and no token of probability 0 is drawn, as uniform < 1. In float64, as
+    float32 has too few different uniforms for tokens of small probability.
     """
     cumulative = logits.double().softmax(-1).cumsum(-1)
     total = cumulative[..., -1:]
@@ -60,15 +60,19 @@ def generate(
     watch: Callable[[Tensor], bool] | None = None,
     generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """`length` tokens after `prompt` `[n, P]`, one at a time.
+    """Draw up to `length` tokens after `prompt` `[n, P]`, one position at a time.
 
-    `next_logits` takes the tokens not yet seen by the cache, `[n, P]` at first and `[n, 1]` afterwards, and
-    returns `[n, V]`. Returns tokens `[n, length]` and a mask, True up to and including each row's first `eos`.
-    Stops early when all rows have ended; what follows an `eos` is `eos`.
+    Args:
+        next_logits: tokens that are not in its cache yet -> logits `[n, V]` of the next; it is called with the prompt
+            first, then with the last tokens `[n, 1]`.
+        transform: of the logits before each draw.
+        repetition_penalty: logits of tokens in the prompt or drawn before are divided by it where they are positive
+            and multiplied by it where they are negative (CTRL, Keskar et al. 1909.05858).
+        watch: called with the tokens `[n]` of each position as they are drawn; generation ends where it returns True.
 
-    `repetition_penalty`: what the logits of tokens in the prompt or drawn before are divided by, or multiplied with
-    where they are negative (CTRL, Keskar et al. 1909.05858). `watch` is shown every `[n]` tokens as they are drawn;
-    where it returns True, they are the last: tokens and mask end there.
+    Returns:
+        Tokens `[n, length]` and a mask, True up to and including each row's first `eos`; all later tokens are `eos`.
+        If `watch` ended the generation, both are as long as what was drawn.
     """
     n = len(prompt)
     tokens = prompt.new_full((n, length), 0 if eos is None else eos)
@@ -79,7 +83,7 @@ def generate(
         logits = next_logits(fresh)
         if repetition_penalty != 1:
             if seen is None:
-                seen = torch.zeros(n, logits.shape[-1] + 1, dtype=torch.bool, device=prompt.device)  # a start symbol
+                seen = torch.zeros(n, logits.shape[-1] + 1, dtype=torch.bool, device=prompt.device)  # V and start
             seen.scatter_(1, fresh, True)
             penalised = torch.where(logits > 0, logits / repetition_penalty, logits * repetition_penalty)
             logits = torch.where(seen[:, :-1], penalised, logits)
@@ -91,7 +95,7 @@ def generate(
             tokens[:, position] = torch.where(alive, chosen, eos)
             mask[:, position] = alive
             alive = alive & (chosen != eos)
-            # Asking costs a device sync, so only now and then.
+            # The test waits for an accelerator: only at every eighth position.
             if position % 8 == 7 and not alive.any():
                 break
         fresh = tokens[:, position : position + 1]
@@ -110,27 +114,29 @@ def beam_search(
     beams: int,
     length_penalty: float = 1.0,
 ) -> tuple[Tensor, Tensor]:
-    """The likeliest of `beams` sequences of up to `length` tokens after each `prompt` `[n, P]`.
+    """The sequence of highest score, of up to `length` tokens, that a beam search finds after each `prompt` `[n, P]`.
 
-    A sequence's score is its log-probability over its length to the power of `length_penalty` (Wu et al. 1609.08144,
-    without their constant). Each beam of each prompt is a row, `n * beams` in all: `next_logits` is asked for rows
-    `[n * beams, P or 1]`, and `keep` tells which rows go on, before it is asked again. Returns tokens `[n, length]`
-    and their mask, as `generate` does.
+    A sequence's score is its log-probability / its length^length_penalty (Wu et al. 1609.08144, without their
+    constant). Returns tokens `[n, length]` and their mask, as `generate` does.
+
+    Args:
+        next_logits: as in `generate`, with `beams` rows for each prompt: `[n * beams, P or 1]` -> `[n * beams, V]`.
+        keep: called before each later call of `next_logits` with the rows `[n * beams]` of its cache to go on with.
     """
     n = len(prompt)
     rows = torch.arange(n, device=prompt.device)[:, None] * beams
     tokens = prompt.new_full((n, beams, length), eos)
     total = torch.full((n, beams), -torch.inf, device=prompt.device)
-    total[:, 0] = 0  # all beams begin alike: one of them counts
+    total[:, 0] = 0  # all beams of a prompt are the same at first: only one may be continued
     alive, counts = torch.ones_like(total, dtype=torch.bool), torch.zeros_like(total)
     fresh = prompt.repeat_interleave(beams, 0)
     for position in range(length):
         log_prob = next_logits(fresh).float().log_softmax(-1).view(n, beams, -1)
         vocab = log_prob.shape[-1]
-        # What has ended stays as it is: its only way on is another end, at no cost.
-        stay = torch.full_like(log_prob[0, 0], -torch.inf)
-        stay[eos] = 0
-        candidates = total[..., None] + torch.where(alive[..., None], log_prob, stay)
+        # A sequence that has ended continues with eos only, with log-probability 0.
+        ended = torch.full_like(log_prob[0, 0], -torch.inf)
+        ended[eos] = 0
+        candidates = total[..., None] + torch.where(alive[..., None], log_prob, ended)  # [n, beams, V]
         scores = candidates / (counts + alive)[..., None].clamp(min=1) ** length_penalty
         best = scores.flatten(1).topk(beams, dim=1).indices
         source, chosen = best // vocab, best % vocab
@@ -144,5 +150,5 @@ def beam_search(
         keep((rows + source).flatten())
         fresh = chosen.view(-1, 1)
     first = (total / counts.clamp(min=1) ** length_penalty).argmax(1)
-    everyone = torch.arange(n, device=prompt.device)
-    return tokens[everyone, first], torch.arange(length, device=prompt.device) < counts[everyone, first][:, None]
+    prompts = torch.arange(n, device=prompt.device)
+    return tokens[prompts, first], torch.arange(length, device=prompt.device) < counts[prompts, first][:, None]

@@ -1,4 +1,4 @@
-"""The sampler of masked diffusion: positions are revealed in a random order, a few at a time."""
+"""The sampler of masked diffusion: masked positions are filled in a random order, several in each step."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ def unmask(
     transform: Callable[[Tensor], Tensor] = truncate,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Fill the `hidden` (bool `[n, T]`) positions of `tokens` `[n, T]`; the others stay as they are.
+    """`tokens` `[n, T]` with tokens drawn at the `hidden` positions (bool `[n, T]`), which hold mask symbols.
 
-    `logits_of` maps tokens with mask symbols to `[n, T, V]`. Each row's hidden positions get a random order, cut
-    into `num_steps` nearly equal groups that are drawn at once; with as many steps as positions this is the exact
-    reverse process (the first-hitting sampler of Zheng et al. 2409.02908, with its times integrated out).
+    `logits_of`: tokens `[n, T]` -> logits `[n, T, V]`. Each row's hidden positions are split at random into
+    `num_steps` groups of nearly equal size, and the tokens of a group are drawn independently in one step. With as
+    many steps as positions this is the exact reverse process (the first-hitting sampler of Zheng et al. 2409.02908,
+    without its times).
     """
     score = torch.rand(tokens.shape, generator=generator, device=tokens.device).masked_fill(~hidden, 2.0)
     rank = score.argsort(1).argsort(1)

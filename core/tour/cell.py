@@ -1,4 +1,4 @@
-"""One cell of the tour, in a process of its own: train, sample, judge."""
+"""One cell of the tour, in a process of its own: train, sample, evaluate."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from dataclasses import replace
 from core.files import write_atomically
 from core.runs import run as runs
 from core.runs.domain import Domain
+from core.runs.measures import measure_to_dict
+from core.runs.model import CodecT, DataT, Item
 from core.runs.pretrained import load
 from core.runs.report import write_run_report
 from core.runs.run import Run
 from core.training.log import console
 
 
-def run_cell(domain: Domain, recipe_name: str, run: Run, *, seed: int, device: str, scale: float,
+def run_cell(domain: Domain[DataT, CodecT, Item], recipe_name: str, run: Run, *, seed: int, device: str, scale: float,
              started: float) -> bool:
     """Train, sample and evaluate one cell into its run folder; cell.json is written last, and says it is complete.
 
@@ -30,7 +32,7 @@ def run_cell(domain: Domain, recipe_name: str, run: Run, *, seed: int, device: s
     steps = max(1, round(recipe.train.steps * scale))
     checkpoints = min(recipe.train.checkpoint_every, max(1, steps // 3))
     recipe = replace(recipe, seed=seed, train=replace(recipe.train, steps=steps, checkpoint_every=checkpoints))
-    runs.claim(run, recipe, domain)
+    runs.may_hold(run, recipe, domain)
     prepared = domain.prepare(recipe.data)
     prepared_at = time.perf_counter()
     with console(f"{domain.name} {recipe.name}") as log:
@@ -48,7 +50,7 @@ def run_cell(domain: Domain, recipe_name: str, run: Run, *, seed: int, device: s
         "domain": domain.name, "recipe": recipe.name, "seed": seed, "scale": scale, "steps": result.step,
         "seconds": round(seconds, 2), "train_seconds": round(result.seconds, 2),
         "evaluate_seconds": round(ended - trained_at, 2),
-        "measures": [runs.measure_to_dict(measure) for measure in measures],
+        "measures": [measure_to_dict(measure) for measure in measures],
     }
     write_atomically(run.cell_file, (json.dumps(facts, indent=2) + "\n").encode())
     return True

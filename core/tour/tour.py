@@ -1,6 +1,6 @@
 """The tour: every domain times every family, trained, sampled and judged from scratch, into one report.
 
-Each cell is a process of its own (`core.cell`), so that one cell's failure is one cell's failure, and all cores are
+Each cell is a process of its own (`core.tour.cell`), so that one cell's failure is one cell's failure, and all cores are
 busy. This module starts them and watches their logs; it needs no torch until the report is written.
 """
 
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import FourfoldError, did_you_mean
+from core.files import write_atomically
 from core.runtime import cpu_count, environment
 
 FAMILIES = ("vae", "gan", "diffusion", "autoregressive")
@@ -117,12 +118,12 @@ def tour(
     # Families are the outer loop so that cells side by side do not prepare the same data.
     jobs = [Job(domain, family, folder / domain / family) for family in families for domain in domains]
     scale = 1.0 if minutes is None else _scale(minutes, workers, len(jobs))
-    spent = _claim(folder, seed, scale, fresh)
+    spent = _may_hold(folder, seed, scale, fresh)
     started = time.monotonic()
 
     def save() -> None:
         facts = {"seed": seed, "scale": scale, "minutes": round(spent + (time.monotonic() - started) / 60, 2)}
-        _write(folder / "tour.json", json.dumps({**facts, "cells": _cells(jobs)}, indent=2) + "\n")
+        write_atomically(folder / "tour.json", (json.dumps({**facts, "cells": _cells(jobs)}, indent=2) + "\n").encode())
 
     def start(job: Job) -> None:
         words = [*command(job.domain, f"tour-{job.family}"), "--run", str(job.folder), "--seed", str(seed),
@@ -156,13 +157,13 @@ def _scale(minutes: float, workers: int, cells: int) -> float:
     return round(max(0.02, (each - OTHER_SECONDS) / TRAIN_SECONDS), 3)
 
 
-def _claim(folder: Path, seed: int, scale: float, fresh: bool) -> float:
+def _may_hold(folder: Path, seed: int, scale: float, fresh: bool) -> float:
     """Check that `folder` may hold this tour; returns the minutes it has already taken."""
     record = folder / "tour.json"
     if not record.exists():
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise FourfoldError(f"{folder} is not empty and not a tour: choose another folder with --run")
-        _write(record, json.dumps({"seed": seed, "scale": scale, "minutes": 0.0, "cells": {}}))
+        write_atomically(record, (json.dumps({"seed": seed, "scale": scale, "minutes": 0.0, "cells": {}})).encode())
         return 0.0
     try:
         old = json.loads(record.read_text())
@@ -188,14 +189,6 @@ def _remove_cells(folder: Path) -> None:
 
     for path in folder.glob("*/*/recipe.json"):
         shutil.rmtree(path.parent, ignore_errors=True)
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a small file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".tmp-{path.name}")
-    temporary.write_text(text)
-    os.replace(temporary, path)
 
 
 def _environment(threads: int) -> dict[str, str]:
@@ -300,7 +293,7 @@ class _progress:
         event = job.last_event()
         if event:
             losses = ", ".join("nan" if v is None else f"{v:.4g}" for v in event["loss"].values())
-            words = "judging" if event["step"] >= event["steps"] else f"loss {losses}"
+            words = "evaluating" if event["step"] >= event["steps"] else f"loss {losses}"
             self.bars.update(self.tasks[job.name], completed=event["step"], total=event["steps"], words=words)
 
     def finished(self, job: Job) -> None:
@@ -345,7 +338,6 @@ def _cells(jobs: Sequence[Job]) -> dict[str, dict[str, Any]]:
 
 def _report(jobs: Sequence[Job], folder: Path, seed: int) -> None:
     """Write the wall of results, and the environment into tour.json."""
-    from core.runs import report
     from core.runs.media import load_media
     from core.runs.run import Run, load_measures
     from core.training.log import read_log
@@ -354,14 +346,14 @@ def _report(jobs: Sequence[Job], folder: Path, seed: int) -> None:
     for job in jobs:
         result, run = job.result(), Run(job.folder)
         if result is None:
-            cells.append(report.Cell(domain=job.domain, family=job.family, error=job.error or "did not run"))
+            cells.append(Cell(domain=job.domain, family=job.family, error=job.error or "did not run"))
             continue
-        curves = report.loss_curves(read_log(run.folder))
-        cells.append(report.Cell(
+        curves = loss_curves(read_log(run.folder))
+        cells.append(Cell(
             domain=job.domain, family=job.family, seconds=result["seconds"], measures=load_measures(run),
             media=load_media(run.samples / "preview"), curve=next(reversed(curves.values()), []) if curves else [],
         ))
     record = json.loads((folder / "tour.json").read_text())
     facts = {**environment(), "seed": seed, "minutes": record["minutes"], "date": date.today().isoformat()}
-    _write(folder / "tour.json", json.dumps({**record, "environment": facts}, indent=2) + "\n")
-    _write(folder / "report.html", report.wall("Fourfold: the tour", cells, facts))
+    write_atomically(folder / "tour.json", (json.dumps({**record, "environment": facts}, indent=2) + "\n").encode())
+    write_atomically(folder / "report.html", wall("Fourfold: the tour", cells, facts).encode())

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 def decay_of(step: int, limit: float) -> float:
-    """The average's decay after update `step` (from 0): it forgets the first, poor weights at once.
+    """The average's decay after update `step` (from 0): small at first, so that the first, poor weights fade at once.
 
     `min(limit, (1 + step) / (10 + step))`, as TensorFlow's ExponentialMovingAverage warms up.
     """
@@ -33,7 +33,7 @@ class Average:
             torch._foreach_lerp_(list(self.values.values()), weights, 1 - decay_of(step, self.limit))
 
     @torch.no_grad()
-    def settle(self) -> None:
+    def apply(self) -> None:
         """Make the averages the weights."""
         for name, parameter in self.parameters.items():
             parameter.copy_(self.values[name])

@@ -117,7 +117,7 @@ def train(
             checkpoint.save_weights(folder / "model", _averaged(run, family.state_dict()))
         return _end(run, run.seconds)
     if config.compile:
-        for network in _networks(family):
+        for network in family.compiled():
             network.compile()
     run_log = RunLog(folder, run.step, log, world.writes)
     cuda = [device] if device.type == "cuda" else []
@@ -136,7 +136,7 @@ def train(
                     break
     finally:
         run_log.close()
-        for network in _networks(family):
+        for network in family.compiled():
             network._compiled_call_impl = None  # sampling calls with many shapes: not worth compiling for
     return _end(run, run.elapsed())
 
@@ -148,12 +148,12 @@ def _begin(family: Family, config: TrainConfig, seed: int, device: torch.device,
     optimizers = {
         player: PlayerOptimizer(
             [(names[id(p)], p) for p in family.owned(player) if p.requires_grad],
-            replace(config, **family.train_settings(player)),
+            replace(config, **family.player_settings(player)),
         )
         for player in family.players
     }
     averages = {
-        player: Average(_mine(family.averaged(), optimizer), config.ema_decay)
+        player: Average(_updated_by(optimizer, family.averaged()), config.ema_decay)
         for player, optimizer in optimizers.items()
     }
     return _Run(
@@ -164,12 +164,12 @@ def _begin(family: Family, config: TrainConfig, seed: int, device: torch.device,
     )
 
 
-def _mine(
-    named: Iterator[tuple[str, nn.Parameter]], optimizer: PlayerOptimizer
+def _updated_by(
+    optimizer: PlayerOptimizer, named: Iterator[tuple[str, nn.Parameter]]
 ) -> Iterator[tuple[str, nn.Parameter]]:
     """Those of `named` that the optimiser updates."""
-    mine = {id(p) for p in optimizer.parameters}
-    return ((name, p) for name, p in named if id(p) in mine)
+    updated = {id(p) for p in optimizer.parameters}
+    return ((name, p) for name, p in named if id(p) in updated)
 
 
 def _averaged(run: _Run, state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -177,18 +177,6 @@ def _averaged(run: _Run, state: dict[str, Tensor]) -> dict[str, Tensor]:
     for tracked in run.averages.values():
         state = tracked.merged(state)
     return state
-
-
-def _networks(family: Family) -> Iterator[nn.Module]:
-    """What is worth compiling: the networks of a family and its parts.
-
-    Not a critic: compiled code has no second derivatives, which its penalties need.
-    """
-    for name, child in family.named_children():
-        if isinstance(child, Family):
-            yield from _networks(child)
-        elif name != "critic":
-            yield child
 
 
 def _end(run: _Run, seconds: float) -> TrainResult:
@@ -216,7 +204,7 @@ def _step_and_log(run: _Run, data: ArrayData, run_log: RunLog) -> None:
         terms, norm = _update(run, player, parts, rate)
         run.averages[player].update(run.step - first)
         if run.step + 1 == last < config.steps:
-            run.averages[player].settle()  # later players build on the weights that sampling will use
+            run.averages[player].apply()  # later players build on the weights that sampling will use
         if due:
             average(list(terms.values()), run.world)
             total, count = run.losses[player].tolist()
@@ -225,7 +213,7 @@ def _step_and_log(run: _Run, data: ArrayData, run_log: RunLog) -> None:
             measured["terms"][player] = {name: value.item() for name, value in terms.items()}
             measured["grad_norm"][player] = norm.item()
         if due or run.device.type == "cpu":
-            _judge(run, player, run_log)
+            _check_finite(run, player, run_log)
     run.step += 1
     if due:
         (before, then), run.measured = run.measured, (run.step, run.elapsed())
@@ -240,11 +228,11 @@ def _batches(run: _Run, data: ArrayData) -> list[Batch]:
     """This process's share of the step's examples, in `accumulation` parts."""
     indices = indices_of_step(run.seed, run.step, run.config.batch_size, len(data), data.sizes)
     share = len(indices) // run.world.size
-    mine = indices[run.world.rank * share : (run.world.rank + 1) * share]
+    own = indices[run.world.rank * share : (run.world.rank + 1) * share]
     size = share // run.config.accumulation
     draws = derive(run.seed, run.step, run.world.rank)
     return [
-        data.batch(mine[start : start + size], seed=derive(draws, start)).to(run.device)
+        data.batch(own[start : start + size], seed=derive(draws, start)).to(run.device)
         for start in range(0, share, size)
     ]
 
@@ -258,7 +246,7 @@ def _update(
     seed_step(run.seed, run.step, family.players.index(player), run.world.rank, run.device)
     loss = torch.zeros((), device=run.device)
     terms: dict[str, Tensor] = {}
-    with _only(run, player):
+    with _others_frozen(run, player):
         for part in parts:
             with torch.autocast(run.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
                 result = family(part, player, run.step / config.steps)
@@ -285,13 +273,13 @@ def _update(
 
 
 @contextmanager
-def _only(run: _Run, player: str) -> Iterator[None]:
-    """Spare the gradients of other players' parameters: they would be thrown away."""
+def _others_frozen(run: _Run, player: str) -> Iterator[None]:
+    """Compute no gradients of other players' parameters: they would be thrown away."""
     if len(run.optimizers) == 1:
         yield
         return
-    mine = {id(p) for p in run.optimizers[player].parameters}
-    others = {id(p): p for o in run.optimizers.values() for p in o.parameters if id(p) not in mine}
+    own = {id(p) for p in run.optimizers[player].parameters}
+    others = {id(p): p for o in run.optimizers.values() for p in o.parameters if id(p) not in own}
     for parameter in others.values():
         parameter.requires_grad_(False)
     try:
@@ -301,7 +289,7 @@ def _only(run: _Run, player: str) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
-def _judge(run: _Run, player: str, run_log: RunLog) -> None:
+def _check_finite(run: _Run, player: str, run_log: RunLog) -> None:
     """Note updates that failed; stop when they do not cease.
 
     Raises:
@@ -328,7 +316,7 @@ def _comparable(config: TrainConfig) -> dict[str, Any]:
 
 
 def _save(run: _Run, folder: Path, identity: Mapping[str, Any]) -> None:
-    """Write the model, then the state: a state on disk never is ahead of its model."""
+    """Write the model, then the state: a resumed run always finds a model at least as new as its state."""
     if run.world.writes:
         weights = run.family.state_dict()
         checkpoint.save_weights(folder / "model", _averaged(run, weights))
@@ -366,7 +354,9 @@ def _resume(run: _Run, folder: Path, identity: Mapping[str, Any], warnings: list
         tracked.load(parts.get("average", {}))
     for player, optimizer in run.optimizers.items():
         memory, prefix = parts.get("optimizer", {}), f"{player}/"
-        optimizer.load({k.removeprefix(prefix): v for k, v in memory.items() if k.startswith(prefix)})
+        lost = optimizer.load({k.removeprefix(prefix): v for k, v in memory.items() if k.startswith(prefix)})
+        if lost:
+            warnings.append(f"{lost} matrices are updated by another optimiser than before: its memory starts anew")
         run.failures[player].copy_(parts["failures"][player])
         if player in parts.get("losses", {}):  # checkpoints of earlier versions have none
             run.losses[player].copy_(parts["losses"][player])

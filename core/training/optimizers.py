@@ -8,10 +8,8 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
+from core.networks.layers import is_edge
 from core.training.config import TrainConfig
-
-EDGES = ("embedding", "null", "position", "enter", "leave", "head", "start")
-"""Parts of parameter names that mark a network's first and last layers, which Muon leaves to AdamW."""
 
 
 def learning_rate(step: int, config: TrainConfig, steps: int | None = None) -> float:
@@ -33,9 +31,9 @@ def learning_rate(step: int, config: TrainConfig, steps: int | None = None) -> f
     return config.learning_rate
 
 
-def is_hidden_matrix(name: str, parameter: Tensor) -> bool:
+def is_hidden_matrix(parameter: nn.Parameter) -> bool:
     """Whether Muon should update it: a matrix or convolution kernel between a network's first and last layer."""
-    return parameter.ndim >= 2 and not any(edge in part for part in name.split(".") for edge in EDGES)
+    return parameter.ndim >= 2 and not is_edge(parameter)
 
 
 class PlayerOptimizer:
@@ -48,7 +46,7 @@ class PlayerOptimizer:
     def __init__(self, named: Iterable[tuple[str, nn.Parameter]], config: TrainConfig) -> None:
         self.named, self.config = list(named), config
         self.parameters = [p for _, p in self.named]
-        hidden = {n for n, p in self.named if config.optimizer == "muon" and is_hidden_matrix(n, p)}
+        hidden = {n for n, p in self.named if config.optimizer == "muon" and is_hidden_matrix(p)}
         # A kernel's matrix shares its memory: stepping the view steps the kernel.
         self.matrices = [(p, nn.Parameter(p.detach().view(len(p), -1))) for n, p in self.named if n in hidden]
         rest = [p for n, p in self.named if n not in hidden]
@@ -108,15 +106,21 @@ class PlayerOptimizer:
             for key, value in optimizer.state.get(p, {}).items()
         }
 
-    def load(self, state: Mapping[str, Tensor]) -> None:
-        """Take up the memory that `state` returned.
+    def load(self, state: Mapping[str, Tensor]) -> int:
+        """Take up the memory that `state` returned; returns how many parameters another optimiser had updated.
+
+        Their memory is left out: Muon keeps a momentum, AdamW two moments, and neither is the other's.
 
         Raises:
             KeyError, RuntimeError: it is of other parameters.
         """
-        slots = self._slots()
+        slots, others = self._slots(), set()
         for full, value in state.items():
             key, _, name = full.partition("/")
             optimizer, p = slots[name]
+            if (key == "momentum_buffer") != (optimizer is self.muon):
+                others.add(name)
+                continue
             like = torch.empty((), dtype=value.dtype, device=p.device) if value.ndim == 0 else torch.empty_like(p)
             optimizer.state[p][key] = like.copy_(value)
+        return len(others)

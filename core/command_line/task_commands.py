@@ -1,0 +1,94 @@
+"""A command made from a task: its arguments and options are the fields of the task's parameters."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from core.command_line.options import AsJson, Device, Output, RunFolder
+from core.command_line.printing import print_paths, shown_progress
+from core.errors import FourfoldError
+from core.runs.tasks import Description, Task, described
+
+LoadModel = Callable[[Path, str], object]
+
+
+def task_command(task: Task, load_model: LoadModel) -> Callable[..., None]:
+    """The function behind a task's command; `load_model`: (run folder, device) -> model."""
+    shared = _shared_options(task)
+
+    def command(**values: Any) -> None:
+        own = {name: values.pop(name) for name in list(values) if name not in shared}
+        _run(task, load_model, task.parameters(**own), **values)
+
+    hints = typing.get_type_hints(task.parameters)
+    defaults = {name: spec.default for name, spec in inspect.signature(task.parameters).parameters.items()}
+    parameters = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=defaults[name],
+                          annotation=Annotated[hints[name], _typer_info(description)])
+        for name, description in described(task.parameters).items()
+    ]
+    run = [shared["run"]] if "run" in shared else []
+    rest = [parameter for name, parameter in shared.items() if name != "run"]
+    command.__signature__ = inspect.Signature([*run, *parameters, *rest])  # type: ignore[attr-defined]
+    command.__name__, command.__doc__ = task.name, task.summary
+    return command
+
+
+def _shared_options(task: Task) -> dict[str, inspect.Parameter]:
+    """What a command takes besides the task's own parameters."""
+    found: dict[str, tuple[Any, Any]] = {}
+    if task.takes_model:
+        found |= {"run": (RunFolder, inspect.Parameter.empty), "device": (Device, "auto")}
+    if task.output is not None:
+        found["output"] = Output, Path(task.output)
+    if task.streams:
+        found["stream"] = Annotated[bool, typer.Option("--stream", help="Show the text while it is written.")], False
+    found["as_json"] = AsJson, False
+    return {
+        name: inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        for name, (annotation, default) in found.items()
+    }
+
+
+def _typer_info(description: Description) -> Any:
+    if not description.flags:
+        return typer.Argument(metavar=description.metavar, help=description.help)
+    return typer.Option(*description.flags, help=description.help, min=description.minimum, max=description.maximum,
+                        metavar=description.metavar)
+
+
+def _run(
+    task: Task, load_model: LoadModel, parameters: object, run: Path | None = None, device: str = "auto",
+    output: Path | None = None, stream: bool = False, as_json: bool = False,
+) -> None:
+    """Do the task, write its files, print what it says."""
+    from core.files import writing
+
+    if stream and as_json:
+        raise FourfoldError("--stream and --json exclude each other: JSON is complete or none")
+    model = None if run is None else load_model(run, device)
+    with shown_progress(task.name) as progress:
+        if stream:
+            progress.on_text = lambda piece: print(piece, end="", flush=True)
+        result = task.run(model, parameters, progress)
+    paths: list[Path] = []
+    if output is not None and result.write is not None:
+        with writing(output):
+            output.mkdir(parents=True, exist_ok=True)
+            paths = result.write(output)
+    if as_json:
+        data = result.data
+        if paths:
+            data = {**(data if isinstance(data, dict) else {}), "files": [str(path) for path in paths]}
+        print(json.dumps(data, ensure_ascii=False, indent=2))
+        return
+    if stream or result.text:
+        print("" if stream else result.text)
+    print_paths(paths)
