@@ -4,11 +4,11 @@
 
 Trains recipes coco-autoregressive, coco-vae and coco-gan and writes benchmarks/results/captions.json: exact nats a
 sentence of the autoregressive model, the VAE's importance-weighted bound, its KL and active units (Burda et al.
-1509.00519), interpolations; the bound of that VAE without free nats, whose latent may fall silent: how far hidden words
-alone, which regularise a VAE's decoder, carry it; BLEU-2 to 5 against held-out captions and self-BLEU-2 to 5 of as many
-samples of the GAN, of the maximum-likelihood model at several temperatures (as Caccia et al. 1811.02549 ask), and of
-real captions; and by order whether a GAN's point lies on or above the line through that sweep: not more self-BLEU at
-its BLEU.
+1509.00519), interpolations; the bound of that VAE without free nats, which may leave its latent unused: what word
+dropout, which regularises a VAE's decoder, reaches alone; BLEU-2 to 5 against held-out captions and self-BLEU-2 to 5
+of as many samples of the GAN, of the maximum-likelihood model at several temperatures (as Caccia et al. 1811.02549
+ask), and of real captions; and by order whether a GAN's point lies on or above the line through those temperatures: not
+more self-BLEU at its BLEU.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ import json
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from core.runs.model import Model
 
 from apps.text import sources
+from apps.text.data import TextModel
 from apps.text.domain import DOMAIN
+from apps.text.latents import interpolate
 from apps.text.sample_metrics import sample_bleu, self_bleu
-from apps.text.tasks import interpolate
+from apps.text.text_data import TextData
 from benchmarks.results_file import FOLDER, write_result
-from benchmarks.training import shortened, trained
+from benchmarks.training import parameter_count, shortened, trained
 from core.data.arrays import ArrayData
 from core.families.vae import VAE
-from core.metrics import bootstrap
+from core.metrics.intervals import bootstrap
 from core.runs.recipe import Recipe
-from core.seeds import derive
+from core.seeds import generator
 
 ORDERS = (2, 3, 4, 5)
 TEMPERATURES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1)
@@ -45,12 +45,12 @@ PAIRS = (("a man riding a wave on a surfboard.", "a kitchen with a stove and a r
 
 
 def main() -> None:
-    """Train, judge, print, write; exit code 1 where the VAE or the GAN falls behind."""
+    """Train, measure, print, write; exit code 1 where the VAE or the GAN falls behind."""
     parser = argparse.ArgumentParser(description="Texygen's COCO captions by three families.")
     parser.add_argument("--minutes", type=float, help="of each training, instead of the recipes' steps")
     parser.add_argument("--run", type=Path, help="keep the runs here; the same folder continues")
     parser.add_argument("--samples", type=int, default=2000)
-    parser.add_argument("--sentences", type=int, default=1000, help="judged by likelihood")
+    parser.add_argument("--sentences", type=int, default=1000, help="whose likelihood is measured")
     parser.add_argument("--importance-samples", type=int, default=200)
     parser.add_argument("--output", type=Path, default=FOLDER / "captions.json")
     parser.add_argument("--quick", action="store_true", help="a few steps and samples: checks the benchmark")
@@ -66,14 +66,14 @@ def main() -> None:
             models[name], seconds = trained(DOMAIN, shortened(recipe) if options.quick else recipe,
                                             (options.run or Path(scratch)) / recipe.name, options.minutes)
             metrics[f"{name}_training_seconds"] = round(seconds, 1)
-            metrics[f"{name}_parameters"] = sum(p.numel() for p in models[name].family.parameters())
+            metrics[f"{name}_parameters"] = parameter_count(models[name].family)
     test = DOMAIN.prepare(models["vae"].recipe.data).test
     # The last ones: the recipes were chosen by the first thousand.
-    judged = test.subset(slice(-options.sentences, None))
-    exact = models["autoregressive"].bound(judged, batch_size=100).numpy()
+    sentences = test.subset(slice(-options.sentences, None))
+    exact = models["autoregressive"].bound(sentences, batch_size=100).numpy()
     metrics |= {"autoregressive_nats": float(exact.mean()), "autoregressive_nats_interval": bootstrap(np.mean, exact)}
     for name in ("vae", "silent"):
-        metrics |= likelihood(name, models[name], judged, exact, options.importance_samples)
+        metrics |= likelihood(name, models[name], sentences, exact, options.importance_samples)
     metrics["interpolations"] = {"between": PAIRS} | {
         name: [interpolate(models[name], *pair) for pair in PAIRS] for name in ("vae", "gan")}
     temperatures = TEMPERATURES[:2] if options.quick else TEMPERATURES
@@ -88,23 +88,21 @@ def main() -> None:
     sys.exit(0 if met or options.quick else 1)
 
 
-def recipes() -> dict[str, Recipe]:
+def recipes() -> dict[str, Recipe[TextData]]:
     """What is trained; "silent" is the VAE that may leave its latent unused."""
     found = {name: DOMAIN.recipe(f"coco-{name}") for name in ("autoregressive", "vae", "gan")}
-    vae = found["vae"]
-    found["silent"] = replace(vae, name="coco-vae-silent", family=replace(vae.family, free_bits=0.0))  # type: ignore[type-var]
+    found["silent"] = DOMAIN.override(found["vae"], ["name=coco-vae-silent", "family.free_bits=0.0"])
     return found
 
 
-def likelihood(name: str, vae: Model, test: ArrayData, exact: np.ndarray, k: int) -> dict[str, Any]:
+def likelihood(name: str, vae: TextModel, test: ArrayData, exact: np.ndarray, k: int) -> dict[str, Any]:
     """A VAE's nats a sentence, beside the autoregressive model's exact ones `[N]`, and what its latent holds."""
     family = vae.family
     assert isinstance(family, VAE)
     bounds, means, kls = [], [], []
     for index, start in enumerate(range(0, len(test), 100)):
         batch = test.batch(np.arange(start, min(start + 100, len(test)))).to(vae.device)
-        generator = torch.Generator(vae.device).manual_seed(derive(0, index))
-        bounds.append(family.importance_bound(batch, k, generator).double().cpu().numpy())
+        bounds.append(family.importance_bound(batch, k, generator(vae.device, 0, index)).double().cpu().numpy())
         with torch.no_grad():
             mean, std = family.posterior(batch, family.conditioner(batch.condition, len(batch)))
         means.append(mean.cpu().numpy())
@@ -118,7 +116,9 @@ def likelihood(name: str, vae: Model, test: ArrayData, exact: np.ndarray, k: int
     }
 
 
-def points(models: dict[str, Model], count: int, temperatures: tuple[float, ...]) -> dict[str, dict[str, float]]:
+def points(
+    models: dict[str, TextModel], count: int, temperatures: tuple[float, ...]
+) -> dict[str, dict[str, float]]:
     """BLEU and self-BLEU by order: of both models by temperature, and of real captions."""
     lines = sources.lines(models["gan"].recipe.data)
     texts = {f"gan {t:g}": models["gan"].sample(count, seed=1, temperature=t) for t in temperatures}
@@ -134,7 +134,7 @@ def points(models: dict[str, Model], count: int, temperatures: tuple[float, ...]
 
 
 def above(known: dict[str, dict[str, float]], point: dict[str, float], n: int) -> bool:
-    """Whether a point has at most the self-BLEU that the likelihood's sweep has at its BLEU, inside the sweep."""
+    """Whether a point, at a BLEU that the maximum-likelihood model has as well, has at most its self-BLEU there."""
     sweep = sorted((row[f"bleu{n}"], row[f"self_bleu{n}"]) for name, row in known.items()
                    if name.startswith("likelihood"))
     qualities = [quality for quality, _ in sweep]

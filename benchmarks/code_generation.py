@@ -22,12 +22,12 @@ import numpy as np
 from apps.text.code_metrics import definitions, parsed_definitions, parses
 from apps.text.data import documents
 from apps.text.domain import DOMAIN
+from apps.text.generation import generate
 from apps.text.metrics import bits_per_byte
 from apps.text.sample_metrics import memorization, share
-from apps.text.tasks import generate
 from benchmarks.results_file import FOLDER, write_result
-from benchmarks.training import shortened, trained
-from core.metrics import bootstrap, wilson
+from benchmarks.training import parameter_count, shortened, trained
+from core.metrics.intervals import bootstrap, wilson
 from core.metrics.ngrams import NGramModel
 
 TARGET = 0.7
@@ -38,7 +38,7 @@ SEED = 1  # the recipe's temperature was chosen by the texts of seed 0
 
 
 def main() -> None:
-    """Train, generate, judge, write; exit code 1 where the target is missed."""
+    """Train, generate, measure, write; exit code 1 where the target is missed."""
     parser = argparse.ArgumentParser(description="Generated Python, parsed.")
     parser.add_argument("--minutes", type=float, help="of training, instead of the recipe's steps")
     parser.add_argument("--run", type=Path, help="keep the run here; the same folder continues")
@@ -54,10 +54,9 @@ def main() -> None:
         recipe = DOMAIN.recipe("code-autoregressive")
         model, seconds = trained(DOMAIN, shortened(recipe) if options.quick else recipe, options.run or Path(scratch),
                                  options.minutes)
-    codec: Any = model.codec
-    data: Any = model.recipe.data
+    codec, data = model.codec, model.recipe.data
     prepared, texts = DOMAIN.prepare(data), documents(data)
-    own = recipe.sample.temperature
+    own = recipe.sample.temperature or 1.0
     sweep = {
         temperature: generate(model, "\n\ndef ", options.texts, length=options.tokens, seed=SEED,
                               temperature=temperature)
@@ -74,7 +73,7 @@ def main() -> None:
     nats = model.bound(test, batch_size=50).numpy()
     metrics: dict[str, Any] = {
         "training_seconds": round(seconds, 1), "steps": model.recipe.train.steps,
-        "parameters": sum(p.numel() for p in model.family.parameters()), "texts": options.texts,
+        "parameters": parameter_count(model.family), "texts": options.texts,
         "tokens": options.tokens, "temperature": own,
         "bits_per_byte": bits_per_byte(nats, codec.byte_counts[test.x].sum(1)),
     }

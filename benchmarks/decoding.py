@@ -25,13 +25,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from core.runs.model import Model
 
+from apps.text.data import TextModel
 from apps.text.domain import DOMAIN
 from benchmarks.results_file import FOLDER, write_result
-from core.families.autoregressive import AutoregressiveConfig
+from benchmarks.training import parameter_count
+from core.families.autoregressive import Autoregressive, AutoregressiveConfig
 from core.likelihood import categorical_nll
-from core.metrics import bootstrap
+from core.metrics.intervals import bootstrap
 from core.networks import TransformerConfig
 from core.runs.pretrained import load
 from core.spaces import Discrete
@@ -41,7 +42,7 @@ FULL = TransformerConfig(width=384, depth=6, heads=6)
 SMALL = TransformerConfig(width=32, depth=2, heads=2)
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
-Draw = Callable[[int, int], Any]
+Draw = Callable[[int, int], object]
 """Draws so many rows of so many tokens."""
 
 
@@ -76,16 +77,16 @@ def main() -> None:
 def our_ways(config: TransformerConfig, tokens: int) -> tuple[dict[str, Draw], int]:
     """Our model's sampling by precision, and its parameters."""
     family = AutoregressiveConfig(model=config).build(Discrete(length=tokens, vocab=VOCAB), {}).eval()
-    generator = torch.Generator().manual_seed(0)
+    draws = torch.Generator().manual_seed(0)
 
-    def draw(rows: int, half: bool) -> Any:
-        with torch.autocast("cpu", torch.bfloat16, enabled=half):
-            return family.sample(rows, generator=generator)
+    def way(dtype: torch.dtype) -> Draw:
+        def draw(rows: int, tokens: int) -> object:
+            with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+                return family.sample(rows, draws=draws)
 
-    ways: dict[str, Draw] = {
-        name: lambda rows, tokens, half=dtype == torch.bfloat16: draw(rows, half) for name, dtype in PRECISIONS.items()
-    }
-    return ways, sum(p.numel() for p in family.parameters())
+        return draw
+
+    return {name: way(dtype) for name, dtype in PRECISIONS.items()}, parameter_count(family)
 
 
 def peer_ways(config: TransformerConfig) -> tuple[dict[str, Draw], int]:
@@ -98,9 +99,10 @@ def peer_ways(config: TransformerConfig) -> tuple[dict[str, Draw], int]:
     )
 
     def way(dtype: torch.dtype) -> Draw:
-        model: Any = GPT2LMHeadModel(settings).to(dtype).eval()
+        model: Any = GPT2LMHeadModel(settings)
+        model = model.to(dtype).eval()
 
-        def draw(rows: int, tokens: int) -> Any:
+        def draw(rows: int, tokens: int) -> object:
             start = torch.full((rows, 1), VOCAB)
             return model.generate(
                 start, attention_mask=torch.ones_like(start), do_sample=True, top_k=0, max_new_tokens=tokens,
@@ -125,8 +127,8 @@ def measured(
             rates[who, precision].append(rows * tokens / (time.perf_counter() - clock))
     middle = {way: statistics.median(rate[1:]) for way, rate in rates.items()}
 
-    def ratio(mine: str, other: str) -> float:
-        pairs = zip(rates["ours", mine][1:], rates["theirs", other][1:], strict=True)
+    def ratio(own: str, other: str) -> float:
+        pairs = zip(rates["ours", own][1:], rates["theirs", other][1:], strict=True)
         return statistics.median(a / b for a, b in pairs)
 
     best, best_peer = (max(PRECISIONS, key=lambda name: middle[who, name]) for who in ("ours", "theirs"))
@@ -140,17 +142,18 @@ def measured(
     }
 
 
-def nats_by_precision(model: Model, windows: int) -> dict[str, dict[str, Any]]:
+def nats_by_precision(model: TextModel, windows: int) -> dict[str, dict[str, Any]]:
     """Nats a token of held-out windows by single steps, and how many more than in float32, with its interval."""
     x = DOMAIN.prepare(model.recipe.data).test.batch(np.arange(windows)).x
-    network: Any = model.family.network
+    assert isinstance(model.family, Autoregressive)
+    network, vocab = model.family.network, model.codec.space.vocab
     found = {}
     for name, rows in (("float32", windows), ("bfloat16", windows), ("bytes", 1)):
         parts = []
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=name != "float32"):
             for some in x.split(rows):
                 cache = network.new_cache(len(some), x.shape[1], x.device)
-                start = torch.full_like(some[:, :1], model.family.space.vocab)
+                start = torch.full_like(some[:, :1], vocab)
                 given = torch.cat([start, some[:, :-1]], dim=1)
                 logits = [network(given[:, t : t + 1], cache=cache) for t in range(x.shape[1])]
                 parts.append(categorical_nll(torch.cat(logits, dim=1), some) / x.shape[1])

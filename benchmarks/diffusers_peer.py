@@ -10,7 +10,6 @@ for pixels (without, pictures of a short training saturate), and by the example'
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.results_file import write_json
 from core.data.arrays import ArrayData, indices_of_step
 
 BATCH, WARMUP, PROBE = 16, 500, 12
@@ -43,7 +43,8 @@ def train(data: ArrayData, folder: Path, minutes: float, seed: int = 0) -> None:
     from diffusers.training_utils import EMAModel
 
     torch.manual_seed(seed)
-    model, noise_scheduler = network(), DDPMScheduler(num_train_timesteps=1000)
+    model = network()
+    noise_scheduler: Any = DDPMScheduler(num_train_timesteps=1000)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.95, 0.999), weight_decay=1e-6, eps=1e-8)
 
     def step(index: int) -> None:
@@ -79,7 +80,7 @@ def train(data: ArrayData, folder: Path, minutes: float, seed: int = 0) -> None:
              "seconds": time.perf_counter() - clock, "cpu_seconds": time.process_time() - cpu}
     average.copy_to(model.parameters())
     model.save_pretrained(folder)
-    (folder / "facts.json").write_text(json.dumps(facts, indent=2))
+    write_json(folder / "facts.json", facts)
 
 
 def load(folder: Path) -> Any:
@@ -102,7 +103,7 @@ def sample(
     drawn = []
     for index, part in enumerate(classes.split(batch_size)):
         generator = torch.Generator().manual_seed(seed + index)
-        scheduler = DDPMScheduler(num_train_timesteps=1000) if kind == "ddpm" else DPMSolverMultistepScheduler(
+        scheduler: Any = DDPMScheduler(num_train_timesteps=1000) if kind == "ddpm" else DPMSolverMultistepScheduler(
             num_train_timesteps=1000, thresholding=True, sample_max_value=1.0)
         scheduler.set_timesteps(num_steps)
         x = torch.randn((len(part), 1, 28, 28), generator=generator) * scheduler.init_noise_sigma

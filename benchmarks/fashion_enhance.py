@@ -18,14 +18,14 @@ from typing import Any
 
 from apps.image.domain import DOMAIN
 from benchmarks.results_file import FOLDER, write_result
-from benchmarks.training import trained
+from benchmarks.training import parameter_count, trained
 from core.runs.run import Run, evaluate
 
 TARGETS = ("upscale2", "denoise", "inpaint")
 
 
 def main() -> None:
-    """Train, judge, print, write; exit code 1 where a baseline is not beaten in both measures."""
+    """Train, measure, print, write; exit code 1 where a baseline is not beaten in both measures."""
     parser = argparse.ArgumentParser(description="Enhancement of Fashion-MNIST.")
     parser.add_argument("--minutes", type=float, help="of training, instead of the recipe's steps")
     parser.add_argument("--images", type=int, default=2000)
@@ -42,7 +42,7 @@ def main() -> None:
         measures = evaluate(DOMAIN, Run(folder), n=options.images, model=model)
     metrics: dict[str, Any] = {
         "images": options.images, "training_seconds": round(seconds, 1), "steps": model.recipe.train.steps,
-        "parameters": sum(p.numel() for p in model.family.parameters()),
+        "parameters": parameter_count(model.family),
         "sampling": f"{model.recipe.sample.solver}, {model.recipe.sample.num_steps} steps",
     }
     won = set(TARGETS)

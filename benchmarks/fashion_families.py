@@ -1,4 +1,4 @@
-"""Four families on Fashion-MNIST by class, at most 30 minutes of training each, judged by 10,000 samples.
+"""Four families on Fashion-MNIST by class, at most 30 minutes of training each, measured on 10,000 samples.
 
     python -m benchmarks.fashion_families
 
@@ -16,18 +16,17 @@ import time
 from pathlib import Path
 from typing import Any
 
-from apps.image.data import prepare
 from apps.image.domain import DOMAIN
 from apps.image.metrics import classifier
 from benchmarks.results_file import FOLDER, write_result
-from benchmarks.training import trained
+from benchmarks.training import parameter_count, trained
 from core.runs.run import Run, evaluate
 
 FAMILIES = ("vae", "gan", "diffusion", "autoregressive")
 
 
 def main() -> None:
-    """Train what is not trained, judge, print a table, write the file."""
+    """Train what is not trained, measure it, print a table, write the file."""
     parser = argparse.ArgumentParser(description="Four families on Fashion-MNIST.")
     parser.add_argument("--minutes", type=float, help="of training each, instead of the recipes' steps")
     parser.add_argument("--samples", type=int, default=10_000)
@@ -44,10 +43,10 @@ def main() -> None:
         for family in options.families.split(","):
             folder = (options.run or Path(scratch)) / f"fashion-{family}"
             model, seconds = trained(DOMAIN, DOMAIN.recipe(f"fashion-{family}"), folder, options.minutes)
-            prepared = prepare(model.recipe.data)
+            prepared = DOMAIN.prepare(model.recipe.data)
             measures = {m.name: m for m in evaluate(
                 DOMAIN, Run(folder), n=options.samples, model=model, prepared=prepared)}
-            judge = classifier(model.recipe.data, prepared)
+            network = classifier(model.recipe.data, prepared)
             distance, score = measures["fd_fashion_cnn"], measures["classification_accuracy_score"]
             row = {
                 "fd": distance.value, "fd_interval": distance.interval, "fd_floor": distance.floor,
@@ -58,9 +57,9 @@ def main() -> None:
                 "samples_per_second": measures["samples_per_second"].value,
                 "near_copies_of_training": measures["near_copies_of_training"].value,
                 "training_seconds": round(seconds, 1), "steps": model.recipe.train.steps,
-                "parameters": sum(p.numel() for p in model.family.parameters()),
+                "parameters": parameter_count(model.family),
             }
-            metrics |= {family: row, "classifier_test_accuracy": judge.test_accuracy}
+            metrics |= {family: row, "classifier_test_accuracy": network.test_accuracy}
             print(f"{family:15} " + "  ".join(f"{key} {value:.3g}" for key, value in row.items()
                                               if isinstance(value, float)), flush=True)
     write_result(options.output, metrics, started)

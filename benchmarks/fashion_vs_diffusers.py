@@ -3,7 +3,7 @@
     python -m benchmarks.fashion_vs_diffusers --minutes 30
 
 Both train at the same moment, each pinned to a core of its own, on the same images and classes; both are sampled in
-several ways and judged on the same classifier's features against the same test images. Writes
+several ways and measured on the same classifier's features against the same test images. Writes
 benchmarks/results/fashion_vs_diffusers.json: fd_ours and fd_peer (each by its best sampler), the distances by sampler,
 train_images_per_second_ratio, and sample_images_per_second_ratio: ours by the cheapest sampler that reaches the peer's
 best distance against the peer by its cheapest within 5 % of its best. Ratios are medians over paired slices.
@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,19 +21,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from core.runs.model import Model
 
-from apps.image.data import prepare
+from apps.image.codec import ImageCodec
+from apps.image.data import ImageModel
 from apps.image.domain import DOMAIN
 from apps.image.metrics import classifier
 from benchmarks import diffusers_peer as peer
-from benchmarks.paired import ratio, version
-from benchmarks.results_file import FOLDER, write_result
-from benchmarks.training import trained
-from core.batches import Batch
-from core.metrics import bootstrap, frechet_distance
+from benchmarks.paired import ratio, side_by_side, version
+from benchmarks.results_file import FOLDER, write_json, write_result
+from benchmarks.training import parameter_count, trained
+from core.metrics.frechet import frechet_distance
+from core.metrics.intervals import bootstrap
 from core.runs.domain import Prepared
-from core.runs.pretrained import build
+from core.runs.pretrained import build, load
+from core.training.optimizers import PlayerOptimizer
 
 # Sampler and steps, from the cheapest on.
 OURS = (("dpmpp_2m", 6), ("dpmpp_2m", 8), ("dpmpp_2m", 12), ("dpmpp_2m", 20), ("heun", 18))
@@ -43,7 +42,7 @@ PEER = (("dpm", 20), ("dpm", 50), ("ddpm", 100))
 
 
 def main() -> None:
-    """Train both, judge both, write the file; exit code 1 if ours is not ahead."""
+    """Train both, measure both, write the file; exit code 1 if ours is not ahead."""
     parser = argparse.ArgumentParser(description="Diffusion of Fashion-MNIST against diffusers.")
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--samples", type=int, default=400)
@@ -63,8 +62,8 @@ def main() -> None:
         home = (options.run or Path(scratch)).absolute()
         home.mkdir(parents=True, exist_ok=True)
         both(home, options.minutes)
-        metrics = judge(home, options.samples, OURS[:1] if options.quick else OURS,
-                        (("dpm", 4),) if options.quick else PEER)
+        metrics = measured(home, options.samples, OURS[:1] if options.quick else OURS,
+                           (("dpm", 4),) if options.quick else PEER)
     metrics |= {"minutes": options.minutes, "samples": options.samples}
     write_result(options.output, metrics, started)
     print(json.dumps(metrics, indent=2))
@@ -74,46 +73,35 @@ def main() -> None:
 
 def both(home: Path, minutes: float) -> None:
     """Train ours and the peer at the same moment, a core each."""
-    cores = sorted(os.sched_getaffinity(0))
-    workers = []
-    for index, name in enumerate(("ours", "peer")):
-        if (home / name / "facts.json").exists():
-            continue
-        (home / name).mkdir(exist_ok=True)
-        core = cores[index % len(cores)]
-        command = [sys.executable, "-m", "benchmarks.fashion_vs_diffusers", "--worker", name, "--run", str(home),
-                   "--minutes", str(minutes)]
-        workers.append(subprocess.Popen(
-            command, env={**os.environ, "OMP_NUM_THREADS": "1"},
-            preexec_fn=lambda core=core: os.sched_setaffinity(0, {core}),
-        ))
-    if any(worker.wait() for worker in workers):
-        sys.exit(2)
+    names = [name for name in ("ours", "peer") if not (home / name / "facts.json").exists()]
+    side_by_side([
+        [sys.executable, "-m", "benchmarks.fashion_vs_diffusers", "--worker", name, "--run", str(home),
+         "--minutes", str(minutes)]
+        for name in names
+    ])
 
 
 def work(name: str, home: Path, minutes: float) -> None:
     """One of the two trainings, in a process of its own."""
     recipe = DOMAIN.recipe("fashion-diffusion")
     if name == "peer":
-        peer.train(prepare(recipe.data).train, home / name, minutes)
+        peer.train(DOMAIN.prepare(recipe.data).train, home / name, minutes)
         return
     cpu = time.process_time()
     model, seconds = trained(DOMAIN, recipe, home / "run", minutes)
     steps, batch = model.recipe.train.steps, model.recipe.train.batch_size
     facts = {"steps": steps, "images": steps * batch, "seconds": seconds, "cpu_seconds": time.process_time() - cpu}
-    (home / name / "facts.json").write_text(json.dumps(facts, indent=2))
+    write_json(home / name / "facts.json", facts)
 
 
 Ways = tuple[tuple[str, int], ...]
 
 
-def judge(home: Path, samples: int, ours_by: Ways, peer_by: Ways) -> dict[str, Any]:
+def measured(home: Path, samples: int, ours_by: Ways, peer_by: Ways) -> dict[str, Any]:
     """Distances of both by sampler and steps, and how fast they train and sample."""
     torch.set_num_threads(1)
-    from core.runs.pretrained import load
-
     ours, theirs = load(home / "run", DOMAIN), peer.load(home / "peer")
-    prepared = prepare(ours.recipe.data)
+    prepared = DOMAIN.prepare(ours.recipe.data)
     space = classifier(ours.recipe.data, prepared)
     test = space.features(prepared.test.batch(np.arange(len(prepared.test))).x.numpy())
     train = prepared.train.batch(np.arange(samples)).x.numpy()
@@ -149,7 +137,7 @@ def judge(home: Path, samples: int, ours_by: Ways, peer_by: Ways) -> dict[str, A
         "sampler_ours": _words(reaching[0]) if reaching else None, "sampler_peer": _words(frugal),
         "fd_by_sampler": {name: {_words(way): value for way, (value, _) in curve.items()}
                           for name, curve in curves.items()},
-        "parameters_ours": sum(p.numel() for p in ours.family.parameters()),
+        "parameters_ours": parameter_count(ours.family),
         "parameters_peer": sum(p.numel() for p in theirs.parameters()),
         "training": facts, "classifier_test_accuracy": space.test_accuracy,
         "peer": {"package": f"diffusers {version('diffusers')}", "settings": " ".join((peer.__doc__ or "").split())},
@@ -160,18 +148,16 @@ def _words(way: tuple[str, int]) -> str:
     return f"{way[0]}, {way[1]} steps"
 
 
-def training_ratio(ours: Model, prepared: Prepared) -> float:
+def training_ratio(ours: ImageModel, prepared: Prepared[ImageCodec]) -> float:
     """Images a second in training, ours over the peer's, each at its own settings; optimisers included."""
     recipe = ours.recipe
     family = build(DOMAIN, recipe, prepared.codec, torch.device("cpu")).family.train()
     network = peer.network()
-    from core.training.optimizers import PlayerOptimizer
-
     optimizer = PlayerOptimizer(family.named_parameters(), recipe.train)
     adamw = torch.optim.AdamW(network.parameters(), lr=1e-4)
 
     def one_of_ours() -> int:
-        batch: Batch = prepared.train.batch(np.arange(recipe.train.batch_size))
+        batch = prepared.train.batch(np.arange(recipe.train.batch_size))
         optimizer.zero_grad()
         with torch.autocast("cpu", torch.bfloat16):
             loss = family(batch).value

@@ -34,6 +34,7 @@ from core.data.arrays import ArrayData
 from core.families import GANConfig
 from core.families.family import Family
 from core.networks import MLPConfig
+from core.seeds import derive
 from core.serialization import to_dict
 from core.spaces import Continuous
 from core.training.config import TrainConfig
@@ -56,7 +57,7 @@ TRAIN = TrainConfig(
 
 
 def main() -> None:
-    """Train and judge every seed, print a table, write the file; exit code 1 where a target is missed."""
+    """Train and measure every seed, print a table, write the file; exit code 1 where a target is missed."""
     parser = argparse.ArgumentParser(description="A GAN of 25 Gaussians.")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--minutes", type=float, help="of training a seed, instead of the set steps")
@@ -69,7 +70,7 @@ def main() -> None:
         steps = steps_in(60 * options.minutes)
     rows = []
     for seed in range(seeds):
-        rows.append(judge(seed, steps))
+        rows.append(trained(seed, steps))
         print(line(f"seed {seed}", rows[-1]), flush=True)
     metrics = summary(rows) | {
         "untrained": quality(points_of(build(0), 0)), "published_pacgan4": PUBLISHED, "samples": SAMPLES,
@@ -83,11 +84,11 @@ def main() -> None:
 
 def steps_in(seconds: float) -> int:
     """Steps that a seed trains in so long here."""
-    judge(0, 20)  # what is loaded once should not count
-    return max(20, round(200 * seconds / judge(0, 200)["seconds"]))
+    trained(0, 20)  # what is loaded once should not count
+    return max(20, round(200 * seconds / trained(0, 200)["seconds"]))
 
 
-def judge(seed: int, steps: int) -> dict[str, float]:
+def trained(seed: int, steps: int) -> dict[str, float]:
     """Train one seed: its measures, the seconds its training took by the clock and those the processor spent on it."""
     family = build(seed)
     data = ArrayData(SPACE, (draw(POINTS, seed) / SCALE).astype(np.float32))
@@ -112,7 +113,7 @@ def draw(n: int, seed: int) -> np.ndarray:
 
 def points_of(family: Family, seed: int) -> np.ndarray:
     """Generated points `[SAMPLES, 2]`, in the data's own scale."""
-    return family.sample(SAMPLES, generator=torch.Generator().manual_seed(seed)).x.double().numpy() * SCALE
+    return family.sample(SAMPLES, draws=torch.Generator().manual_seed(seed)).x.double().numpy() * SCALE
 
 
 def quality(points: np.ndarray) -> dict[str, float]:
@@ -134,7 +135,7 @@ def kl_to_uniform(modes: np.ndarray) -> float:
 
 def summary(rows: Sequence[dict[str, float]]) -> dict[str, Any]:
     """Means of the seeds, their 95 % intervals, and the floors: means of as many real samples, drawn ten times."""
-    real = [quality(draw(SAMPLES, 1000 + seed)) for seed in range(10)]
+    real = [quality(draw(SAMPLES, derive(1000, seed))) for seed in range(10)]
     metrics: dict[str, Any] = {}
     for key in MEASURES:
         values = [row[key] for row in rows]

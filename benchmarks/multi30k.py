@@ -1,4 +1,4 @@
-"""Translation: German to English of Multi30k, judged by sacrebleu on test_2016_flickr.
+"""Translation: German to English of Multi30k, measured by sacrebleu on test_2016_flickr.
 
     python -m benchmarks.multi30k
 
@@ -18,10 +18,10 @@ from typing import Any
 
 from apps.text import sources
 from apps.text.domain import DOMAIN
-from apps.text.tasks import translate
+from apps.text.pairs import translate
 from apps.text.translation_metrics import corpus_bleu, corpus_chrf
 from benchmarks.results_file import FOLDER, write_result
-from benchmarks.training import shortened, trained
+from benchmarks.training import parameter_count, shortened, trained
 
 TARGET = 33.0
 SHOWN = 12
@@ -46,10 +46,9 @@ def main() -> None:
         model, seconds = trained(DOMAIN, recipe, options.run or Path(scratch), options.minutes)
         metrics: dict[str, Any] = {
             "training_seconds": round(seconds, 1), "training_core_seconds": round(time.process_time() - before, 1),
-            "steps": model.recipe.train.steps, "parameters": sum(p.numel() for p in model.family.parameters()),
+            "steps": model.recipe.train.steps, "parameters": parameter_count(model.family),
         }
-        data: Any = model.recipe.data
-        pairs = sources.pairs(data)["test"][: options.sentences]
+        pairs = sources.pairs(model.recipe.data)["test"][: options.sentences]
         given, wanted = [source for source, _ in pairs], [target for _, target in pairs]
         clock = time.perf_counter()
         made = translate(model, given, beams=5)

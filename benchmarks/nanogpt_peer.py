@@ -8,7 +8,6 @@ become as many as the minutes hold, and its cosine as long. nanoGPT leaves biase
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable
@@ -17,6 +16,8 @@ from typing import Any
 
 import numpy as np
 import torch
+
+from benchmarks.results_file import write_json
 
 WINDOW, BATCH, WARMUP, PROBE = 64, 12, 100, 40
 
@@ -105,4 +106,4 @@ def train(
         "seconds": time.perf_counter() - clock - judging, "cpu_seconds": time.process_time() - cpu,
         "parameters": int(np.sum([p.numel() for p in model.parameters()])),
     }
-    (folder / "facts.json").write_text(json.dumps(facts, indent=2))
+    write_json(folder / "facts.json", facts)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from core.files import write_atomically
 from core.runtime import cpu_count, cpu_name
 
 FOLDER = Path(__file__).parent / "results"
@@ -23,9 +24,13 @@ def write_result(path: Path, metrics: Mapping[str, Any], started: float) -> None
         "hardware": f"{cpu_name()}, {cores} core{'s' if cores > 1 else ''}", "seconds": round(time.time() - started, 1),
         "metrics": dict(metrics),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(result, indent=2) + "\n")
+    write_json(path, result)
     print(path)
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write a JSON object, in full or not at all."""
+    write_atomically(path, (json.dumps(values, indent=2) + "\n").encode())
 
 
 def commit() -> str:

@@ -1,4 +1,4 @@
-"""SeqGAN's oracle: sequences of a known random process, so that what is generated has an exact likelihood.
+"""SeqGAN's oracle: sequences of a known random process, under which what is generated has an exact likelihood.
 
     python -m benchmarks.seqgan_oracle
 
@@ -34,7 +34,8 @@ from apps.text.recipes import coco_autoregressive, coco_gan
 from benchmarks.results_file import FOLDER, write_result
 from core.data.arrays import ArrayData
 from core.families import SampleSettings
-from core.metrics import bootstrap
+from core.metrics.intervals import bootstrap
+from core.seeds import generator
 from core.spaces import Discrete
 from core.training.log import console
 from core.training.loop import train
@@ -60,28 +61,28 @@ class Network(nn.Module):
         return cross_entropy(logits.mT, x, reduction="none")
 
     @torch.no_grad()
-    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+    def sample(self, n: int, draws: torch.Generator) -> Tensor:
         """Sequences `[n, T]`."""
         token, state, drawn = torch.zeros(n, 1, dtype=torch.long), None, []
         for _ in range(SPACE.length):
             hidden, state = self.lstm(self.embedding(token), state)
-            token = torch.multinomial(self.head(hidden[:, 0]).softmax(-1), 1, generator=generator)
+            token = torch.multinomial(self.head(hidden[:, 0]).softmax(-1), 1, generator=draws)
             drawn.append(token)
         return torch.cat(drawn, dim=1)
 
 
 def oracle(seed: int) -> Network:
     """The process: every parameter from N(0, 1)."""
-    network, generator = Network(), torch.Generator().manual_seed(seed)
+    network, draws = Network(), torch.Generator().manual_seed(seed)
     for name, parameter in network.named_parameters():
-        parameter.data.normal_(generator=generator)
+        parameter.data.normal_(generator=draws)
         if name == "lstm.bias_hh_l0":  # PyTorch has two biases where the paper has one
             parameter.data.zero_()
     return network.requires_grad_(False)
 
 
 def fitted(x: Tensor, held_out: Tensor, epochs: int, seed: int) -> tuple[Network, float]:
-    """The baseline by maximum likelihood, at the epoch that held-out sequences like best, and their nats a token."""
+    """The baseline by maximum likelihood, at the epoch of the fewest nats a token of held-out sequences, and those."""
     torch.manual_seed(seed)
     network = Network()
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-2, fused=True)
@@ -100,10 +101,10 @@ def fitted(x: Tensor, held_out: Tensor, epochs: int, seed: int) -> tuple[Network
 
 
 def main() -> None:
-    """Draw the data, train, judge, print, write; exit code 1 where the GAN misses the target."""
+    """Draw the data, train, measure, print, write; exit code 1 where the GAN misses the target."""
     parser = argparse.ArgumentParser(description="SeqGAN's oracle protocol.")
     parser.add_argument("--seed", type=int, default=0, help="of the oracle, its sequences and training")
-    parser.add_argument("--sequences", type=int, default=10_000, help="to train on, and to judge of each model")
+    parser.add_argument("--sequences", type=int, default=10_000, help="to train on, and to measure of each model")
     parser.add_argument("--epochs", type=int, default=15, help="of the LSTM's training at most")
     parser.add_argument("--steps", type=int, default=2400, help="of our models' training")
     parser.add_argument("--output", type=Path, default=FOLDER / "seqgan_oracle.json")
@@ -112,15 +113,15 @@ def main() -> None:
     if options.quick:
         options.sequences, options.epochs, options.steps = 100, 1, 2
     started, n = time.time(), options.sequences
-    process, generator = oracle(options.seed), torch.Generator().manual_seed(options.seed + 1)
-    data, held_out, fresh = (process.sample(n, generator) for _ in range(3))
+    process, draws = oracle(options.seed), generator(torch.device("cpu"), options.seed, 1)
+    data, held_out, fresh = (process.sample(n, draws) for _ in range(3))
     known = grams(data)
     rows: dict[str, dict[str, Any]] = {
-        "oracle": judged(process, fresh, known),
-        "uniform": judged(process, torch.randint(SPACE.vocab, data.shape, generator=generator), known),
+        "oracle": measured(process, fresh, known),
+        "uniform": measured(process, torch.randint(SPACE.vocab, data.shape, generator=draws), known),
     }
     baseline, nats = fitted(data, held_out, options.epochs, options.seed)
-    rows["lstm 1"] = judged(process, baseline.sample(n, generator), known) | {"held_out_nats": nats}
+    rows["lstm 1"] = measured(process, baseline.sample(n, draws), known) | {"held_out_nats": nats}
     seconds = {}
     with tempfile.TemporaryDirectory() as scratch:
         for name, recipe in (("autoregressive", coco_autoregressive()), ("gan", coco_gan())):
@@ -136,9 +137,9 @@ def main() -> None:
                 with torch.autocast("cpu", torch.bfloat16):
                     made = torch.cat([
                         family.sample(len(some), settings=SampleSettings(temperature=temperature),
-                                      generator=generator).x for some in data.split(100)
+                                      draws=draws).x for some in data.split(100)
                     ])
-                rows[f"{name} {temperature:g}"] = judged(process, made, known)
+                rows[f"{name} {temperature:g}"] = measured(process, made, known)
     for name, row in rows.items():
         print(f"{name:20} oracle nats a token {row['nats']:.3f}, 4-grams of the training data "
               f"{row['known_4_grams']:.3f}, different {row['different_4_grams']:.3f}")
@@ -156,12 +157,12 @@ def grams(x: Tensor) -> np.ndarray:
 
 
 @torch.no_grad()
-def judged(process: Network, x: Tensor, known: np.ndarray) -> dict[str, Any]:
+def measured(process: Network, x: Tensor, known: np.ndarray) -> dict[str, Any]:
     """The oracle's nats a token, with the interval over sequences; what is copied, what differs."""
-    nats, mine = process(x).mean(1).double().numpy(), grams(x)
+    nats, written = process(x).mean(1).double().numpy(), grams(x)
     return {"nats": float(nats.mean()), "interval": bootstrap(np.mean, nats),
-            "known_4_grams": float(np.isin(mine, known).mean()),
-            "different_4_grams": len(np.unique(mine)) / mine.size}
+            "known_4_grams": float(np.isin(written, known).mean()),
+            "different_4_grams": len(np.unique(written)) / written.size}
 
 
 if __name__ == "__main__":

@@ -14,27 +14,25 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from core.runs.model import Model
 
 from apps.text import sources
+from apps.text.data import TextModel
 from apps.text.domain import DOMAIN
 from benchmarks import nanogpt_peer as peer
-from benchmarks.paired import ratio, version
-from benchmarks.results_file import FOLDER, write_result
-from benchmarks.training import seconds_a_step, shortened, trained
-from core.metrics import bootstrap
-from core.networks import TransformerConfig
+from benchmarks.paired import ratio, side_by_side, version
+from benchmarks.results_file import FOLDER, write_json, write_result
+from benchmarks.training import parameter_count, seconds_a_step, shortened, trained
+from core.metrics.intervals import bootstrap
 from core.runs.pretrained import build
 from core.training.optimizers import PlayerOptimizer
 
@@ -47,12 +45,12 @@ RUNS = {"ours_15": ("tinyshakespeare-autoregressive", 0.25), "ours_60": ("tinysh
 
 
 def main() -> None:
-    """Train, judge, print, write; exit code 1 where a target is missed."""
+    """Train, measure, print, write; exit code 1 where a target is missed."""
     parser = argparse.ArgumentParser(description="tinyshakespeare by characters, against nanoGPT's CPU recipe.")
     parser.add_argument("--minutes", type=float, default=60, help="of the long trainings; the short take a quarter")
     parser.add_argument("--run", type=Path, help="keep the runs here; the same folder continues")
-    parser.add_argument("--only", nargs="*", choices=tuple(RUNS), help="train and judge these")
-    parser.add_argument("--windows", type=int, help="judge so many windows of the held-out text instead of all")
+    parser.add_argument("--only", nargs="*", choices=tuple(RUNS), help="train and measure these")
+    parser.add_argument("--windows", type=int, help="measure on so many windows of the held-out text instead of all")
     parser.add_argument("--output", type=Path, default=FOLDER / "shakespeare.json")
     parser.add_argument("--quick", action="store_true", help="a few steps of all: checks the benchmark")
     parser.add_argument("--worker", choices=tuple(RUNS), help=argparse.SUPPRESS)
@@ -72,7 +70,7 @@ def main() -> None:
         home = (options.run or Path(scratch)).absolute()
         home.mkdir(parents=True, exist_ok=True)
         for end in ("15", "60", "more"):
-            side_by_side(home, options, [name for name in names if name.endswith(end)])
+            train_all(home, options, [name for name in names if name.endswith(end)])
         facts = {name: json.loads((home / name / "facts.json").read_text()) for name in names}
     metrics |= {"training": {**metrics.get("training", {}), **facts}}
     facts = metrics["training"]
@@ -99,21 +97,14 @@ def main() -> None:
     sys.exit(0 if met or options.quick else 1)
 
 
-def side_by_side(home: Path, options: argparse.Namespace, names: list[str]) -> None:
+def train_all(home: Path, options: argparse.Namespace, names: Sequence[str]) -> None:
     """Train each that is not trained yet, all at the same moment, a core each."""
-    cores, workers = sorted(os.sched_getaffinity(0)), []
-    for index, name in enumerate(name for name in names if not (home / name / "facts.json").exists()):
-        (home / name).mkdir(exist_ok=True)
-        core = cores[index % len(cores)]
-        command = [sys.executable, "-m", "benchmarks.shakespeare", "--worker", name, "--run", str(home),
-                   "--minutes", str(options.minutes), *(["--quick"] if options.quick else [])]
-        command += ["--windows", str(options.windows)] if options.windows else []
-        workers.append(subprocess.Popen(
-            command, env={**os.environ, "OMP_NUM_THREADS": "1"},
-            preexec_fn=lambda core=core: os.sched_setaffinity(0, {core}),
-        ))
-    if any([worker.wait() for worker in workers]):
-        sys.exit(2)
+    more = [*(["--quick"] if options.quick else []), *(["--windows", str(options.windows)] if options.windows else [])]
+    side_by_side([
+        [sys.executable, "-m", "benchmarks.shakespeare", "--worker", name, "--run", str(home),
+         "--minutes", str(options.minutes), *more]
+        for name in names if not (home / name / "facts.json").exists()
+    ])
 
 
 def work(name: str, options: argparse.Namespace) -> None:
@@ -121,7 +112,7 @@ def work(name: str, options: argparse.Namespace) -> None:
     recipe_name, share = RUNS[name]
     recipe = DOMAIN.recipe(recipe_name or "tinyshakespeare-autoregressive")
     home, minutes = options.run, share * options.minutes
-    texts: Any = sources.documents(recipe.data)  # type: ignore[arg-type]
+    texts = sources.documents(recipe.data)
     if name == "peer_15":
         peer.train(texts["train"][0], texts["validation"][0], home / name, minutes, POINTS)
         return
@@ -135,25 +126,25 @@ def work(name: str, options: argparse.Namespace) -> None:
                          train=replace(recipe.train, learning_rate=rate, schedule="cosine"))
     cpu = time.process_time()
     model, seconds = trained(DOMAIN, recipe, home / name / "run")
-    nats, interval = judged(model, options.windows)
+    nats, interval = measured(model, options.windows)
     steps = model.recipe.train.steps  # of a run that was there, its own
     rows = [row for row in map(json.loads, _log(home / name / "run")) if "loss" in row]
     curve = [(row["seconds"], row["loss"]["model"]) for row in rows[:: max(1, len(rows) // POINTS)]]
     facts = {
         "nats": nats, "interval": interval, "likelihood": model.family.likelihood, "steps": steps,
-        "characters": steps * recipe.train.batch_size * model.codec.space.length,  # type: ignore[union-attr]
+        "characters": steps * recipe.train.batch_size * model.codec.length,
         "seconds": seconds, "cpu_seconds": time.process_time() - cpu, "training_loss_curve": curve,
-        "parameters": sum(p.numel() for p in model.family.parameters()),
+        "parameters": parameter_count(model.family),
         "sample": model.sample(1, seed=0)[0],
     }
-    (home / name / "facts.json").write_text(json.dumps(facts, indent=2))
+    write_json(home / name / "facts.json", facts)
 
 
 def _log(run: Path) -> list[str]:
     return (run / "log.jsonl").read_text().splitlines()
 
 
-def judged(model: Model, windows: int | None) -> tuple[float, tuple[float, float]]:
+def measured(model: TextModel, windows: int | None) -> tuple[float, tuple[float, float]]:
     """Nats per character of the last tenth, in windows side by side, each from nothing before it; over windows."""
     test = DOMAIN.prepare(model.recipe.data).test
     nats = model.bound(test, windows, batch_size=32).numpy() / test.x.shape[1]
@@ -164,15 +155,14 @@ def training_ratio(pairs: int) -> float:
     """Characters a second in training at the peer's size and batches, ours over the peer's, optimisers included."""
     torch.set_num_threads(1)
     recipe = DOMAIN.recipe("tinyshakespeare-autoregressive")
-    small = replace(
-        recipe, data=replace(recipe.data, length=peer.WINDOW),  # type: ignore[type-var]
-        family=replace(recipe.family, model=TransformerConfig(width=128, depth=4, heads=4)),  # type: ignore[type-var]
-        train=replace(recipe.train, batch_size=peer.BATCH),
-    )
+    small = DOMAIN.override(recipe, [
+        f"data.length={peer.WINDOW}", f"train.batch_size={peer.BATCH}", "family.model.width=128",
+        "family.model.depth=4", "family.model.heads=4", "family.model.dropout=0.0",
+    ])
     prepared = DOMAIN.prepare(small.data)
     family = build(DOMAIN, small, prepared.codec, torch.device("cpu")).family.train()
     optimizer = PlayerOptimizer(family.named_parameters(), small.train)
-    text = torch.tensor(list(sources.documents(small.data)["train"][0][:100_000].encode()))  # type: ignore[arg-type]
+    text = torch.tensor(list(sources.documents(small.data)["train"][0][:100_000].encode()))
     network, draws = peer.network(128), torch.Generator().manual_seed(0)
     adamw = peer.new_optimizer(network)
 

@@ -20,11 +20,11 @@ import numpy as np
 
 from apps.text import sources
 from apps.text.domain import DOMAIN
+from apps.text.pairs import summarize
 from apps.text.summary_metrics import CentroidExtractor, lead_one, rouge
-from apps.text.tasks import summarize
 from benchmarks.results_file import FOLDER, write_result
-from benchmarks.training import shortened, trained
-from core.metrics import bootstrap
+from benchmarks.training import parameter_count, shortened, trained
+from core.metrics.intervals import bootstrap
 
 SHOWN = 20
 WORDS = 14  # of the first sentence: the best ROUGE-L of several on the validation split
@@ -35,7 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Summaries of package descriptions.")
     parser.add_argument("--minutes", type=float, help="of training, instead of the recipe's steps")
     parser.add_argument("--run", type=Path, help="keep the run here; the same folder continues")
-    parser.add_argument("--documents", type=int, help="judge so many of the test split instead of all")
+    parser.add_argument("--documents", type=int, help="measure on so many of the test split instead of all")
     parser.add_argument("--output", type=Path, default=FOLDER / "summaries.json")
     parser.add_argument("--quick", action="store_true", help="a few steps and documents: checks the benchmark")
     options = parser.parse_args()
@@ -48,8 +48,7 @@ def main() -> None:
         before = time.process_time()
         model, seconds = trained(DOMAIN, recipe, options.run or Path(scratch), options.minutes)
         core_seconds = time.process_time() - before
-        data: Any = model.recipe.data
-        pairs = sources.pairs(data)
+        pairs = sources.pairs(model.recipe.data)
         test = pairs["test"][: options.documents]
         given, wanted = [source for source, _ in test], [target for _, target in test]
         made = summarize(model, given)
@@ -62,7 +61,7 @@ def main() -> None:
     known = {target for _, target in pairs["train"]}
     metrics: dict[str, Any] = {
         "documents": len(test), "training_seconds": round(seconds, 1), "training_core_seconds": round(core_seconds, 1),
-        "steps": model.recipe.train.steps, "parameters": sum(p.numel() for p in model.family.parameters()),
+        "steps": model.recipe.train.steps, "parameters": parameter_count(model.family),
         "summaries_that_are_training_targets": float(np.mean([text in known for text in made])),
         "test_targets_that_are_training_targets": float(np.mean([text in known for text in wanted])),
     }

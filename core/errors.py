@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Any
 
 
 class FourfoldError(Exception):
@@ -25,7 +24,7 @@ def did_you_mean(name: str, choices: Iterable[str]) -> str:
     return f"known: {shown}" if known else "none are known"
 
 
-def require(condition: bool, key: str, value: Any, allowed: str) -> None:
+def require(condition: bool, key: str, value: object, allowed: str) -> None:
     """Refuse a setting's value, in the one form that all such errors take.
 
     Raises:

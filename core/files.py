@@ -7,9 +7,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from core.errors import FourfoldError
+from core.serialization import Json
 
 
 @contextmanager
@@ -57,7 +57,7 @@ def flush_folder(path: Path) -> None:
             os.close(handle)
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> Json:
     """A JSON object from a file.
 
     Raises:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from typing import Any
 
 
-def lazy(package: str, names: Mapping[str, str]) -> Callable[[str], Any]:
+def lazy(package: str, names: Mapping[str, str]) -> Callable[[str], object]:
     """A module-level `__getattr__` (PEP 562) for `package`: public name -> the module that defines it."""
 
-    def getattr_(name: str) -> Any:
+    def getattr_(name: str) -> object:
         if name not in names:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         return getattr(importlib.import_module(names[name]), name)

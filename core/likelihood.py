@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, logsigmoid, softplus
 
 from core.errors import require
+from core.seeds import Draws, normal, uniform
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,10 +32,10 @@ class Bernoulli:
         """The expectation `[B, C, *S]`, in [-1, 1]."""
         return torch.tanh(parameters / 2)
 
-    def draw(self, parameters: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def draw(self, parameters: Tensor, draws: Draws = None) -> Tensor:
         """A sample `[B, C, *S]`."""
-        uniform = torch.rand(parameters.shape, generator=generator, device=parameters.device)
-        return torch.where(uniform < parameters.sigmoid(), 1.0, -1.0)
+        chance = uniform(draws, parameters.shape, parameters.device)
+        return torch.where(chance < parameters.sigmoid(), 1.0, -1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,10 +67,10 @@ class Gaussian:
         """The expectation `[B, C, *S]`."""
         return self._split(parameters)[0]
 
-    def draw(self, parameters: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def draw(self, parameters: Tensor, draws: Draws = None) -> Tensor:
         """A sample `[B, C, *S]`."""
         mean, std = self._split(parameters)
-        return mean + std * torch.randn(mean.shape, generator=generator, device=mean.device)
+        return mean + std * normal(draws, mean.shape, mean.device)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,15 +119,15 @@ class LogisticMixture:
         log_weights, means, _ = self._split(parameters)
         return (log_weights.exp() * means.clamp(-1, 1)).sum(2)
 
-    def draw(self, parameters: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def draw(self, parameters: Tensor, draws: Draws = None) -> Tensor:
         """A sample, rounded to a level."""
         log_weights, means, log_scales = self._split(parameters)
         device = parameters.device
-        uniform = torch.rand(log_weights.shape, generator=generator, device=device).clamp(1e-6, 1 - 1e-6)
-        chosen = (log_weights - torch.log(-torch.log(uniform))).argmax(2, keepdim=True)
+        chance = uniform(draws, log_weights.shape, device).clamp(1e-6, 1 - 1e-6)
+        chosen = (log_weights - torch.log(-torch.log(chance))).argmax(2, keepdim=True)
         mean, log_scale = means.gather(2, chosen).squeeze(2), log_scales.gather(2, chosen).squeeze(2)
-        uniform = torch.rand(mean.shape, generator=generator, device=device).clamp(1e-6, 1 - 1e-6)
-        x = mean + log_scale.exp() * uniform.logit()
+        chance = uniform(draws, mean.shape, device).clamp(1e-6, 1 - 1e-6)
+        x = mean + log_scale.exp() * chance.logit()
         step = 2 / (self.levels - 1)
         return ((x.clamp(-1, 1) + 1) / step).round() * step - 1
 

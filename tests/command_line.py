@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import typer
 
-from core.command_line.verbs import main
+from core.command_line.program import main
 
 
 def run(app: typer.Typer, *words: object) -> int:

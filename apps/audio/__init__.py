@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING
 from core.lazy import lazy
 
 if TYPE_CHECKING:
-    from apps.audio.data import ChoraleData, NoteData
+    from apps.audio.composition import compose
+    from apps.audio.data import ChoraleData, NoteData, prepare
     from apps.audio.domain import DOMAIN, load
+    from apps.audio.effects import effect
     from apps.audio.metrics import music_overlaps
     from apps.audio.scores import Score, to_midi
     from apps.audio.sound import Mel, Sound, render
-    from apps.audio.tasks import compose, effect
 
 __all__ = [
     "DOMAIN", "ChoraleData", "Mel", "NoteData", "Score", "Sound", "compose", "effect", "load", "music_overlaps",
-    "render", "to_midi",
+    "prepare", "render", "to_midi",
 ]
 
 __getattr__ = lazy(__name__, {
@@ -33,10 +34,11 @@ __getattr__ = lazy(__name__, {
     "NoteData": "apps.audio.data",
     "Score": "apps.audio.scores",
     "Sound": "apps.audio.sound",
-    "compose": "apps.audio.tasks",
-    "effect": "apps.audio.tasks",
+    "compose": "apps.audio.composition",
+    "effect": "apps.audio.effects",
     "load": "apps.audio.domain",
     "music_overlaps": "apps.audio.metrics",
+    "prepare": "apps.audio.data",
     "render": "apps.audio.sound",
     "to_midi": "apps.audio.scores",
 })

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,15 +13,15 @@ from apps.audio.sound import Mel, Sound
 from core.batches import Batch
 from core.conditions import ClassCondition, ConditionSpec
 from core.errors import FourfoldError, require
-from core.serialization import from_dict, to_dict
-from core.spaces import Continuous, Discrete, Space
+from core.runs.codec import Codec
+from core.spaces import Continuous, Discrete
 
 REST, HOLD, FIRST_PITCH = 0, 1, 2
 LEVELS = 256
 
 
-@dataclass(kw_only=True)
-class ChoraleCodec:
+@dataclass(frozen=True, kw_only=True)
+class ChoraleCodec(Codec[Score]):
     """Windows of a score as tokens, voices interleaved: S A T B of the first step, S A T B of the second ...
 
     A token is a rest, a hold (the voice's note goes on), or a pitch struck anew. The melody-and-hold
@@ -42,13 +39,17 @@ class ChoraleCodec:
     high: int
 
     def __post_init__(self) -> None:
-        self.conditions: Mapping[str, ConditionSpec] = {}
-        self.space: Space = Discrete(length=4 * self.steps, vocab=FIRST_PITCH + self.high - self.low + 1)
+        require(self.steps_per_beat in (1, 2, 4), "steps_per_beat", self.steps_per_beat, "must be 1, 2 or 4")
+        require(1 <= self.low <= self.high <= 127, "low", self.low, "must be a MIDI number, and at most high")
 
     @property
     def steps(self) -> int:
         """Steps of the grid in a window."""
         return self.beats * self.steps_per_beat
+
+    @property
+    def space(self) -> Discrete:
+        return Discrete(length=4 * self.steps, vocab=FIRST_PITCH + self.high - self.low + 1)
 
     def encode(self, items: Sequence[Score]) -> Batch:
         for index, score in enumerate(items):
@@ -64,10 +65,7 @@ class ChoraleCodec:
 
     def decode(self, batch: Batch) -> list[Score]:
         rows = batch.x.cpu().numpy().reshape(len(batch), -1, 4)
-        return [score_of(row, self.low, self.steps_per_beat) for row in rows]
-
-    def save(self, folder: Path) -> None:
-        _save(self, folder)
+        return [Score(pitches_of(row, self.low), row >= FIRST_PITCH, self.steps_per_beat) for row in rows]
 
 
 def tokens_of(pitches: np.ndarray, struck: np.ndarray, low: int, high: int) -> np.ndarray:
@@ -95,13 +93,8 @@ def pitches_of(tokens: np.ndarray, low: int) -> np.ndarray:
     return pitches
 
 
-def score_of(tokens: np.ndarray, low: int, steps_per_beat: int) -> Score:
-    """The score of tokens `[T, V]`."""
-    return Score(pitches_of(tokens, low), tokens >= FIRST_PITCH, steps_per_beat)
-
-
-@dataclass(kw_only=True)
-class NoteCodec:
+@dataclass(frozen=True, kw_only=True)
+class NoteCodec(Codec[Sound]):
     """Sounds as arrays `[1, mels, frames]` of 256 evenly spaced decibel levels, scaled to [-1, 1].
 
     Attributes:
@@ -112,11 +105,13 @@ class NoteCodec:
     mel: Mel
     names: tuple[str, ...] = ()
 
-    def __post_init__(self) -> None:
-        self.conditions: Mapping[str, ConditionSpec] = (
-            {"instrument": ClassCondition(names=self.names)} if self.names else {}
-        )
-        self.space: Space = Continuous(shape=(1, self.mel.mels, self.mel.frames), levels=LEVELS)
+    @property
+    def space(self) -> Continuous:
+        return Continuous(shape=(1, self.mel.mels, self.mel.frames), levels=LEVELS)
+
+    @property
+    def conditions(self) -> Mapping[str, ConditionSpec]:
+        return {"instrument": ClassCondition(names=self.names)} if self.names else {}
 
     def encode(self, items: Sequence[Sound]) -> Batch:
         for index, sound in enumerate(items):
@@ -134,33 +129,11 @@ class NoteCodec:
         labels = [None] * len(batch) if classes is None or not self.names else [self.names[i] for i in classes.tolist()]
         return [Sound(values, self.mel, label) for values, label in zip(decibels, labels, strict=True)]
 
-    def save(self, folder: Path) -> None:
-        _save(self, folder)
-
 
 def levels_of(decibels: np.ndarray, mel: Mel) -> np.ndarray:
     """Decibels -> uint8 levels of the same shape."""
     share = (decibels - mel.floor) / (mel.ceiling - mel.floor)
-    return np.rint(share.clip(0, 1) * (LEVELS - 1)).astype(np.uint8)
+    return np.asarray(np.rint(share.clip(0, 1) * (LEVELS - 1)), dtype=np.uint8)
 
 
-def _save(codec: Any, folder: Path) -> None:
-    (folder / "codec.json").write_text(json.dumps(to_dict(codec), indent=2))
-
-
-def load_codec(folder: Path) -> ChoraleCodec | NoteCodec:
-    """The codec in a model folder.
-
-    Raises:
-        FourfoldError: codec.json is missing or not one of ours.
-    """
-    path = folder / "codec.json"
-    try:
-        value = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise FourfoldError(f"{path} is not a readable codec: {error}") from error
-    codec: ChoraleCodec | NoteCodec = from_dict(ChoraleCodec | NoteCodec, value, "codec")
-    if isinstance(codec, ChoraleCodec):
-        require(codec.steps_per_beat in (1, 2, 4), "codec.steps_per_beat", codec.steps_per_beat, "must be 1, 2 or 4")
-        require(1 <= codec.low < codec.high <= 127, "codec.low", codec.low, "must be a MIDI number below codec.high")
-    return codec
+AudioCodec = ChoraleCodec | NoteCodec

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
-from apps.audio.codec import ChoraleCodec, NoteCodec, levels_of, tokens_of
+from apps.audio.codec import AudioCodec, ChoraleCodec, NoteCodec, levels_of, tokens_of
 from apps.audio.scores import Score, coarser, on_grid, read_jsb, read_midi, read_musicxml
-from apps.audio.sound import EXTENSIONS, TINYSOUNDFONT, Mel, Synthesizer, fit_length, log_mel, read_sound
+from apps.audio.sound import EXTENSIONS, TINYSOUNDFONT, Mel, Sound, Synthesizer, fit_length, log_mel, read_sound
 from core.data.arrays import ArrayData
 from core.data.cache import cached
 from core.data.sources import in_data, package_files
+from core.data.splits import split
 from core.errors import FourfoldError, require
-
-if TYPE_CHECKING:
-    from core.runs.domain import Prepared
+from core.runs.domain import Prepared
+from core.runs.model import Model
 
 MUSIC21 = "10.5.1"
-VERSION = 2  # of the code below: a change of what it makes must change the cache's key
+VERSION = 3  # of the code below: a change of what it makes must change the cache's key
 SPLITS = ("train", "validation", "test")
 
 # General MIDI programs (from 0) that make up a class; several a class, so that a class is not one timbre.
@@ -83,7 +83,11 @@ class NoteData:
     mel: Mel = field(default_factory=Mel)
 
 
-def prepare(data: ChoraleData | NoteData) -> Prepared:
+AudioData = ChoraleData | NoteData
+AudioModel = Model[AudioData, AudioCodec, Score | Sound]
+
+
+def prepare(data: AudioData) -> Prepared[AudioCodec]:
     """Read (or take from the cache) what a recipe names, in three splits.
 
     Raises:
@@ -95,12 +99,9 @@ def prepare(data: ChoraleData | NoteData) -> Prepared:
 # Chorales --------------------------------------------------------------------------------------------------------
 
 
-def _prepare_chorales(data: ChoraleData) -> Prepared:
-    from core.runs.domain import Prepared
-
+def _prepare_chorales(data: ChoraleData) -> Prepared[AudioCodec]:
     root = _chorale_root(data)
-    content = root if data.folder or data.source == "jsb" else f"music21 {MUSIC21}"
-    arrays = cached(["chorales", VERSION, data, content], lambda: _chorale_arrays(data, root, content))
+    arrays = cached("chorales", VERSION, [data, root], lambda: _chorale_arrays(data, root))
     low, high = arrays["range"].tolist()
     codec = ChoraleCodec(beats=data.beats, steps_per_beat=data.steps_per_beat, low=low, high=high)
     return Prepared(codec=codec, **{name: ArrayData(codec.space, arrays[name]) for name in SPLITS})
@@ -127,8 +128,8 @@ def _own_folder(path: str) -> Path:
     return found
 
 
-def _chorale_arrays(data: ChoraleData, root: Path, content: object) -> dict[str, np.ndarray]:
-    splits = read_chorales(root, data.steps_per_beat, content)
+def _chorale_arrays(data: ChoraleData, root: Path) -> dict[str, np.ndarray]:
+    splits = read_chorales(root, data.steps_per_beat)
     steps = data.beats * data.steps_per_beat
     scores = [score for pieces in splits.values() for score in pieces]
     sounding = np.concatenate([s.pitches[s.pitches > 0] for s in scores])
@@ -151,11 +152,10 @@ def _chorale_arrays(data: ChoraleData, root: Path, content: object) -> dict[str,
     return arrays
 
 
-def read_chorales(root: Path, steps_per_beat: int, content: object = None) -> dict[str, list[Score]]:
+def read_chorales(root: Path, steps_per_beat: int) -> dict[str, list[Score]]:
     """Pieces by split: of a JSON file of splits, or of a folder of MusicXML or MIDI files.
 
     In a folder, pieces with the same opening melody, in any key, share a split; equal pieces count once.
-    `content`: what names the folder's contents in the cache, by default the folder itself.
 
     Raises:
         FourfoldError: no pieces, fewer than three tunes, or an unreadable file.
@@ -163,19 +163,15 @@ def read_chorales(root: Path, steps_per_beat: int, content: object = None) -> di
     if root.is_file():
         published = read_jsb(root, steps_per_beat)
         return {"train": published["train"], "validation": published["valid"], "test": published["test"]}
-    arrays = cached(["scores", VERSION, content or root], lambda: _parsed(root))
+    arrays = cached("scores", VERSION, [root], lambda: _parsed(root))
     ends = np.cumsum(arrays["lengths"])[:-1]
     pieces = zip(np.split(arrays["pitches"], ends), np.split(arrays["struck"], ends), strict=True)
-    scores = {pitches.tobytes(): Score(pitches, struck, 4) for pitches, struck in pieces}.values()
+    scores = list({pitches.tobytes(): Score(pitches, struck, 4) for pitches, struck in pieces}.values())
     tunes = [zlib.crc32(_opening(score).tobytes()) for score in scores]
-    different = sorted(set(tunes))
-    if len(different) < 3:
-        raise FourfoldError(f"{root} holds {len(different)} different four-part tunes: at least 3 are needed")
-    split_of = split_by(different)
-    splits: dict[str, list[Score]] = {name: [] for name in SPLITS}
-    for score, tune in zip(scores, tunes, strict=True):
-        splits[split_of[tune]].append(coarser(score, 4 // steps_per_beat))
-    return splits
+    different = len(set(tunes))
+    splits = split(tunes, test=different // 7, validation=different // 10, seed=None)
+    return {name: [coarser(scores[i], 4 // steps_per_beat) for i in np.sort(rows)]
+            for name, rows in vars(splits).items()}
 
 
 def _parsed(root: Path) -> dict[str, np.ndarray]:
@@ -193,18 +189,11 @@ def _parsed(root: Path) -> dict[str, np.ndarray]:
     }
 
 
-def split_by(ordered: Sequence[int]) -> dict[int, str]:
-    """Keys in an order that means nothing -> split: a seventh (at least one) to test, a tenth to validation."""
-    test, validation = max(1, len(ordered) // 7), max(1, len(ordered) // 10)
-    names = ["test"] * test + ["validation"] * validation + ["train"] * (len(ordered) - test - validation)
-    return dict(zip(ordered, names, strict=True))
-
-
 def _opening(score: Score) -> np.ndarray:
     """The soprano's first eight melodic intervals from beat to beat: they name a tune in every key and ornament."""
     beats = coarser(score, score.steps_per_beat)
     melody = beats.pitches[:, 0][beats.struck[:, 0]].astype(np.int16)
-    return np.diff(melody)[:8]
+    return np.asarray(np.diff(melody)[:8])
 
 
 def _transpositions(pieces: list[Score]) -> list[list[int]]:
@@ -222,46 +211,39 @@ def _transpositions(pieces: list[Score]) -> list[list[int]]:
 
 
 def _shifted(pitches: np.ndarray, shift: int) -> np.ndarray:
-    return np.where(pitches > 0, pitches + shift, 0)
+    return np.asarray(np.where(pitches > 0, pitches + shift, 0))
 
 
 # Notes -----------------------------------------------------------------------------------------------------------
 
 
-def _prepare_notes(data: NoteData) -> Prepared:
-    from core.runs.domain import Prepared
-
+def _prepare_notes(data: NoteData) -> Prepared[AudioCodec]:
     if data.folder is None and data.source == "soundfont":
         names = tuple(INSTRUMENTS)
-        key = ["notes", VERSION, data, INSTRUMENTS, PITCHES, VELOCITIES, TINYSOUNDFONT]
-        arrays = cached(key, lambda: _note_arrays(*_rendered(data.mel), data.mel))
+        key = [data, INSTRUMENTS, PITCHES, VELOCITIES, TINYSOUNDFONT]
+        arrays = cached("notes", VERSION, key, lambda: _note_arrays(*_rendered(data.mel), data.mel))
     else:
         root = _sound_root(data.folder)
         files = _classified(root)
         names = tuple(sorted({name for _, name in files if name}))
-        key = ["sounds", VERSION, data.mel, root]
-        arrays = cached(key, lambda: _note_arrays(*_recorded(files, names, data.mel), data.mel))
+        arrays = cached("sounds", VERSION, [data.mel, root],
+                        lambda: _note_arrays(*_recorded(files, names, data.mel), data.mel))
     codec = NoteCodec(mel=data.mel, names=names)
-
-    def split(name: str) -> ArrayData:
-        condition = {"instrument": arrays[f"{name}_label"]} if names else {}
-        return ArrayData(codec.space, arrays[name], condition)
-
-    return Prepared(codec=codec, train=split("train"), validation=split("validation"), test=split("test"))
+    splits = {
+        name: ArrayData(codec.space, arrays[name], {"instrument": arrays[f"{name}_label"]} if names else {})
+        for name in SPLITS
+    }
+    return Prepared(codec=codec, **splits)
 
 
 def _rendered(mel: Mel) -> tuple[np.ndarray, np.ndarray]:
     """Waveforms `[N, samples]` and labels `[N]`: every instrument, pitch and velocity, held for 70 % of the time."""
-    synthesizer = Synthesizer(mel.rate)
-    sounds, labels = [], []
-    for label, programs in enumerate(INSTRUMENTS.values()):
-        for program in programs:
-            for pitch in PITCHES:
-                for velocity in VELOCITIES:
-                    note = synthesizer.note(program, pitch, velocity, int(0.7 * mel.samples), mel.samples)
-                    sounds.append(note.astype(np.float16))
-                    labels.append(label)
-    return np.stack(sounds), np.array(labels)
+    synthesizer, held = Synthesizer(mel.rate), int(0.7 * mel.samples)
+    programs = [(label, program) for label, several in enumerate(INSTRUMENTS.values()) for program in several]
+    notes = list(product(programs, PITCHES, VELOCITIES))
+    sounds = [synthesizer.note(program, pitch, velocity, held, mel.samples).astype(np.float16)
+              for (_, program), pitch, velocity in notes]
+    return np.stack(sounds), np.array([label for (label, _), *_ in notes])
 
 
 def _sound_root(folder: str | None) -> Path:
@@ -297,10 +279,7 @@ def _note_arrays(sounds: np.ndarray, labels: np.ndarray, mel: Mel) -> dict[str, 
     """Levels uint8 `[n, 1, mels, frames]` and labels of each split, in random order."""
     levels = [levels_of(log_mel(sounds[at : at + 512], mel), mel) for at in range(0, len(sounds), 512)]
     everything = np.concatenate(levels)[:, None]
-    shuffled = np.random.default_rng(0).permutation(len(sounds))
-    split_of = split_by(shuffled.tolist())
-    arrays = {}
-    for name in SPLITS:
-        rows = np.array([i for i in shuffled.tolist() if split_of[i] == name])
+    n, arrays = len(sounds), {}
+    for name, rows in vars(split(range(n), test=n // 7, validation=n // 10)).items():
         arrays[name], arrays[f"{name}_label"] = everything[rows], labels[rows]
     return arrays

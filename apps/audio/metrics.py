@@ -1,16 +1,15 @@
-"""How music and sounds are judged: likelihood per note, overlaps of musical histograms, Fréchet distance of notes."""
+"""How music and sounds are measured: nats per note, overlaps of musical histograms, Fréchet distance of notes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from apps.audio.codec import FIRST_PITCH, LEVELS, ChoraleCodec, NoteCodec, pitches_of
+from apps.audio.codec import FIRST_PITCH, LEVELS, AudioCodec, ChoraleCodec, NoteCodec, pitches_of
+from apps.audio.data import AudioModel
 from core.data.arrays import ArrayData
 from core.data.cache import cached
-from core.families.diffusion import Diffusion
 from core.metrics.classifier import Classifier, train_classifier
 from core.metrics.frechet import frechet_distance
 from core.metrics.gaussian import FittedGaussian, Histogram
@@ -18,9 +17,7 @@ from core.metrics.intervals import bootstrap, wilson
 from core.metrics.ngrams import NGramModel
 from core.runs.domain import Prepared
 from core.runs.measures import Measure
-
-if TYPE_CHECKING:
-    from core.runs.model import Model
+from core.runs.run import test_conditions
 
 VERSION = 1  # of the baselines below, which are cached
 BOUND_EXAMPLES, ODE_EXAMPLES = 256, 8  # the likelihood of a diffusion of arrays solves an ODE
@@ -88,32 +85,30 @@ def music_overlaps(tokens: np.ndarray, reference: np.ndarray, low: int) -> dict[
     return {name: overlap(a[name], b[name]) for name in a}
 
 
-def evaluate(model: Model, prepared: Prepared, n: int, seed: int) -> list[Measure]:
+def evaluate(model: AudioModel, prepared: Prepared[AudioCodec], n: int, seed: int) -> list[Measure]:
     """The domain's measures of a model, against `n` of its samples; see `evaluate_music` and `evaluate_notes`."""
-    judge: Callable[..., list[Measure]] = evaluate_music if isinstance(prepared.codec, ChoraleCodec) else evaluate_notes
-    return judge(model, prepared, n, seed)
+    codec = prepared.codec
+    if isinstance(codec, ChoraleCodec):
+        return evaluate_music(model, codec, prepared, n, seed)
+    return evaluate_notes(model, codec, prepared, n, seed)
 
 
-def evaluate_music(model: Model, prepared: Prepared, n: int, seed: int) -> list[Measure]:
+def evaluate_music(
+    model: AudioModel, codec: ChoraleCodec, prepared: Prepared[AudioCodec], n: int, seed: int
+) -> list[Measure]:
     """Nats per note token, and three overlaps of `n` windows with the test split's.
 
     The baseline is an interpolated bigram of the same token stream; the floor is `n` training windows, which are
     other tunes than the test split's.
     """
-    low, vocab = prepared.codec.low, prepared.codec.space.vocab  # type: ignore[attr-defined,union-attr]
     test, train = np.asarray(prepared.test.x), np.asarray(prepared.train.x)
-    bigram = NGramModel.fit(train[np.random.default_rng(0).permutation(len(train))[:20_000]], 2, vocab)
-    measures = []
-    if model.family.likelihood != "none":
-        data = prepared.test.subset(slice(0, BOUND_EXAMPLES))
-        nats = model.bound(data, seed=seed).numpy() / test.shape[1]
-        simple = bigram.nll(data.x).mean() / test.shape[1]
-        measures.append(_likelihood("nats_per_note", model, nats, simple, "bigram", seed))
+    bigram = NGramModel.fit(train[np.random.default_rng(0).permutation(len(train))[:20_000]], 2, codec.space.vocab)
+    measures = _likelihood("nats_per_note", model, prepared.test, 1 / test.shape[1], bigram.nll, "bigram", seed)
     rows = np.random.default_rng(seed).permutation(len(train))[:n]
     drawn, _ = bigram.sample(n, test.shape[1], seed)
     sets = {"model": model.sample_batch(n, seed=seed).x.numpy(), "bigram": drawn, "floor": train[rows]}
-    counts = {name: music_counts(tokens, low) for name, tokens in sets.items()}
-    for name, real in music_counts(test, low).items():
+    counts = {name: music_counts(tokens, codec.low) for name, tokens in sets.items()}
+    for name, real in music_counts(test, codec.low).items():
         used = real.any(0) | counts["model"][name].any(0)
         a, b = counts["model"][name][:, used], real[:, used]
         measures.append(Measure(
@@ -126,54 +121,59 @@ def evaluate_music(model: Model, prepared: Prepared, n: int, seed: int) -> list[
 
 
 def _likelihood(
-    name: str, model: Model, values: np.ndarray, baseline: float, baseline_name: str, seed: int
-) -> Measure:
-    kind: Any = model.family.likelihood
-    return Measure(
-        name=name, value=float(values.mean()), better="lower", kind=kind, count=len(values), baseline=float(baseline),
-        baseline_name=baseline_name, interval=bootstrap(np.mean, values, seed=seed),
-    )
+    name: str, model: AudioModel, test: ArrayData, unit: float, nll: Callable[[np.ndarray], np.ndarray], baseline: str,
+    seed: int,
+) -> list[Measure]:
+    """The model's nats per example times `unit`, beside `nll` of the baseline; nothing where it has no likelihood."""
+    kind = model.family.likelihood
+    if kind == "none":
+        return []
+    # A family that samples by solving an ODE also needs one for its likelihood, which is slow.
+    data = test.subset(slice(0, ODE_EXAMPLES if "solver" in model.family.options else BOUND_EXAMPLES))
+    values = model.bound(data, seed=seed).numpy() * unit
+    return [Measure(
+        name=name, value=float(values.mean()), better="lower", kind=kind, count=len(values),
+        baseline=float(nll(np.asarray(data.x)).mean() * unit), baseline_name=baseline,
+        interval=bootstrap(np.mean, values, seed=seed),
+    )]
 
 
-def evaluate_notes(model: Model, prepared: Prepared, n: int, seed: int) -> list[Measure]:
+def evaluate_notes(
+    model: AudioModel, codec: NoteCodec, prepared: Prepared[AudioCodec], n: int, seed: int
+) -> list[Measure]:
     """Fréchet distance of `n` sounds to the test split, whether they are of the class asked for, bits per mel level.
 
     The samples have the test split's classes. The floor is `n` training sounds, the baseline a Gaussian with full
     covariance fitted to the training spectrograms.
     """
-    codec, test = prepared.codec, prepared.test
-    n = min(n, len(prepared.train))
-    condition = dict(test.batch(np.arange(n) % len(test)).condition) or None
+    test, train = prepared.test, prepared.train
+    n = min(n, len(train))
+    condition = test_conditions(test, n)
     drawn = model.sample_batch(n, seed=seed, condition=condition).x.clamp(-1, 1).numpy()
-    judge = note_classifier(prepared)
-    features = _features(judge)
+    classifier = note_classifier(codec, prepared)
+    features = _features(classifier)
     real, made = features(_arrays(test)), features(drawn)
-    rows = np.random.default_rng(seed).permutation(len(prepared.train))[:n]
+    rows = np.random.default_rng(seed).permutation(len(train))[:n]
     distance = frechet_distance(made, real)
     measures = [Measure(
-        name="fd_notes_cnn" if judge else "fd_mel_statistics", better="lower", count=n, value=distance,
+        name="fd_notes_cnn" if classifier else "fd_mel_statistics", better="lower", count=n, value=distance,
         interval=bootstrap(frechet_distance, made, real, n=100, seed=seed, paired=False, around=distance),
-        baseline=frechet_distance(features(_gaussian_samples(prepared.train, n, seed)), real),
-        baseline_name="fitted Gaussian", floor=frechet_distance(features(_arrays(prepared.train.subset(rows))), real),
+        baseline=frechet_distance(features(_gaussian_samples(train, n, seed)), real),
+        baseline_name="fitted Gaussian", floor=frechet_distance(features(_arrays(train.subset(rows))), real),
     )]
-    if judge is not None and condition is not None:
-        right = int((judge.predict(drawn) == condition["instrument"].numpy()).sum())
+    if classifier is not None and condition is not None:
+        right = int((classifier.predict(drawn) == condition["instrument"].numpy()).sum())
         measures.append(Measure(
             name="class_accuracy", value=right / n, better="higher", count=n, interval=wilson(right, n),
-            baseline=1 / len(codec.names), baseline_name="chance", floor=judge.test_accuracy,  # type: ignore[attr-defined]
+            baseline=1 / len(codec.names), baseline_name="chance", floor=classifier.test_accuracy,
         ))
-    if model.family.likelihood != "none":
-        data = test.subset(slice(0, ODE_EXAMPLES if isinstance(model.family, Diffusion) else BOUND_EXAMPLES))
-        bits = 1 / (np.log(2) * codec.space.dims)  # type: ignore[union-attr]
-        simple = Histogram.fit(np.asarray(prepared.train.x), LEVELS).nll(np.asarray(data.x)).mean()
-        values = model.bound(data, seed=seed).numpy() * bits
-        measures.append(_likelihood("bits_per_level", model, values, simple * bits, "histogram of each level", seed))
-    return measures
+    histogram, bits = Histogram.fit(np.asarray(train.x), LEVELS), 1 / (np.log(2) * codec.space.dims)
+    return measures + _likelihood("bits_per_level", model, test, bits, histogram.nll, "histogram of each level", seed)
 
 
-def note_classifier(prepared: Prepared) -> Classifier | None:
+def note_classifier(codec: NoteCodec, prepared: Prepared[AudioCodec]) -> Classifier | None:
     """A classifier of the training split's classes, from the cache; None where sounds have no classes."""
-    if not isinstance(prepared.codec, NoteCodec) or len(prepared.codec.names) < 2:
+    if len(codec.names) < 2:
         return None
     return train_classifier(
         _arrays(prepared.train), np.asarray(prepared.train.condition["instrument"]),
@@ -181,10 +181,10 @@ def note_classifier(prepared: Prepared) -> Classifier | None:
     )
 
 
-def _features(judge: Classifier | None) -> Callable[[np.ndarray], np.ndarray]:
+def _features(classifier: Classifier | None) -> Callable[[np.ndarray], np.ndarray]:
     """Spectrograms `[N, 1, mels, frames]` -> features; without a classifier, means and deviations over time."""
-    if judge is not None:
-        return judge.features
+    if classifier is not None:
+        return classifier.features
     return lambda x: np.concatenate([x[:, 0].mean(2), x[:, 0].std(2)], axis=1)
 
 
@@ -193,7 +193,6 @@ def _arrays(data: ArrayData) -> np.ndarray:
 
 
 def _gaussian_samples(train: ArrayData, n: int, seed: int) -> np.ndarray:
-    def make() -> dict[str, np.ndarray]:
-        return {"x": FittedGaussian.fit(_arrays(train), LEVELS).sample(n, seed)}
-
-    return np.array(cached(["fitted Gaussian", VERSION, np.asarray(train.x), n, seed], make)["x"])
+    arrays = cached("fitted Gaussian", VERSION, [np.asarray(train.x), n, seed],
+                    lambda: {"x": FittedGaussian.fit(_arrays(train), LEVELS).sample(n, seed)})
+    return np.array(arrays["x"])

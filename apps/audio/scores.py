@@ -6,16 +6,20 @@ import io
 import json
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 import numpy as np
 
 from core.errors import FourfoldError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from pretty_midi import PrettyMIDI
 
 VOICES = ("soprano", "alto", "tenor", "bass")
 STEP_OF = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
@@ -209,8 +213,8 @@ def _held_within_beats(sixteenths: np.ndarray, steps_per_beat: int) -> Score:
 # Writing ---------------------------------------------------------------------------------------------------------
 
 
-def to_midi(score: Score, beats_per_minute: float = 84.0, program: int = 52) -> Any:
-    """A `pretty_midi.PrettyMIDI` with a track a voice; `program` 52 is choir aahs, 19 a church organ."""
+def to_midi(score: Score, beats_per_minute: float = 84.0, program: int = 52) -> PrettyMIDI:
+    """A MIDI file with a track a voice; `program` 52 is choir aahs, 19 a church organ."""
     import pretty_midi
 
     midi = pretty_midi.PrettyMIDI(initial_tempo=beats_per_minute)
@@ -223,7 +227,14 @@ def to_midi(score: Score, beats_per_minute: float = 84.0, program: int = 52) -> 
     return midi
 
 
-def piano_roll_png(scores: list[Score], columns: int = 4) -> bytes:
+def midi_bytes(score: Score, beats_per_minute: float = 84.0) -> bytes:
+    """A MIDI file's bytes."""
+    buffer = io.BytesIO()
+    to_midi(score, beats_per_minute).write(buffer)
+    return buffer.getvalue()
+
+
+def piano_roll_png(scores: Sequence[Score], columns: int = 4) -> bytes:
     """A PNG of piano rolls side by side, a colour a voice."""
     from matplotlib.figure import Figure
 
@@ -244,7 +255,7 @@ def piano_roll_png(scores: list[Score], columns: int = 4) -> bytes:
     return figure_png(figure)
 
 
-def figure_png(figure: Any) -> bytes:
+def figure_png(figure: Figure) -> bytes:
     """A matplotlib figure as PNG bytes."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")

@@ -5,16 +5,15 @@ from __future__ import annotations
 import importlib
 import io
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from apps.audio.scores import Score, notes_of, to_midi
 from core.errors import FourfoldError, require
@@ -67,7 +66,7 @@ class Sound:
 
     def wave(self) -> np.ndarray:
         """The waveform `[samples]` by Griffin-Lim, clipped to [-1, 1]."""
-        return waves([self])[0]
+        return np.asarray(waves([self])[0])
 
 
 def torchaudio_transforms() -> ModuleType:
@@ -86,21 +85,22 @@ def torchaudio_transforms() -> ModuleType:
 
 
 @lru_cache(maxsize=4)
-def _forward(mel: Mel) -> Any:
-    return torchaudio_transforms().MelSpectrogram(
+def _forward(mel: Mel) -> nn.Module:
+    transform: nn.Module = torchaudio_transforms().MelSpectrogram(
         sample_rate=mel.rate, n_fft=mel.fft, hop_length=mel.hop, n_mels=mel.mels, f_min=mel.low, norm="slaney",
         mel_scale="slaney",
     )
+    return transform
 
 
 def log_mel(waveforms: np.ndarray, mel: Mel) -> np.ndarray:
     """Waveforms `[N, mel.samples]` at `mel.rate` -> decibels `[N, mels, frames]` between floor and ceiling."""
-    power = _forward(mel)(torch.as_tensor(waveforms, dtype=torch.float32))
+    power: Tensor = _forward(mel)(torch.as_tensor(waveforms, dtype=torch.float32))
     return (10 * power.clamp(min=1e-12).log10()).clamp(mel.floor, mel.ceiling).numpy()
 
 
 @torch.no_grad()
-def waves(sounds: list[Sound], iterations: int = 48) -> np.ndarray:
+def waves(sounds: Sequence[Sound], iterations: int = 48) -> np.ndarray:
     """Waveforms `[N, samples]` of sounds of one `Mel`, by fast Griffin-Lim (Perraudin et al. 2013)."""
     mel = sounds[0].mel
     transforms = torchaudio_transforms()
@@ -110,7 +110,7 @@ def waves(sounds: list[Sound], iterations: int = 48) -> np.ndarray:
     invert = transforms.GriffinLim(
         n_fft=mel.fft, hop_length=mel.hop, n_iter=iterations, power=2.0, length=mel.samples, rand_init=False
     )
-    return invert(spectra).clamp(-1, 1).numpy()
+    return np.asarray(invert(spectra).clamp(-1, 1))
 
 
 def _spectra(power: Tensor, mel: Mel, iterations: int = 60) -> Tensor:
@@ -118,7 +118,7 @@ def _spectra(power: Tensor, mel: Mel, iterations: int = 60) -> Tensor:
 
     Multiplicative updates (Lee & Seung 2001) keep spectra non-negative and their bands within a fraction of a decibel.
     """
-    bank = _forward(mel).mel_scale.fb.T  # [mels, bins]
+    bank = _forward(mel).get_buffer("mel_scale.fb").T  # [mels, bins]
     weight = bank.sum(0)[:, None].clamp(min=1e-12)
     spectra = bank.T @ (power / bank.sum(1)[:, None])
     for _ in range(iterations):
@@ -157,7 +157,7 @@ def resample(samples: np.ndarray, rate: int, target: int) -> np.ndarray:
     from scipy.signal import resample_poly
 
     common = gcd(rate, target)
-    return resample_poly(samples, target // common, rate // common).astype(np.float32)
+    return np.asarray(resample_poly(samples, target // common, rate // common), dtype=np.float32)
 
 
 def fit_length(samples: np.ndarray, length: int) -> np.ndarray:
@@ -180,7 +180,7 @@ def wav_bytes(samples: np.ndarray, rate: int) -> bytes:
     return buffer.getvalue()
 
 
-def mel_png(sounds: list[Sound], columns: int = 8) -> bytes:
+def mel_png(sounds: Sequence[Sound], columns: int = 8) -> bytes:
     """A PNG of mel spectrograms with their labels, low bands below."""
     from matplotlib.figure import Figure
 
@@ -266,7 +266,7 @@ class Synthesizer:
 
     def _generate(self, samples: int) -> np.ndarray:
         stereo = np.frombuffer(self.synth.generate(samples), dtype=np.float32)
-        return stereo.reshape(-1, 2).mean(1)
+        return np.asarray(stereo.reshape(-1, 2).mean(1))
 
 
 def render(score: Score, rate: int = 16000, beats_per_minute: float = 84.0) -> np.ndarray:

@@ -11,30 +11,26 @@ from core.lazy import lazy
 
 if TYPE_CHECKING:
     from apps.image.codec import ImageCodec
-    from apps.image.data import ImageData, open_image, prepare
+    from apps.image.data import ImageData, ImageModel, prepare
     from apps.image.domain import DOMAIN, load
-    from apps.image.tasks import (
-        colorize,
-        denoise,
-        grid,
-        inpaint,
-        interpolate,
-        reconstruct,
-        upscale,
-        variations,
-    )
+    from apps.image.editing import interpolate, reconstruct, variations
+    from apps.image.enhancement import colorize, denoise, inpaint, upscale
+    from apps.image.media import grid
+    from apps.image.sources import open_image
 
 __all__ = [
-    "DOMAIN", "ImageCodec", "ImageData", "colorize", "denoise", "grid", "inpaint", "interpolate", "load",
+    "DOMAIN", "ImageCodec", "ImageData", "ImageModel", "colorize", "denoise", "grid", "inpaint", "interpolate", "load",
     "open_image", "prepare", "reconstruct", "upscale", "variations",
 ]
 
-__getattr__ = lazy(__name__, {
-    "DOMAIN": "apps.image.domain", "load": "apps.image.domain",
-    "ImageCodec": "apps.image.codec",
-    "ImageData": "apps.image.data", "open_image": "apps.image.data", "prepare": "apps.image.data",
-    **dict.fromkeys(
-        ("colorize", "denoise", "grid", "inpaint", "interpolate", "reconstruct", "upscale", "variations"),
-        "apps.image.tasks",
-    ),
-})
+_MODULES = {
+    "codec": ("ImageCodec",),
+    "data": ("ImageData", "ImageModel", "prepare"),
+    "domain": ("DOMAIN", "load"),
+    "editing": ("interpolate", "reconstruct", "variations"),
+    "enhancement": ("colorize", "denoise", "inpaint", "upscale"),
+    "media": ("grid",),
+    "sources": ("open_image",),
+}
+
+__getattr__ = lazy(__name__, {name: f"apps.image.{module}" for module, names in _MODULES.items() for name in names})

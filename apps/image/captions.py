@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +14,17 @@ import numpy as np
 import torch
 
 from core.batches import Batch
-from core.condition_parsing import words_of
-from core.errors import FourfoldError
+from core.data.sources import read_text
+from core.errors import FourfoldError, did_you_mean
 
 LONGEST = 12
 """Words of a caption that count; what follows them is cut."""
 NAMES = ("captions.csv", "captions.txt", "captions.json")
+
+
+def words_of(text: str) -> list[str]:
+    """A caption's words: runs of letters and digits, in lower case."""
+    return re.findall(r"[^\W_]+", text.lower())
 
 
 def vocabulary(captions: Sequence[str]) -> tuple[tuple[str, ...], int]:
@@ -35,6 +41,22 @@ def tokens(captions: Sequence[str], words: Sequence[str], length: int) -> np.nda
         known = [place[word] for word in words_of(caption) if word in place][:length]
         row[: len(known)] = known
     return made
+
+
+def word_tokens(text: str, words: Sequence[str], length: int, name: str) -> np.ndarray:
+    """The same of one caption that a user wrote, int64 `[length]`; what is longer is cut.
+
+    Raises:
+        FourfoldError: no words, or one that the model never saw; `name` is the condition's.
+    """
+    asked = words_of(text)
+    if not asked:
+        raise FourfoldError(f"{name} is {text!r}: must have words")
+    for word in asked:
+        if word not in words:
+            raise FourfoldError(f"{name} has the word {word!r}, which this model never saw: "
+                                f"{did_you_mean(word, words)}")
+    return tokens([text], words, length).reshape(length)
 
 
 def with_fewer_words(batch: Batch, generator: torch.Generator, pad: int) -> Batch:
@@ -85,13 +107,7 @@ def read_captions(root: Path, files: Sequence[Path]) -> list[str]:
 
 def _entries(path: Path) -> Iterator[tuple[str, str, str]]:
     """Where it stands, file and caption of each entry."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise FourfoldError(f"{path} is not UTF-8 text (byte {error.start:,}): save it as UTF-8") from error
-    except OSError as error:
-        raise FourfoldError(f"cannot read {path}: {error.strerror}") from error
-    return {".csv": _from_csv, ".txt": _from_lines, ".json": _from_json}[path.suffix](path, text)
+    return {".csv": _from_csv, ".txt": _from_lines, ".json": _from_json}[path.suffix](path, read_text(path))
 
 
 def _from_csv(path: Path, text: str) -> Iterator[tuple[str, str, str]]:
@@ -112,7 +128,7 @@ def _from_csv(path: Path, text: str) -> Iterator[tuple[str, str, str]]:
 
 def _from_lines(path: Path, text: str) -> Iterator[tuple[str, str, str]]:
     for number, line in enumerate(text.split("\n"), start=1):
-        name, tab, caption = line.strip("\r").partition("\t")
+        name, tab, caption = line.partition("\t")
         if tab:
             yield f"line {number}", name.strip(), caption
         elif line.strip():

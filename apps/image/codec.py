@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from PIL import Image, ImageOps
+from torch import Tensor
 
+from apps.image.captions import word_tokens
 from apps.image.degradations import tasks_of
 from core.batches import Batch
 from core.conditions import ArrayCondition, ClassCondition, ConditionSpec, SequenceCondition
-from core.errors import FourfoldError
+from core.errors import FourfoldError, require
+from core.runs.codec import Codec
+from core.serialization import Json
 from core.spaces import Continuous
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageCodec:
+class ImageCodec(Codec[Image.Image]):
     """`shape` is (channels, height, width), channels 1 (grey) or 3 (RGB); `levels` the values a channel takes.
 
     An 8-bit image of fewer levels is rounded to them (digits: 17, binarised MNIST: 2). `restores`: the model is
@@ -38,6 +37,14 @@ class ImageCodec:
     words: tuple[str, ...] = ()
     caption_length: int = 0
 
+    def __post_init__(self) -> None:
+        channels, height, width = self.shape
+        require(channels in (1, 3), "shape", self.shape, "must have 1 or 3 channels")
+        require(height >= 1 and width >= 1, "shape", self.shape, "must be at least one pixel")
+        require(2 <= self.levels <= 256, "levels", self.levels, "must be in [2, 256]")
+        require(not self.words or self.caption_length >= 1, "caption_length", self.caption_length,
+                "must be at least 1 where there are words")
+
     @property
     def space(self) -> Continuous:
         return Continuous(shape=self.shape, levels=self.levels)
@@ -48,18 +55,20 @@ class ImageCodec:
         if self.class_names:
             specs["class"] = ClassCondition(names=self.class_names)
         if self.words:
-            specs["prompt"] = SequenceCondition(
-                length=self.caption_length, vocab=len(self.words) + 1, pad=len(self.words), words=self.words
-            )
+            pad = len(self.words)
+            specs["prompt"] = SequenceCondition(length=self.caption_length, vocab=pad + 1, pad=pad)
         if self.restores:
             specs["degraded"] = ArrayCondition(shape=(self.shape[0] + 1, *self.shape[1:]))
             specs["task"] = ClassCondition(names=tasks_of(self.shape[0]))
         return specs
 
-    def to_levels(self, image: Image) -> np.ndarray:
-        """One image, resized (short side, centre crop) and converted, as level indices `[C, H, W]` uint8."""
-        from PIL import ImageOps
+    def parse_condition(self, name: str, text: str) -> Tensor:
+        if name == "prompt":
+            return torch.from_numpy(word_tokens(text, self.words, self.caption_length, name))
+        return super().parse_condition(name, text)
 
+    def to_levels(self, image: Image.Image) -> np.ndarray:
+        """One image, resized (short side, centre crop) and converted, as level indices `[C, H, W]` uint8."""
         channels, height, width = self.shape
         image = flatten(image).convert("L" if channels == 1 else "RGB")
         if image.size != (width, height):
@@ -67,63 +76,36 @@ class ImageCodec:
         pixels = np.asarray(image, dtype=np.float32).reshape(height, width, channels).transpose(2, 0, 1)
         return np.round(pixels / 255 * (self.levels - 1)).astype(np.uint8)
 
-    def encode(self, items: Sequence[Image]) -> Batch:
+    def encode(self, items: Sequence[Image.Image]) -> Batch:
         """PIL images -> batch `[n, C, H, W]` in [-1, 1]."""
         if not items:
             raise FourfoldError("no images to encode")
         levels = np.stack([self.to_levels(image) for image in items])
         return Batch(torch.from_numpy(levels).float() * (2 / (self.levels - 1)) - 1)
 
-    def decode(self, batch: Batch) -> list[Image]:
+    def decode(self, batch: Batch) -> list[Image.Image]:
         """Batch -> PIL images, 8 bits, values outside [-1, 1] clipped and the rest rounded to a level."""
-        from PIL import Image
-
         steps = self.levels - 1
         levels = ((batch.x.clamp(-1, 1) + 1) / 2 * steps).round()
         pixels = (levels * (255 / steps)).round().to(torch.uint8).cpu().numpy()
         grey = self.shape[0] == 1
         return [Image.fromarray(p[0] if grey else np.ascontiguousarray(p.transpose(1, 2, 0))) for p in pixels]
 
-    def save(self, folder: Path) -> None:
-        content = {
-            "shape": self.shape, "levels": self.levels, "class_names": self.class_names, "restores": self.restores,
-            "words": self.words, "caption_length": self.caption_length,
-        }
-        (folder / "codec.json").write_text(json.dumps(content, indent=2))
 
-    @staticmethod
-    def load(folder: Path) -> ImageCodec:
-        """Read what `save` wrote.
-
-        Raises:
-            FourfoldError: the file is missing or damaged.
-        """
-        path = folder / "codec.json"
-        try:
-            content = json.loads(path.read_text())
-            channels, height, width = map(int, content["shape"])
-            return ImageCodec(
-                shape=(channels, height, width),
-                levels=int(content["levels"]), class_names=tuple(map(str, content["class_names"])),
-                restores=bool(content.get("restores", False)),
-                words=tuple(map(str, content.get("words", ()))), caption_length=int(content.get("caption_length", 0)),
-            )
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise FourfoldError(f"cannot read the image codec {path}: {error}; train the model again") from error
+def from_version_0_1_0(codec: Json) -> Json:
+    """The codec of a model of version 0.1.0, which named no kind."""
+    return {"kind": "ImageCodec", **codec}
 
 
-def flatten(image: Image) -> Image:
+def flatten(image: Image.Image) -> Image.Image:
     """8 bits a channel, turned upright, transparency over white, the first frame of an animation."""
-    from PIL import Image as Images
-    from PIL import ImageOps
-
     with contextlib.suppress(Exception):  # a damaged tag raises all sorts of things; the picture is shown as it lies
         image = ImageOps.exif_transpose(image)
     if image.mode.startswith(("I", "F")):  # 16-bit and float greys would be clipped, not scaled, by convert()
         values = np.nan_to_num(np.asarray(image, dtype=np.float64))
         top = 65535 if values.max() > 255 else 255
-        return Images.fromarray(np.clip(values / top * 255, 0, 255).astype(np.uint8))
+        return Image.fromarray(np.clip(values / top * 255, 0, 255).astype(np.uint8))
     if "A" in image.getbands() or "transparency" in image.info:
         image = image.convert("RGBA")
-        return Images.alpha_composite(Images.new("RGBA", image.size, "white"), image).convert("RGB")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     return image

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
+from PIL.Image import Image
 
-from apps.image import sources
 from apps.image.captions import tokens, vocabulary, with_fewer_words
 from apps.image.codec import ImageCodec
 from apps.image.degradations import degrade_batch
 from apps.image.emoji import emoji
-from apps.image.sources import Pictures, open_image
+from apps.image.sources import Pictures, cifar10, digits, fashion, folder, mnist
 from core.batches import Batch
 from core.data.arrays import ArrayData
 from core.errors import FourfoldError, require
 from core.runs.domain import Prepared
-
-__all__ = ["ImageData", "labels", "open_image", "prepare"]
+from core.runs.model import Model
 
 NATIVE_SIZES = {"digits": 8, "mnist": 28, "fashion": 28, "cifar10": 32, "emoji": 32}
 
@@ -68,24 +69,24 @@ class ImageData:
         require(self.source != "folder" or bool(self.folder), "data.folder", self.folder, "name a folder of images")
 
 
-def prepare(data: ImageData) -> Prepared:
+ImageModel = Model[ImageData, ImageCodec, Image]
+
+
+def prepare(data: ImageData) -> Prepared[ImageCodec]:
     """The three splits and their codec.
 
     Raises:
         FourfoldError: no readable images, or too few to split.
     """
     pictures = _pictures(data)
-    names = pictures.classes
     captions = pictures.captions if data.by_caption else []
     words, longest = vocabulary(captions[pictures.rows("train")][: data.limit or None])
     stored = 17 if data.source == "digits" and data.size == 8 and not data.color else 256
-    levels = 2 if data.binarize else stored
-    channels = 3 if data.color else 1
-    codec = ImageCodec(
-        shape=(channels, data.size, data.size), levels=levels, class_names=names if data.by_class and names else (),
-        restores=data.restore, words=words, caption_length=longest,
+    codec = replace(
+        _plain_codec(data), levels=2 if data.binarize else stored, restores=data.restore, words=words,
+        caption_length=longest, class_names=pictures.classes if data.by_class else (),
     )
-    if data.by_class and not names:
+    if data.by_class and not pictures.classes:
         raise FourfoldError(f"{data.folder} has no classes: put its images into one sub-folder for each class")
 
     def split(name: str, limit: int = 0) -> ArrayData:
@@ -121,7 +122,13 @@ def labels(data: ImageData) -> dict[str, np.ndarray]:
 
 
 def _pictures(data: ImageData) -> Pictures:
-    return {
-        "digits": sources.digits, "mnist": sources.mnist, "fashion": sources.fashion, "folder": sources.folder,
-        "cifar10": sources.cifar10, "emoji": emoji,
-    }[data.source](data)
+    readers: dict[str, Callable[[ImageCodec], Pictures]] = {
+        "digits": digits, "mnist": mnist, "fashion": fashion, "cifar10": cifar10, "emoji": emoji,
+        "folder": partial(folder, root=Path(data.folder or ""), captioned=data.by_caption),
+    }
+    return readers[data.source](_plain_codec(data))
+
+
+def _plain_codec(data: ImageData) -> ImageCodec:
+    """Turns pictures of any size and mode into arrays of the size and colours wanted."""
+    return ImageCodec(shape=(3 if data.color else 1, data.size, data.size))

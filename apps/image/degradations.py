@@ -36,7 +36,7 @@ def noisy(x: Tensor, sigma: float | Tensor) -> Tensor:
     return _with(x, sigma)
 
 
-def torn(x: Tensor, hole: Tensor) -> Tensor:
+def with_hole(x: Tensor, hole: Tensor) -> Tensor:
     """A picture whose pixels under `hole` (bool `[B, 1, H, W]`) are missing."""
     return torch.cat([x * ~hole, hole.to(x.dtype)], dim=1)
 
@@ -73,7 +73,7 @@ def degrade(task: str, x: Tensor, generator: torch.Generator) -> Tensor:
         sides = torch.tensor([height, width])
         size = (sides * (0.15 + 0.45 * torch.rand(n, 2, generator=generator))).round().clamp(min=1)
         corner = (torch.rand(n, 2, generator=generator) * (sides - size + 1)).floor()
-        return torn(x, boxes(corner, size, height, width))
+        return with_hole(x, boxes(corner, size, height, width))
     if task == "colorize":
         return grey(x)
     raise FourfoldError(f"no task {task!r}: known are {', '.join(TASKS)}")

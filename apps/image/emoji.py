@@ -7,20 +7,16 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL.Image import Image
 
-from apps.image.sources import Pictures, codec_of, open_image, stamp
-from core.data.arrays import order
+from apps.image.codec import ImageCodec
+from apps.image.sources import Pictures, in_order, open_image
 from core.data.cache import cached
 from core.data.sources import in_data, package_files
+from core.data.splits import split
 from core.errors import FourfoldError
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    from apps.image.data import ImageData
 
 SKIN_TONES = {
     "1F3FB": "light", "1F3FC": "medium light", "1F3FD": "medium", "1F3FE": "medium dark", "1F3FF": "dark",
@@ -38,7 +34,7 @@ class Emoji:
     sheet: tuple[int, int]
 
 
-def emoji(data: ImageData) -> Pictures:
+def emoji(codec: ImageCodec) -> Pictures:
     """Emoji of the vendors at hand in all skin tones; the name is the caption, the category the class."""
     home = in_data("image/emoji")
     if home is None:
@@ -46,7 +42,7 @@ def emoji(data: ImageData) -> Pictures:
     else:
         table = home / "emoji.json"
         # Tiles of 32 pixels, or else of 64; the other way round where larger pictures are wanted.
-        found = [sorted(home.glob(f"*-{tile}.png")) for tile in ((32, 64) if data.size <= 32 else (64, 32))]
+        found = [sorted(home.glob(f"*-{tile}.png")) for tile in ((32, 64) if codec.shape[1] <= 32 else (64, 32))]
         sheets = found[0] or found[1]
         if not table.is_file() or not sheets:
             missing = "a sheet such as google-32.png" if table.is_file() else "emoji.json"
@@ -57,12 +53,15 @@ def emoji(data: ImageData) -> Pictures:
 
     def read() -> dict[str, np.ndarray]:
         drawn = list(_from_sheets(known, sheets) if sheets else _from_package(known))
-        levels = np.stack([codec_of(data).to_levels(picture) for _, picture in drawn])
-        place, held = _places([(known[index], picture.tobytes()) for index, picture in drawn])
-        rows = place.argsort(kind="stable")
-        return {"x": levels[rows], "record": np.array([index for index, _ in drawn])[rows], "held": held}
+        levels = np.stack([codec.to_levels(picture) for _, picture in drawn])
+        groups = _groups([(known[index], picture.tobytes()) for index, picture in drawn])
+        held = max(1, len(set(groups)) // 20)
+        parts = split(groups, test=held, validation=held)
+        rows = in_order(parts)
+        return {"x": levels[rows], "record": np.array([index for index, _ in drawn])[rows],
+                "held": np.array([len(parts.validation), len(parts.test)])}
 
-    arrays = cached(("image", "emoji", data.size, data.color, stamp([table, *sheets]), 2), read)
+    arrays = cached("image emoji", 3, [codec.shape, table, *sheets], read)
     shown = [known[index] for index in arrays["record"]]
     validation, test = map(int, arrays["held"])
     return Pictures(
@@ -71,11 +70,11 @@ def emoji(data: ImageData) -> Pictures:
     )
 
 
-def _places(drawn: Sequence[tuple[Emoji, bytes]]) -> tuple[np.ndarray, np.ndarray]:
-    """Where each of some emoji, given with their pixels, stands in a random order; how many are held out at its end.
+def _groups(drawn: Sequence[tuple[Emoji, bytes]]) -> list[int]:
+    """The group of each of some emoji, given with their pixels: the first emoji of the group, by its base.
 
-    All pictures of an emoji stand together, and with them those of emoji that share a picture or a name, such as the
-    flags of Norway and Svalbard: none is in two splits. 5 % of such groups are for validation, as many for testing.
+    All pictures of an emoji are of one group, and with them those of emoji that share a picture or a name, such as the
+    flags of Norway and Svalbard: none may be in two splits.
     """
     earlier = list(range(max(one.base for one, _ in drawn) + 1))  # emoji -> one of its group
 
@@ -89,12 +88,7 @@ def _places(drawn: Sequence[tuple[Emoji, bytes]]) -> tuple[np.ndarray, np.ndarra
         for sign in (pixels, one.name):
             twin, own = first(seen.setdefault(sign, one.base)), first(one.base)
             earlier[max(twin, own)] = min(twin, own)
-    groups = sorted({first(one.base) for one, _ in drawn})
-    position = dict(zip(groups, order(0, 0, len(groups)).argsort(), strict=True))
-    place = np.array([position[first(one.base)] for one, _ in drawn])
-    held = max(1, len(groups) // 20)
-    test = (place >= len(groups) - held).sum()
-    return place, np.array([(place >= len(groups) - 2 * held).sum() - test, test])
+    return [first(one.base) for one, _ in drawn]
 
 
 def _table(path: Path) -> list[Emoji]:

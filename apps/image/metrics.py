@@ -5,49 +5,43 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from functools import partial
+from typing import Literal
 
 import numpy as np
 import torch
 
 from apps.image.codec import ImageCodec
-from apps.image.data import ImageData, labels
-from apps.image.degradations import add_noise, boxes, degrade, noisy, tasks_of, torn
+from apps.image.data import ImageData, ImageModel, labels
+from apps.image.degradations import add_noise, boxes, degrade, noisy, tasks_of, with_hole
+from apps.image.enhancement import restored
 from core.data.arrays import ArrayData
 from core.errors import FourfoldError
-from core.metrics import (
-    Classifier,
-    FittedGaussian,
-    Histogram,
-    bootstrap,
-    frechet_distance,
-    kernel_distance,
-    memorization_test,
-    prdc,
-    train_classifier,
-    wilson,
-)
+from core.metrics.classifier import Classifier, train_classifier
+from core.metrics.frechet import frechet_distance
+from core.metrics.gaussian import FittedGaussian, Histogram
+from core.metrics.intervals import bootstrap, wilson
+from core.metrics.kernel import kernel_distance
+from core.metrics.memorization import memorization_test
+from core.metrics.precision_recall import prdc
 from core.runs.domain import Prepared
 from core.runs.measures import Measure
 
-if TYPE_CHECKING:
-    from core.runs.model import Model
-
 LARGEST = 10_000  # real images that distances are measured against, at most
-FEWEST = 10  # held-out images that a judgement needs
+FEWEST = 10  # held-out images that measures need
 LIKELIHOOD_IMAGES = 128  # test images whose likelihood is measured, at most: a flow's takes 128 evaluations each
 
 
-def evaluate(model: Model, prepared: Prepared, n: int, seed: int) -> list[Measure]:
+def evaluate(model: ImageModel, prepared: Prepared[ImageCodec], n: int, seed: int) -> list[Measure]:
     """Measures of `n` samples, conditioned on the test images' classes where the model is: Fréchet distance first.
 
     Raises:
         FourfoldError: too few held-out images.
     """
     if len(prepared.test) < FEWEST:
-        raise FourfoldError(f"{len(prepared.test)} held-out images are too few to judge by: at least {FEWEST} are "
+        raise FourfoldError(f"{len(prepared.test)} held-out images are too few to measure by: at least {FEWEST} are "
                             f"needed, which a folder of {10 * FEWEST} images has")
-    if _codec(prepared).restores:
+    if prepared.codec.restores:
         return evaluate_restoration(model, prepared, n, seed)
     condition = None
     if model.codec.conditions:
@@ -56,7 +50,7 @@ def evaluate(model: Model, prepared: Prepared, n: int, seed: int) -> list[Measur
     started = time.perf_counter()
     fake = model.sample_batch(n, seed=seed, condition=condition).x
     speed = n / (time.perf_counter() - started)
-    drawn = _rounded(fake, prepared)  # what is judged is what a person is given: 8-bit images
+    drawn = _rounded(fake, prepared)  # what is measured is what a person is given: 8-bit images
     name, features = feature_space(model, prepared)
     measures = distances(name, features, drawn, prepared, n, seed)
     if condition is not None and "class" in condition:
@@ -68,7 +62,7 @@ def evaluate(model: Model, prepared: Prepared, n: int, seed: int) -> list[Measur
     return measures
 
 
-def feature_space(model: Model, prepared: Prepared) -> tuple[str, Callable[[np.ndarray], np.ndarray]]:
+def feature_space(model: ImageModel, prepared: Prepared[ImageCodec]) -> tuple[str, Callable[[np.ndarray], np.ndarray]]:
     """The space that distances live in: its name, and images `[N, C, H, W]` in [-1, 1] -> features `[N, D]`.
 
     A classifier of the data's classes, trained here once and cached; without classes, the 64 first principal
@@ -82,7 +76,7 @@ def feature_space(model: Model, prepared: Prepared) -> tuple[str, Callable[[np.n
     return "pixels_pca", lambda x: (x.reshape(len(x), -1) - mean) @ axes[:64].T
 
 
-def classifier(data: ImageData, prepared: Prepared) -> Classifier:
+def classifier(data: ImageData, prepared: Prepared[ImageCodec]) -> Classifier:
     """A small classifier of the data's classes, whether or not a model is conditioned on them; cached.
 
     Raises:
@@ -91,49 +85,41 @@ def classifier(data: ImageData, prepared: Prepared) -> Classifier:
     y = labels(data)
     if not y:
         raise FourfoldError(f"{data.folder or data.source} has no classes to learn features from")
-    train, test = _real(prepared.train, len(prepared.train)), _real(prepared.test)
-    return train_classifier(
-        train, y["train"][: len(train)], test, y["test"][: len(test)], **_classifier_settings(prepared, len(train))
-    )
+    return _trained(_real(prepared.train, len(prepared.train)), y["train"], _real(prepared.test), y["test"])
 
 
-def _classifier_settings(prepared: Prepared, n: int) -> dict[str, int]:
-    """Of a classifier of `n` images: enough steps for what there is to learn."""
-    if prepared.train.x[0].size <= 256:
-        return {"features": 32}
-    return {"features": 64, "width": 32, "steps": 1500 if n >= 10_000 else 400 if n >= 500 else 100}
+def _trained(x: np.ndarray, y: np.ndarray, test_x: np.ndarray, test_y: np.ndarray, keep: bool = True) -> Classifier:
+    """A classifier trained for as many steps as there is to learn."""
+    y, test_y = y[: len(x)], test_y[: len(test_x)]
+    if x[0].size <= 256:
+        return train_classifier(x, y, test_x, test_y, features=32, keep=keep)
+    steps = 1500 if len(x) >= 10_000 else 400 if len(x) >= 500 else 100
+    return train_classifier(x, y, test_x, test_y, features=64, width=32, steps=steps, keep=keep)
 
 
 def distances(
-    name: str, features: Callable[[np.ndarray], np.ndarray], fake: np.ndarray, prepared: Prepared, n: int, seed: int
+    name: str, features: Callable[[np.ndarray], np.ndarray], fake: np.ndarray, prepared: Prepared[ImageCodec], n: int,
+    seed: int,
 ) -> list[Measure]:
     """Distances, coverage and copies of images `fake` `[n, C, H, W]` in [-1, 1], on `features` called `name`."""
     train_x, test_x = _real(prepared.train), _real(prepared.test)
-    gaussian_x = FittedGaussian.fit(train_x, levels=levels_of(prepared)).sample(n, seed)
+    gaussian_x = FittedGaussian.fit(train_x, levels=prepared.codec.levels).sample(n, seed)
     train, test, drawn, gaussian = (features(x) for x in (train_x, test_x, fake, gaussian_x))
     floor = train[np.random.default_rng(seed).permutation(len(train))[:n]]
     distance = frechet_distance(test, drawn)
     interval = bootstrap(frechet_distance, test, drawn, n=100, seed=seed, paired=False, around=distance)
-    measures = [
-        Measure(
-            name=f"fd_{name}", value=distance, better="lower", count=n, interval=interval,
-            baseline=frechet_distance(test, gaussian), baseline_name="fitted Gaussian",
-            floor=frechet_distance(test, floor),
-        ),
-        Measure(
-            name=f"kd_{name}", value=kernel_distance(test, drawn), better="lower", count=n,
-            baseline=kernel_distance(test, gaussian), baseline_name="fitted Gaussian",
-            floor=kernel_distance(test, floor),
-        ),
-    ]
     ours, theirs, real = prdc(test, drawn), prdc(test, gaussian), prdc(test, floor)
-    measures += [
-        Measure(name=key, value=ours[key], better="higher", count=n, baseline=theirs[key],
-                baseline_name="fitted Gaussian", floor=real[key])
-        for key in ("precision", "recall", "density", "coverage")
+    compared = partial(Measure, count=n, baseline_name="fitted Gaussian")
+    measures = [
+        compared(name=f"fd_{name}", value=distance, better="lower", interval=interval,
+                 baseline=frechet_distance(test, gaussian), floor=frechet_distance(test, floor)),
+        compared(name=f"kd_{name}", value=kernel_distance(test, drawn), better="lower",
+                 baseline=kernel_distance(test, gaussian), floor=kernel_distance(test, floor)),
+        *(compared(name=key, value=ours[key], better="higher", baseline=theirs[key], floor=real[key])
+          for key in ("precision", "recall", "density", "coverage")),
     ]
     # In levels, against every training image: a copy of one that was left out would go unseen.
-    in_levels = ((fake + 1) / 2 * (levels_of(prepared) - 1)).round()
+    in_levels = ((fake + 1) / 2 * (prepared.codec.levels - 1)).round()
     copies = memorization_test(in_levels, prepared.train.x, prepared.test.x)
     measures.append(Measure(name="near_copies_of_training", value=copies["share"], better="lower", count=n,
                             floor=copies["control_share"]))
@@ -141,34 +127,34 @@ def distances(
 
 
 def _class_measures(
-    model: Model, prepared: Prepared, fake: np.ndarray, wanted: np.ndarray, seed: int
+    model: ImageModel, prepared: Prepared[ImageCodec], fake: np.ndarray, wanted: np.ndarray, seed: int
 ) -> list[Measure]:
     """How often a classifier of real images sees the class asked for; and how well one of generated images knows real
     ones (the classification accuracy score, CAS, of Ravuri & Vinyals 1905.10887)."""
-    y, judge = labels(model.recipe.data), classifier(model.recipe.data, prepared)
+    y, trained = labels(model.recipe.data), classifier(model.recipe.data, prepared)
     train, test = _real(prepared.train, len(prepared.train)), _real(prepared.test)
     rows = np.random.default_rng(seed).permutation(len(train))[: len(fake)]
 
     def score(x: np.ndarray, classes: np.ndarray) -> float:
-        settings = _classifier_settings(prepared, len(x))
-        return train_classifier(x, classes, test, y["test"][: len(test)], **settings, keep=False).test_accuracy
+        return _trained(x, classes, test, y["test"], keep=False).test_accuracy
 
     frequent = float(np.bincount(y["test"]).max() / len(y["test"]))
-    seen, known = judge.accuracy(fake, wanted), score(fake, wanted)
+    seen, known = trained.accuracy(fake, wanted), score(fake, wanted)
+    scored = partial(Measure, better="higher", count=len(fake), baseline=frequent, baseline_name="most frequent class")
     return [
-        Measure(name="class_accuracy", value=seen, better="higher", count=len(fake), baseline=frequent,
-                baseline_name="most frequent class", floor=judge.test_accuracy,
-                interval=wilson(round(seen * len(fake)), len(fake))),
-        Measure(name="classification_accuracy_score", value=known, better="higher", count=len(fake),
-                baseline=frequent, baseline_name="most frequent class", floor=score(train[rows], y["train"][rows]),
-                interval=wilson(round(known * len(test)), len(test))),
+        scored(name="class_accuracy", value=seen, floor=trained.test_accuracy,
+               interval=wilson(round(seen * len(fake)), len(fake))),
+        scored(name="classification_accuracy_score", value=known, floor=score(train[rows], y["train"][rows]),
+               interval=wilson(round(known * len(test)), len(test))),
     ]
 
 
-def _bits(model: Model, prepared: Prepared, kind: Literal["exact", "bound", "estimate"], seed: int) -> Measure:
+def _bits(
+    model: ImageModel, prepared: Prepared[ImageCodec], kind: Literal["exact", "bound", "estimate"], seed: int
+) -> Measure:
     """Negative log-likelihood of held-out images in bits a number (binary images: in nats, as is the custom), against
     each pixel's histogram."""
-    count, levels = min(len(prepared.test), LIKELIHOOD_IMAGES), levels_of(prepared)
+    count, levels = min(len(prepared.test), LIKELIHOOD_IMAGES), prepared.codec.levels
     unit = 1.0 if levels == 2 else 1 / (math.log(2) * prepared.test.x[0].size)
     values = model.bound(prepared.test, count, seed=seed).numpy() * unit
     histogram = Histogram.fit(_real(prepared.train), levels)
@@ -179,30 +165,18 @@ def _bits(model: Model, prepared: Prepared, kind: Literal["exact", "bound", "est
     )
 
 
-def levels_of(prepared: Prepared) -> int:
-    """How many values a channel takes."""
-    return _codec(prepared).levels
-
-
-def _codec(prepared: Prepared) -> ImageCodec:
-    assert isinstance(prepared.codec, ImageCodec)
-    return prepared.codec
-
-
 def _real(data: ArrayData, most: int = 0) -> np.ndarray:
     """Up to `most` (by default `LARGEST`) images as floats in [-1, 1]."""
     return data.batch(np.arange(min(len(data), most or LARGEST))).x.numpy()
 
 
-def evaluate_restoration(model: Model, prepared: Prepared, n: int, seed: int) -> list[Measure]:
+def evaluate_restoration(model: ImageModel, prepared: Prepared[ImageCodec], n: int, seed: int) -> list[Measure]:
     """PSNR (dB, of pictures in [0, 1]) and Fréchet distance of `n` held-out images restored, for each task.
 
     Against what needs no training: bicubic enlargement, non-local means (which is told the noise's level, as the model
     is), biharmonic inpainting of the centre, and the grey picture itself. Noise has sigma = 0.2, holes are the middle
     10/28 of each side. The floor of a distance is other real images against these.
     """
-    from apps.image.tasks import restored
-
     n = min(n, len(prepared.test))
     real = torch.from_numpy(_real(prepared.test)[:n])
     name, features = feature_space(model, prepared)
@@ -212,23 +186,21 @@ def evaluate_restoration(model: Model, prepared: Prepared, n: int, seed: int) ->
     measures = []
     for task in tasks_of(real.shape[1]):
         degraded = example(task, real, torch.Generator().manual_seed(seed))
-        made = restored(model, task, degraded, seed=seed)
+        made = restored(model, task, degraded, seed)
         if task == "inpaint":
             made = torch.where(degraded[:, -1:] > 0, made, real)
         baseline_name, baseline = classical(task, degraded)
+        compared = partial(Measure, count=n, baseline_name=baseline_name)
         ours, theirs = _psnr(made, real), _psnr(baseline, real)
-        measures.append(Measure(
-            name=f"psnr_{task}", value=float(ours.mean()), better="higher", count=n,
-            interval=bootstrap(np.mean, ours, seed=seed), baseline=float(theirs.mean()), baseline_name=baseline_name,
-        ))
         drawn = features(_rounded(made, prepared))
         distance = frechet_distance(held, drawn)
-        measures.append(Measure(
-            name=f"fd_{name}_{task}", value=distance, better="lower", count=n,
-            interval=bootstrap(frechet_distance, held, drawn, n=50, seed=seed, around=distance),
-            baseline=frechet_distance(held, features(_rounded(baseline, prepared))), baseline_name=baseline_name,
-            floor=floor,
-        ))
+        measures += [
+            compared(name=f"psnr_{task}", value=float(ours.mean()), better="higher", baseline=float(theirs.mean()),
+                     interval=bootstrap(np.mean, ours, seed=seed)),
+            compared(name=f"fd_{name}_{task}", value=distance, better="lower", floor=floor,
+                     baseline=frechet_distance(held, features(_rounded(baseline, prepared))),
+                     interval=bootstrap(frechet_distance, held, drawn, n=50, seed=seed, around=distance)),
+        ]
     return measures
 
 
@@ -240,7 +212,7 @@ def example(task: str, x: torch.Tensor, generator: torch.Generator) -> torch.Ten
         height, width = x.shape[2:]
         size = torch.tensor([[round(height * 10 / 28), round(width * 10 / 28)]])
         hole = boxes((torch.tensor([[height, width]]) - size) // 2, size, height, width)
-        return torn(x, hole.expand(len(x), -1, -1, -1))
+        return with_hole(x, hole.expand(len(x), -1, -1, -1))
     return degrade(task, x, generator)
 
 
@@ -274,7 +246,7 @@ def _psnr(made: torch.Tensor, real: torch.Tensor) -> np.ndarray:
     return (-10 * error.clamp(min=1e-10).log10()).double().numpy()
 
 
-def _rounded(x: torch.Tensor, prepared: Prepared) -> np.ndarray:
+def _rounded(x: torch.Tensor, prepared: Prepared[ImageCodec]) -> np.ndarray:
     """Images as a file holds them: on levels."""
-    steps = levels_of(prepared) - 1
+    steps = prepared.codec.levels - 1
     return (((x.clamp(-1, 1) + 1) / 2 * steps).round() / steps * 2 - 1).numpy()

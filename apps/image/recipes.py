@@ -1,4 +1,7 @@
-"""Named image recipes. Each docstring's first line says what it is; times are of one core of a laptop-class CPU."""
+"""Named image recipes. Each docstring says what it is, the command, and what was measured; times are of one core.
+
+FD is the headline of `evaluate`, the Fréchet distance on features of a classifier of the data's classes.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +9,27 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from apps.image.data import ImageData
-from core.families import EDM, AutoregressiveConfig, DiffusionConfig, GANConfig, VAEConfig
+from core.families import EDM, AutoregressiveConfig, ConditioningConfig, DiffusionConfig, GANConfig, VAEConfig
 from core.families.autoregressive import LearnedCodes
+from core.families.family import SampleSettings
 from core.likelihood import Bernoulli, LogisticMixture
 from core.networks import ConvConfig, MLPConfig, TransformerConfig, UNetConfig
 from core.quantizers import FSQ, UniformBins
-from core.runs.recipe import Recipe, SampleSettings
+from core.runs.recipe import Recipe
 from core.training.config import TrainConfig
 
+ImageRecipe = Recipe[ImageData]
 DIGITS = ImageData(source="digits", by_class=True)
 
 
-def digits_vae() -> Recipe:
-    """8x8 digits by class: convolutional VAE, discretised logistic mixture."""
+def tour_vae() -> ImageRecipe:
+    """8x8 digits by class: convolutional VAE, discretised logistic mixture.
+
+    `fourfold image train tour-vae`: half a minute; FD 1.70, mean of three seeds (fitted Gaussian: 16.85).
+    """
     network = ConvConfig(width=32, multipliers=(1, 2), blocks=1)
     return Recipe(
-        name="digits-vae", domain="image", data=DIGITS,
+        name="tour-vae", domain="image", data=DIGITS,
         family=VAEConfig(
             encoder=network, decoder=network, latent=16, output="draw", importance_samples=64,
             likelihood=LogisticMixture(levels=17, components=3),
@@ -30,11 +38,14 @@ def digits_vae() -> Recipe:
     )
 
 
-def digits_gan() -> Recipe:
-    """8x8 digits by class: relativistic GAN of two perceptrons."""
+def tour_gan() -> ImageRecipe:
+    """8x8 digits by class: relativistic GAN of two perceptrons.
+
+    `fourfold image train tour-gan`: half a minute; FD 4.83, mean of three seeds (fitted Gaussian: 16.85).
+    """
     network = MLPConfig(width=160, depth=2)
     return Recipe(
-        name="digits-gan", domain="image", data=DIGITS,
+        name="tour-gan", domain="image", data=DIGITS,
         family=GANConfig(generator=network, critic=network, latent=32, gamma=1.0),
         train=TrainConfig(
             steps=2500, batch_size=64, learning_rate=5e-4, betas=(0.0, 0.99), weight_decay=0.0, clip=0.0,
@@ -43,10 +54,13 @@ def digits_gan() -> Recipe:
     )
 
 
-def digits_diffusion() -> Recipe:
-    """8x8 digits by class: EDM-preconditioned U-Net."""
+def tour_diffusion() -> ImageRecipe:
+    """8x8 digits by class: EDM-preconditioned U-Net.
+
+    `fourfold image train tour-diffusion`: half a minute; FD 1.12, mean of three seeds (fitted Gaussian: 16.85).
+    """
     return Recipe(
-        name="digits-diffusion", domain="image", data=DIGITS,
+        name="tour-diffusion", domain="image", data=DIGITS,
         family=DiffusionConfig(
             denoiser=UNetConfig(width=32, multipliers=(1, 2), blocks=1), process=EDM(sigma_data=0.75, log_mean=-0.6)
         ),
@@ -55,10 +69,13 @@ def digits_diffusion() -> Recipe:
     )
 
 
-def digits_autoregressive() -> Recipe:
-    """8x8 digits by class: transformer over pixels, exact likelihood."""
+def tour_autoregressive() -> ImageRecipe:
+    """8x8 digits by class: transformer over pixels, exact likelihood.
+
+    `fourfold image train tour-autoregressive`: half a minute; FD 1.39, mean of three seeds (fitted Gaussian: 16.85).
+    """
     return Recipe(
-        name="digits-autoregressive", domain="image", data=DIGITS,
+        name="tour-autoregressive", domain="image", data=DIGITS,
         family=AutoregressiveConfig(
             model=TransformerConfig(width=96, depth=3, heads=4), quantizer=UniformBins(bins=17)
         ),
@@ -92,7 +109,7 @@ DENOISER = UNetConfig(width=64, multipliers=(1, 2), blocks=1, patch=2, attention
 MUON = TrainConfig(steps=3000, batch_size=128, learning_rate=3e-3, optimizer="muon", precision="bfloat16")
 
 
-def vae(name: str, subject: Subject) -> Recipe:
+def vae(name: str, subject: Subject) -> ImageRecipe:
     """convolutional VAE, discretised logistic mixture"""
     return Recipe(
         name=name, domain="image", data=subject.data,
@@ -104,16 +121,16 @@ def vae(name: str, subject: Subject) -> Recipe:
     )
 
 
-def gan(name: str, subject: Subject) -> Recipe:
+def gan(name: str, subject: Subject) -> ImageRecipe:
     """relativistic convolutional GAN over patches of 2x2 pixels"""
     return Recipe(
         name=name, domain="image", data=subject.data,
         family=GANConfig(generator=PATCHED, critic=PATCHED, latent=64, gamma=1.0),
-        train=replace(digits_gan().train, steps=4000, learning_rate=4e-4, ema_decay=0.998, precision="bfloat16"),
+        train=replace(tour_gan().train, steps=4000, learning_rate=4e-4, ema_decay=0.998, precision="bfloat16"),
     )
 
 
-def diffusion(name: str, subject: Subject) -> Recipe:
+def diffusion(name: str, subject: Subject) -> ImageRecipe:
     """EDM-preconditioned U-Net over patches of 2x2 pixels"""
     return Recipe(
         name=name, domain="image", data=subject.data,
@@ -123,7 +140,7 @@ def diffusion(name: str, subject: Subject) -> Recipe:
     )
 
 
-def autoregressive(name: str, subject: Subject) -> Recipe:
+def autoregressive(name: str, subject: Subject) -> ImageRecipe:
     """transformer over the codes of a quantised autoencoder, one for 2x2 pixels"""
     codes = FSQ(levels=(8, 5, 5, 5) if subject.data.color else (8, 5, 5))
     return Recipe(
@@ -138,12 +155,12 @@ def autoregressive(name: str, subject: Subject) -> Recipe:
     )
 
 
-def enhance(name: str, subject: Subject) -> Recipe:
+def enhance(name: str, subject: Subject) -> ImageRecipe:
     """degraded pictures restored (enlarged, denoised, inpainted, colourised) by one conditional diffusion model"""
     return Recipe(
         name=name, domain="image", data=replace(subject.data, by_class=False, by_caption=False, restore=True),
         family=DiffusionConfig(
-            denoiser=DENOISER, condition_dropout=0.0,
+            denoiser=DENOISER, conditioning=ConditioningConfig(dropout=0.0),
             process=EDM(sigma_data=subject.sigma_data, log_mean=0.0, log_std=1.6, sigma_max=20.0),
         ),
         train=replace(MUON, steps=1500),
@@ -156,8 +173,11 @@ def enhance(name: str, subject: Subject) -> Recipe:
 BINARY_MNIST = ImageData(source="mnist", size=28, binarize=True)
 
 
-def binary_mnist_vae() -> Recipe:
-    """Binarised MNIST: convolutional VAE, for the likelihood benchmark."""
+def binary_mnist_vae() -> ImageRecipe:
+    """Binarised MNIST: convolutional VAE, for the likelihood benchmark.
+
+    `fourfold image train binary-mnist-vae`: 36 minutes; at most 84.00 nats an image.
+    """
     return Recipe(
         name="binary-mnist-vae", domain="image", data=BINARY_MNIST,
         family=VAEConfig(
@@ -168,8 +188,11 @@ def binary_mnist_vae() -> Recipe:
     )
 
 
-def binary_mnist_autoregressive() -> Recipe:
-    """Binarised MNIST: transformer over patches of 2x4 pixels, exact likelihood."""
+def binary_mnist_autoregressive() -> ImageRecipe:
+    """Binarised MNIST: transformer over patches of 2x4 pixels, exact likelihood.
+
+    `fourfold image train binary-mnist-autoregressive`: 30 minutes; 78.96 nats an image.
+    """
     return Recipe(
         name="binary-mnist-autoregressive", domain="image", data=BINARY_MNIST,
         family=AutoregressiveConfig(
@@ -181,31 +204,30 @@ def binary_mnist_autoregressive() -> Recipe:
     )
 
 
-def _named(make: Callable[[str, Subject], Recipe], name: str, subject: Subject) -> Callable[[], Recipe]:
-    def recipe() -> Recipe:
+MEASURED = {
+    "fashion-vae": "9 minutes; FD 31.4 (fitted Gaussian: 79.2, real images: 0.79).",
+    "fashion-gan": "23 minutes; FD 6.83 (fitted Gaussian: 79.2, real images: 0.79).",
+    "fashion-diffusion": "20 minutes; FD 2.12 (fitted Gaussian: 79.2, real images: 0.79).",
+    "fashion-autoregressive": "21 minutes; FD 6.02 (fitted Gaussian: 79.2, real images: 0.79).",
+    "fashion-enhance": "11 minutes; PSNR 24.4 dB enlarging twice (bicubic: 19.3), 23.1 denoising (non-local means: "
+                       "18.1), 27.6 inpainting (biharmonic: 22.9).",
+}
+
+
+def _named(make: Callable[[str, Subject], ImageRecipe], name: str, subject: Subject) -> Callable[[], ImageRecipe]:
+    def recipe() -> ImageRecipe:
         return make(name, subject)
 
     words = f"{subject.words}: {make.__doc__}."
-    recipe.__doc__ = words[0].upper() + words[1:]
+    command = f"fourfold image train {name}" + (" --data FOLDER" if subject.data.source == "folder" else "")
+    measured = MEASURED.get(name, "not trained in full.")
+    recipe.__doc__ = f"{words[0].upper()}{words[1:]}\n\n`{command}`: {measured}"
     return recipe
 
 
-def _tour(make: Callable[[], Recipe]) -> Callable[[], Recipe]:
-    def recipe() -> Recipe:
-        found = make()
-        return replace(found, name=found.name.replace("digits", "tour"))
-
-    recipe.__doc__ = make.__doc__
-    return recipe
-
-
-RECIPES: dict[str, Callable[[], Recipe]] = {
-    "tour-vae": _tour(digits_vae),
-    "tour-gan": _tour(digits_gan),
-    "tour-diffusion": _tour(digits_diffusion),
-    "tour-autoregressive": _tour(digits_autoregressive),
-    "binary-mnist-vae": binary_mnist_vae,
-    "binary-mnist-autoregressive": binary_mnist_autoregressive,
+RECIPES: dict[str, Callable[[], ImageRecipe]] = {
+    make().name: make for make in (
+        tour_vae, tour_gan, tour_diffusion, tour_autoregressive, binary_mnist_vae, binary_mnist_autoregressive)
 } | {
     f"{name}-{make.__name__}": _named(make, f"{name}-{make.__name__}", subject)
     for name, subject in SUBJECTS.items() for make in (vae, gan, diffusion, autoregressive, enhance)

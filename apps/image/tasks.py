@@ -1,230 +1,229 @@
-"""What people come for: grids, interpolations, variations, and enhancement: enlarge, denoise, inpaint, colourise."""
+"""What people come for, as values; what imports much is imported when a task runs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-from torch import Tensor
-
-from apps.image.codec import ImageCodec, flatten
-from apps.image.degradations import LARGEST_SIGMA, grey, luma, noisy, small, tasks_of, torn
-from core.batches import Batch
-from core.errors import FourfoldError, Unsupported, require
-from core.families.diffusion import Diffusion
-from core.families.vae import VAE, slerp
-from core.seeds import derive
+from core.errors import FourfoldError
+from core.files import write_atomically
+from core.runs.media import Media
+from core.runs.tasks import (
+    Progress,
+    Result,
+    Task,
+    argument,
+    changes,
+    guidance_option,
+    num_option,
+    num_steps_option,
+    option,
+    seed_option,
+    solver_option,
+)
 
 if TYPE_CHECKING:
-    from core.runs.model import Model
     from PIL.Image import Image
+    from torch import Tensor
 
-LARGEST_PIXELS = 2**20
-"""Of a picture that is enhanced whole, after enlarging."""
+    from apps.image.data import ImageModel
 
 
-def grid(images: Sequence[Image], columns: int = 0, scale: int = 0) -> Image:
-    """Images of one size side by side with a pixel between; small ones enlarged by whole pixels.
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """What every task takes that draws pictures."""
 
-    `columns`: 0 makes it about square. `scale`: 0 enlarges a picture to about 48 pixels.
-    """
+    seed: int = seed_option()
+    num_steps: int | None = num_steps_option()
+    solver: str | None = solver_option()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Enhancing(Drawing):
+    """What every task takes that restores several pictures."""
+
+    photos: list[Path] = argument("PHOTO...", "Pictures: PNG, JPEG, WebP ...")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upscaling(Enhancing):
+    factor: int = option(2, "2 or 4 times the pixels along each side.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Denoising(Enhancing):
+    sigma: float = option(0.1, "The noise's standard deviation, where white is 1.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inpainting(Drawing):
+    photo: Path = argument("PHOTO", "A picture: PNG, JPEG, WebP ...")
+    mask: Path | None = option(None, "A picture of PHOTO's size, white where to fill.")
+    box: str | None = option(None, "Instead: left,top,width,height in pixels.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conditioned(Drawing):
+    class_name: str | None = option(None, "Condition on this class.", "--class")
+    prompt: str | None = option(None, "Condition on this caption.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Varying(Conditioned):
+    photo: Path = argument("PHOTO", "A picture: PNG, JPEG, WebP ...")
+    num: int = num_option(8)
+    strength: float = option(0.6, "How much is made anew, above 0 up to 1.")
+    guidance_scale: float | None = guidance_option()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interpolating(Conditioned):
+    photos: list[Path] | None = argument("[PHOTO PHOTO]", "The ends (a VAE).", None)
+    frames: int = option(9, "Pictures, both ends included.", minimum=2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classifying:
+    source: str = argument("SOURCE", "digits, mnist, fashion, cifar10, emoji.")
+    size: int = option(0, "Pixels along a side; 0 is the source's own.")
+
+
+def upscale(model: ImageModel, given: Upscaling, progress: Progress) -> Result:
+    from apps.image.enhancement import upscale
+
+    enlarged = partial(upscale, model, factor=given.factor, seed=given.seed, **changes(given))
+    return _each(given.photos, progress, enlarged)
+
+
+def denoise(model: ImageModel, given: Denoising, progress: Progress) -> Result:
+    from apps.image.enhancement import denoise
+
+    return _each(given.photos, progress, partial(denoise, model, sigma=given.sigma, seed=given.seed, **changes(given)))
+
+
+def colorize(model: ImageModel, given: Enhancing, progress: Progress) -> Result:
+    from apps.image.enhancement import colorize
+
+    return _each(given.photos, progress, partial(colorize, model, seed=given.seed, **changes(given)))
+
+
+def inpaint(model: ImageModel, given: Inpainting, progress: Progress) -> Result:
+    from apps.image.enhancement import inpaint
+    from apps.image.sources import open_image
+
+    if (given.mask is None) == (given.box is None):
+        raise FourfoldError("give --mask FILE or --box left,top,width,height (one of them)")
+    size = open_image(given.photo).size
+    hole = _box(given.box or "", size) if given.mask is None else open_image(given.mask)
+    return _each([given.photo], progress, partial(inpaint, model, hole=hole, seed=given.seed, **changes(given)))
+
+
+def variations(model: ImageModel, given: Varying, progress: Progress) -> Result:
+    from apps.image.editing import variations
+    from apps.image.media import preview, write
+    from apps.image.sources import open_image
+
+    made = variations(
+        model, open_image(given.photo), given.num, strength=given.strength, seed=given.seed,
+        condition=_condition(model, given, given.num), **changes(given),
+    )
+    return Result(write=lambda folder: write(made, folder), media=lambda: preview(made))
+
+
+def interpolate(model: ImageModel, given: Interpolating, progress: Progress) -> Result:
+    from apps.image.editing import interpolate
+    from apps.image.media import gif, grid, png
+    from apps.image.sources import open_image
+
+    photos = given.photos or []
+    if len(photos) not in (0, 2):
+        raise FourfoldError(f"{len(photos)} photos were given: an interpolation needs two, or none")
+    first, second = map(open_image, photos) if photos else (None, None)
+    condition = _condition(model, given, given.frames)
+    made = interpolate(model, first, second, given.frames, seed=given.seed, condition=condition, **changes(given))
+    strip = grid(made, columns=len(made))
+    return _pictures({"interpolation.png": png(strip), "interpolation.gif": gif(made)})
+
+
+def classifier(model: None, given: Classifying, progress: Progress) -> Result:
+    from apps.image.data import ImageData, prepare
+    from apps.image.metrics import classifier
+    from core.serialization import from_dict
+
+    in_color = given.source in ("cifar10", "emoji")
+    data = from_dict(ImageData, {"source": given.source, "size": given.size, "color": in_color}, "data")
+    name, trained = f"{given.source}_cnn", classifier(data, prepare(data))
+    return Result(
+        text=f"{name}: {trained.classes} classes, test accuracy {trained.test_accuracy:.4f}",
+        data={"name": name, "classes": trained.classes, "test_accuracy": trained.test_accuracy},
+    )
+
+
+def _each(photos: Sequence[Path], progress: Progress, restore: Callable[[Image], Image]) -> Result:
+    """Every photo restored; each result is named after its photo."""
+    from apps.image.media import png
+    from apps.image.sources import open_image
+
+    images: dict[str, Image] = {}
+    for photo in photos:  # all are read before the first hour of work is done
+        if photo.stem in images:
+            raise FourfoldError(f"two photos are called {photo.stem}: their results would overwrite each other")
+        images[photo.stem] = open_image(photo)
+    made = {}
+    for stem, image in images.items():
+        made[f"{stem}.png"] = png(restore(image))
+        progress.step(len(made), len(images))
+    return _pictures(made)
+
+
+def _pictures(files: Mapping[str, bytes]) -> Result:
+    """Encoded pictures by the names of their files."""
+
+    def write(folder: Path) -> list[Path]:
+        for name, content in files.items():
+            write_atomically(folder / name, content)
+        return [folder / name for name in files]
+
+    media = [Media(kind="gif" if name.endswith("gif") else "png", content=c, caption=name) for name, c in files.items()]
+    return Result(write=write, media=lambda: media)
+
+
+def _condition(model: ImageModel, given: Conditioned, n: int) -> dict[str, Tensor] | None:
+    return model.codec.parse_conditions({"class": given.class_name, "prompt": given.prompt}, n)
+
+
+def _box(text: str, size: tuple[int, int]) -> Image:
+    """A mask for a picture of `size`, white in the box "left,top,width,height"."""
     from PIL import Image as Images
 
-    if not images:
-        raise FourfoldError("no images to show")
-    width, height = images[0].size
-    columns = columns or max(1, round(len(images) ** 0.5))
-    scale = scale or max(1, 48 // max(width, height))
-    rows = -(-len(images) // columns)
-    cell_width, cell_height = width * scale + scale, height * scale + scale
-    sheet = Images.new(images[0].mode, (columns * cell_width + scale, rows * cell_height + scale), _grey(images[0]))
-    for index, image in enumerate(images):
-        row, column = divmod(index, columns)
-        large = image.resize((width * scale, height * scale), Images.Resampling.NEAREST)
-        sheet.paste(large, (column * cell_width + scale, row * cell_height + scale))
-    return sheet
+    parts = text.split(",")
+    if len(parts) != 4 or not all(part.strip().isdecimal() for part in parts):
+        raise FourfoldError(f"--box is {text!r}: must be left,top,width,height in whole pixels")
+    left, top, width, height = map(int, parts)
+    if width < 1 or height < 1 or left + width > size[0] or top + height > size[1]:
+        raise FourfoldError(f"--box is {text!r}: must lie within the picture, which is {size[0]}x{size[1]}")
+    mask = Images.new("L", size, 0)
+    mask.paste(255, (left, top, left + width, top + height))
+    return mask
 
 
-def _grey(image: Image) -> int | tuple[int, int, int]:
-    return 128 if image.mode == "L" else (128, 128, 128)
-
-
-# ----------------------------------------------------------------------------------------- through latent spaces
-
-
-def reconstruct(model: Model, images: Sequence[Image]) -> list[Image]:
-    """Images through a VAE's latent space and back.
-
-    Raises:
-        Unsupported: the model is no VAE.
-    """
-    return model.codec.decode(_vae(model).reconstruct(model.codec.encode(images).to(model.device)))
-
-
-def interpolate(
-    model: Model, first: Image | None = None, second: Image | None = None, frames: int = 9, *, seed: int = 0,
-    condition: Mapping[str, Tensor] | None = None, **settings: Any,
-) -> list[Image]:
-    """`frames` images along the arc between two latents, both ends included.
-
-    Between two images they are a VAE's reconstructions of them; without images, the ends are two samples of a VAE, a
-    GAN or a diffusion model. `condition`: tensors `[frames, ...]` by name.
-
-    Raises:
-        Unsupported: the family has no latents, or cannot encode images.
-        FourfoldError: fewer than two frames, or one image.
-    """
-    if frames < 2:
-        raise FourfoldError(f"frames is {frames}: must be at least 2")
-    if (first is None) != (second is None):
-        raise FourfoldError("an interpolation needs two images, or none")
-    generator = torch.Generator(model.device).manual_seed(derive(seed))
-    if first is not None and second is not None:
-        a, b = (_vae(model).encode(model.codec.encode([image]).to(model.device)) for image in (first, second))
-    else:
-        shape = model.family.latent_shape
-        a, b = torch.randn((2, 1, *shape), generator=generator, device=model.device)
-    points = torch.cat([slerp(a, b, t) for t in torch.linspace(0, 1, frames).tolist()])
-    given = {name: value.to(model.device) for name, value in (condition or {}).items()} or None
-    drawn = model.family.decode(points, given, settings=model.settings(**settings), generator=generator)
-    return model.codec.decode(drawn)
-
-
-def _vae(model: Model) -> VAE:
-    if not isinstance(model.family, VAE):
-        raise Unsupported(f"{model.recipe.name} is no VAE: only a VAE has latents to go back through")
-    return model.family
-
-
-def variations(
-    model: Model, image: Image, n: int = 8, *, strength: float = 0.6, seed: int = 0,
-    condition: Mapping[str, Tensor] | None = None, **settings: Any,
-) -> list[Image]:
-    """`n` images near one (SDEdit, Meng et al. 2108.01073), by any diffusion model; the image is fitted to its size.
-
-    `strength` in (0, 1]: how much is made anew. `condition`: tensors `[n, ...]` by name.
-
-    Raises:
-        Unsupported: the model is no diffusion model of pictures.
-        FourfoldError: strength is out of range.
-    """
-    family, codec = model.family, _codec(model)
-    if not isinstance(family, Diffusion) or codec.restores:
-        raise Unsupported(f"{model.recipe.name} makes no variations: use a diffusion model that makes new pictures")
-    x = codec.encode([image]).x.to(model.device).expand(n, -1, -1, -1)
-    given = {name: value.to(model.device) for name, value in (condition or {}).items()} or None
-    generator = torch.Generator(model.device).manual_seed(derive(seed))
-    return codec.decode(family.vary(x, strength, given, settings=model.settings(**settings), generator=generator))
-
-
-# --------------------------------------------------------------------------------------------------- enhancement
-
-
-def upscale(model: Model, image: Image, factor: int = 2, *, seed: int = 0, **settings: Any) -> Image:
-    """The image with `factor` (2 or 4) times the pixels along each side.
-
-    Raises:
-        Unsupported: the model does not restore.
-        FourfoldError: another factor, or a picture too large.
-    """
-    require(factor in (2, 4), "factor", factor, "must be 2 or 4")
-    return restore(model, f"upscale{factor}", small(_pixels(model, image), factor), seed=seed, **settings)
-
-
-def denoise(model: Model, image: Image, sigma: float = 0.1, *, seed: int = 0, **settings: Any) -> Image:
-    """The image without its noise, of standard deviation `sigma` (in (0, 0.4], where white is 1).
-
-    Raises:
-        Unsupported: the model does not restore.
-        FourfoldError: sigma is out of range, or the picture too large.
-    """
-    require(0 < sigma <= LARGEST_SIGMA, "sigma", sigma, f"must be in (0, {LARGEST_SIGMA}], where white is 1")
-    return restore(model, "denoise", noisy(_pixels(model, image), sigma), seed=seed, **settings)
-
-
-def inpaint(model: Model, image: Image, hole: Image, *, seed: int = 0, **settings: Any) -> Image:
-    """The image with the pixels where `hole` is white made anew, and all others kept.
-
-    Raises:
-        Unsupported: the model does not restore.
-        FourfoldError: the mask is of another size or all black, or the picture too large.
-    """
-    if hole.size != image.size:
-        raise FourfoldError(f"the mask is {hole.size[0]}x{hole.size[1]} and the picture {image.size[0]}x"
-                            f"{image.size[1]}: they must be of one size")
-    missing = torch.from_numpy(np.asarray(flatten(hole).convert("L")) > 127)[None, None]
-    if not missing.any():
-        raise FourfoldError("the mask is black everywhere: paint white what is to be filled")
-    x = _pixels(model, image)
-
-    def keep(made: Tensor) -> Tensor:
-        return torch.where(missing, made, x)
-
-    return restore(model, "inpaint", torn(x, missing), seed=seed, finish=keep, **settings)
-
-
-def colorize(model: Model, image: Image, *, seed: int = 0, **settings: Any) -> Image:
-    """The image in colours; its brightness is kept.
-
-    Raises:
-        Unsupported: the model does not restore, or knows no colours.
-        FourfoldError: the picture is too large.
-    """
-    x = _pixels(model, image.convert("L").convert("RGB") if _codec(model).shape[0] == 3 else image)
-
-    def keep(made: Tensor) -> Tensor:
-        return made + luma(x) - luma(made)
-
-    if _codec(model).shape[0] == 1:
-        raise Unsupported(f"{model.recipe.name} was trained on grey pictures: colours need data.color")
-    return restore(model, "colorize", grey(x), seed=seed, finish=keep, **settings)
-
-
-def restore(
-    model: Model, task: str, degraded: Tensor, *, seed: int = 0,
-    finish: Callable[[Tensor], Tensor] | None = None, **settings: Any,
-) -> Image:
-    """One degraded picture `[1, C + 1, H, W]` (see `apps.image.degradations`) restored; its size may be any.
-
-    `finish` is given the restored pixels `[1, C, H, W]`, for what is known to be kept.
-
-    Raises:
-        Unsupported: the model does not restore.
-        FourfoldError: more than `LARGEST_PIXELS` pixels.
-    """
-    _restores(model)
-    height, width = degraded.shape[2:]
-    if height * width > LARGEST_PIXELS:
-        raise FourfoldError(f"the restored picture would have {width}x{height} pixels: at most {LARGEST_PIXELS:,} are "
-                            "restored at once; make it smaller or cut it up")
-    made = restored(model, task, degraded, seed=seed, **settings)
-    return model.codec.decode(Batch(made if finish is None else finish(made)))[0]
-
-
-def restored(model: Model, task: str, degraded: Tensor, *, seed: int = 0, **settings: Any) -> Tensor:
-    """Degraded pictures `[N, C + 1, H, W]` restored, `[N, C, H, W]` in about [-1, 1]."""
-    index = tasks_of(_codec(model).shape[0]).index(task)
-    condition = {"degraded": degraded, "task": torch.full((len(degraded),), index)}
-    return model.sample_batch(len(degraded), seed=seed, condition=condition, **settings).x
-
-
-def _restores(model: Model) -> None:
-    if not _codec(model).restores:
-        raise Unsupported(f"{model.recipe.name} makes pictures, it does not restore them: train a recipe such as "
-                          "fashion-enhance or folder-enhance")
-
-
-def _pixels(model: Model, image: Image) -> Tensor:
-    """An image of any size as `[1, C, H, W]` in [-1, 1]."""
-    _restores(model)
-    mode = "L" if _codec(model).shape[0] == 1 else "RGB"
-    values = np.asarray(flatten(image).convert(mode), dtype=np.float32)
-    values = values[None] if values.ndim == 2 else values.transpose(2, 0, 1)
-    return torch.from_numpy(values / 127.5 - 1)[None]
-
-
-def _codec(model: Model) -> ImageCodec:
-    assert isinstance(model.codec, ImageCodec)
-    return model.codec
+TASKS = (
+    Task(name="upscale", summary="Enlarge pictures (an enhancement model, such as fashion-enhance).",
+         parameters=Upscaling, run=upscale, result="pictures", output="out"),
+    Task(name="denoise", summary="Take noise out of pictures (an enhancement model).", parameters=Denoising,
+         run=denoise, result="pictures", output="out"),
+    Task(name="colorize", summary="Give grey pictures colours (an enhancement model of colour pictures).",
+         parameters=Enhancing, run=colorize, result="pictures", output="out"),
+    Task(name="inpaint", summary="Fill a part of a picture (an enhancement model).", parameters=Inpainting,
+         run=inpaint, result="pictures", output="out"),
+    Task(name="variations", summary="Make pictures like one (any diffusion model).", parameters=Varying,
+         run=variations, result="pictures", output="out"),
+    Task(name="interpolate", summary="Go from one picture to another, as a strip and a GIF: two photos (a VAE), or two "
+         "samples (not autoregressive).", parameters=Interpolating, run=interpolate, result="pictures", output="out"),
+    Task(name="classifier", summary="Train the classifier whose features are the space of the distances "
+         "(fd_SOURCE_cnn); print its test accuracy.", parameters=Classifying, run=classifier, result="numbers",
+         takes_model=False),
+)

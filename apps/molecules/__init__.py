@@ -17,9 +17,9 @@ from core.lazy import lazy
 if TYPE_CHECKING:
     from apps.molecules.chemistry import PROPERTIES, canonical
     from apps.molecules.data import MoleculeData, read_smiles
+    from apps.molecules.designing import Molecule, design
     from apps.molecules.domain import DOMAIN, load
-    from apps.molecules.metrics import fcd, get_all_metrics
-    from apps.molecules.tasks import Molecule, design
+    from apps.molecules.moses_metrics import fcd, get_all_metrics
 
 __all__ = [
     "DOMAIN", "PROPERTIES", "MoleculeData", "Molecule", "canonical", "design", "fcd", "get_all_metrics", "load",
@@ -30,11 +30,11 @@ __getattr__ = lazy(__name__, {
     "DOMAIN": "apps.molecules.domain",
     "PROPERTIES": "apps.molecules.chemistry",
     "MoleculeData": "apps.molecules.data",
-    "Molecule": "apps.molecules.tasks",
+    "Molecule": "apps.molecules.designing",
     "canonical": "apps.molecules.chemistry",
-    "design": "apps.molecules.tasks",
-    "fcd": "apps.molecules.metrics",
-    "get_all_metrics": "apps.molecules.metrics",
+    "design": "apps.molecules.designing",
+    "fcd": "apps.molecules.moses_metrics",
+    "get_all_metrics": "apps.molecules.moses_metrics",
     "load": "apps.molecules.domain",
     "read_smiles": "apps.molecules.data",
 })

@@ -45,6 +45,7 @@ class ChemNet(nn.Module):
             # Padding as Keras' "same" was carried over: 1 on both sides for even lengths, 3 in all for odd ones.
             pad = (1, 1) if x.shape[2] % 2 == 0 else (1, 2)
             x = nn.functional.selu(convolution(nn.functional.pad(x, pad)))
+        h: Tensor
         h, _ = self.backward_lstm(x.transpose(1, 2).flip(1))
         h, _ = self.forward_lstm(h.flip(1))
         return h[:, -1]

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from core.batches import Batch
 from core.conditions import ConditionSpec, VectorCondition
-from core.errors import FourfoldError
+from core.errors import FourfoldError, require
+from core.runs.codec import Codec
+from core.serialization import Json
 from core.spaces import Discrete
 
 # Schwaller et al. 2018 (1711.04810): bracket atoms and two-letter elements are one token, so is a %nn ring bond.
 TOKEN = re.compile(r"\[[^\]\[]+\]|Br|Cl|%\(\d+\)|%\d\d|[BCNOPSFIbcnops]|[0-9().=#$:/\\~*+\-@>?]")
 EOS = 0  # tokens[i] has id i + 1
-FILE = "codec.json"
 
 
 def tokenize(smiles: str) -> list[str]:
@@ -29,22 +28,15 @@ def tokenize(smiles: str) -> list[str]:
     Raises:
         FourfoldError: a character belongs to no token.
     """
-    tokens = TOKEN.findall(smiles)
+    tokens: list[str] = TOKEN.findall(smiles)
     if sum(map(len, tokens)) != len(smiles) or not tokens:
-        position = _first_gap(smiles)
-        raise FourfoldError(
-            f"not a SMILES string: {shortened(smiles)!r}, "
-            + (f"character {position + 1} is {smiles[position]!r}" if smiles else "it is empty")
-        )
+        reason, position = "it is empty", 0
+        while position < len(smiles) and (match := TOKEN.match(smiles, position)):
+            position = match.end()
+        if smiles:
+            reason = f"character {position + 1} is {smiles[position]!r}"
+        raise FourfoldError(f"not a SMILES string: {shortened(smiles)!r}, {reason}")
     return tokens
-
-
-def _first_gap(smiles: str) -> int:
-    """Where the first character lies that no token covers."""
-    position = 0
-    while match := TOKEN.match(smiles, position):
-        position = match.end()
-    return min(position, len(smiles) - 1)
 
 
 def shortened(text: str, width: int = 60) -> str:
@@ -82,38 +74,38 @@ def learn_merges(flat: np.ndarray, vocab: int, count: int) -> list[tuple[int, in
     return merges
 
 
-@dataclass(frozen=True)
-class SmilesCodec:
+@dataclass(frozen=True, kw_only=True)
+class SmilesCodec(Codec[str]):
     """SMILES strings as ids: `tokens[i]` is i + 1, 0 ends a molecule and pads.
 
     Attributes:
         tokens: single tokens, most frequent first, then the merged ones in the order of `merges`.
         merges: pairs of ids that become one token, in the order they are applied; decoding needs none of them.
-        space: tokens of variable length, with the training set's histogram of lengths (eos included).
-        conditions: `{"property": VectorCondition}` when the data config names properties, else empty.
+        length_histogram: shares of training molecules with 1, 2, ... tokens, eos included, up to the longest.
+        properties: what the condition "property" means; None where the data config names no properties.
     """
 
     tokens: tuple[str, ...]
     merges: tuple[tuple[int, int], ...]
-    space: Discrete
-    conditions: Mapping[str, ConditionSpec] = field(default_factory=dict)
+    length_histogram: tuple[float, ...]
+    properties: VectorCondition | None = None
+
+    def __post_init__(self) -> None:
+        require(len(self.length_histogram) > 0, "length_histogram", self.length_histogram, "must not be empty")
+        for pair in self.merges:
+            require(all(1 <= part <= len(self.tokens) for part in pair), "merges", pair,
+                    f"must be ids of its {len(self.tokens)} tokens")
+        require(len(self.merges) < len(self.tokens), "merges", len(self.merges),
+                f"must be fewer than its {len(self.tokens)} tokens")
 
     @property
-    def _table(self) -> dict[str, int]:
-        singles = self.tokens[: len(self.tokens) - len(self.merges)]
-        return {token: index + 1 for index, token in enumerate(singles)}
+    def space(self) -> Discrete:
+        return Discrete(length=len(self.length_histogram), vocab=len(self.tokens) + 1, eos=EOS,
+                        length_histogram=self.length_histogram)
 
-    def rows(self, tokenized: Sequence[Sequence[str]]) -> list[np.ndarray]:
-        """Ids of each molecule, merged, without eos.
-
-        Raises:
-            KeyError: a token is not in the vocabulary.
-        """
-        flat = flatten(tokenized, self._table)
-        first = len(self.tokens) - len(self.merges) + 1
-        for index, (left, right) in enumerate(self.merges):
-            flat = merge_pair(flat, left, right, first + index)
-        return np.split(flat, np.flatnonzero(flat == EOS) + 1)[:-1]
+    @property
+    def conditions(self) -> Mapping[str, ConditionSpec]:
+        return {} if self.properties is None else {"property": self.properties}
 
     def encode(self, items: Sequence[str]) -> Batch:
         """SMILES -> int64 `[B, T]` with a mask, T the longest of them.
@@ -121,7 +113,7 @@ class SmilesCodec:
         Raises:
             FourfoldError: an item is no SMILES string, has a token the training data lacked, or is too long.
         """
-        known, tokenized = self._table, []
+        known, tokenized = single_ids(self.tokens, self.merges), []
         for number, item in enumerate(items, 1):
             try:
                 tokens = tokenize(item)
@@ -133,7 +125,7 @@ class SmilesCodec:
                     f"molecule {number}, {shortened(item)!r}: the model's training data have no {strange!r}"
                 )
             tokenized.append(tokens)
-        rows = self.rows(tokenized)
+        rows = merged_ids(tokenized, self.tokens, self.merges)
         for number, (item, row) in enumerate(zip(items, rows, strict=True), 1):
             if len(row) > self.space.length:
                 raise FourfoldError(f"molecule {number}, {shortened(item)!r}, has {len(row) - 1} tokens: "
@@ -153,46 +145,13 @@ class SmilesCodec:
         ended = np.maximum.accumulate(x == EOS, axis=1)
         return ["".join(texts[i] for i in row[~end]) for row, end in zip(x, ended, strict=True)]
 
-    def save(self, folder: Path) -> None:
-        """Write codec.json."""
-        value = {
-            "tokens": self.tokens,
-            "merges": self.merges,
-            "length": self.space.length,
-            "length_histogram": self.space.length_histogram,
-            "properties": {name: vars(spec) for name, spec in self.conditions.items()},
-        }
-        (folder / FILE).write_text(json.dumps(value, indent=1))
 
-
-def load_codec(folder: Path) -> SmilesCodec:
-    """The codec that `SmilesCodec.save` wrote.
-
-    Raises:
-        FourfoldError: codec.json is missing or damaged.
-    """
-    path = folder / FILE
-    try:
-        value = json.loads(path.read_text())
-        tokens = tuple(map(str, value["tokens"]))
-        merges = tuple((int(left), int(right)) for left, right in value["merges"])
-        histogram = tuple(map(float, value["length_histogram"]))
-        conditions = {
-            name: VectorCondition(
-                names=tuple(spec["names"]), mean=tuple(map(float, spec["mean"])), std=tuple(map(float, spec["std"]))
-            )
-            for name, spec in value["properties"].items()
-        }
-        length = int(value["length"])
-    except FileNotFoundError:
-        raise FourfoldError(f"{path} is missing: this is not the model folder of a molecules run") from None
-    except (ValueError, KeyError, TypeError, AttributeError, UnicodeDecodeError, OSError) as error:
-        raise FourfoldError(f"{path} is damaged ({type(error).__name__}: {error}): train the model again") from None
-    if len(histogram) != length:
-        raise FourfoldError(f"{path} is damaged: {len(histogram)} lengths for a model of {length} tokens")
-    if not all(1 <= part <= len(tokens) for pair in merges for part in pair) or len(merges) >= len(tokens):
-        raise FourfoldError(f"{path} is damaged: its merges do not fit its {len(tokens)} tokens")
-    return SmilesCodec(tokens, merges, token_space(len(tokens), histogram), conditions)
+def from_version_0_1_0(value: Json) -> Json:
+    """A codec.json of version 0.1.0 as one of today's."""
+    return {
+        "kind": "SmilesCodec", "tokens": value["tokens"], "merges": value["merges"],
+        "length_histogram": value["length_histogram"], "properties": value["properties"].get("property"),
+    }
 
 
 def fit(tokenized: Sequence[Sequence[str]], merges: int = 0) -> tuple[tuple[str, ...], tuple[tuple[int, int], ...]]:
@@ -206,9 +165,24 @@ def fit(tokenized: Sequence[Sequence[str]], merges: int = 0) -> tuple[tuple[str,
     return tuple(tokens), tuple(pairs)
 
 
-def token_space(tokens: int, length_histogram: tuple[float, ...]) -> Discrete:
-    """The space of a codec of so many tokens."""
-    return Discrete(length=len(length_histogram), vocab=tokens + 1, eos=EOS, length_histogram=length_histogram)
+def single_ids(tokens: Sequence[str], merges: Sequence[tuple[int, int]]) -> dict[str, int]:
+    """The ids of those of a codec's `tokens` that are not merged ones."""
+    return {token: index + 1 for index, token in enumerate(tokens[: len(tokens) - len(merges)])}
+
+
+def merged_ids(
+    tokenized: Sequence[Sequence[str]], tokens: Sequence[str], merges: Sequence[tuple[int, int]]
+) -> list[np.ndarray]:
+    """Ids of each molecule by a codec's `tokens` and `merges`, EOS at its end.
+
+    Raises:
+        KeyError: a token is not in the vocabulary.
+    """
+    singles = single_ids(tokens, merges)
+    flat = flatten(tokenized, singles)
+    for index, (left, right) in enumerate(merges):
+        flat = merge_pair(flat, left, right, len(singles) + 1 + index)
+    return np.split(flat, np.flatnonzero(flat == EOS) + 1)[:-1]
 
 
 def flatten(tokenized: Sequence[Sequence[str]], table: Mapping[str, int]) -> np.ndarray:

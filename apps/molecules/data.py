@@ -5,22 +5,24 @@ from __future__ import annotations
 import csv
 import io
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
-from apps.molecules.chemistry import canonical, check_properties, molecules, properties
-from apps.molecules.codec import SmilesCodec, fit, padded, shortened, token_space, tokenize
-from core.conditions import ConditionSpec, VectorCondition
+from apps.molecules.chemistry import canonical, check_properties, molecules, properties, valid_molecules
+from apps.molecules.codec import SmilesCodec, fit, merged_ids, padded, shortened, tokenize
+from core.conditions import VectorCondition
 from core.data.arrays import ArrayData, order
 from core.data.cache import cached
 from core.data.sources import in_data, package_files, read_text
+from core.data.splits import split
 from core.errors import FourfoldError, require
 from core.runs.domain import Prepared
+from core.runs.model import Model
 
 SUFFIXES = (".smi", ".smiles", ".csv", ".tsv", ".txt")
 COLUMNS = ("smiles", "canonical_smiles", "isomeric_smiles", "smile", "structure", "molecule", "mol")
@@ -67,37 +69,44 @@ class MoleculeData:
         check_properties(self.properties)
 
 
-def prepare(data: MoleculeData) -> Prepared:
+MoleculeModel = Model[MoleculeData, SmilesCodec, str]
+
+
+def prepare(data: MoleculeData) -> Prepared[SmilesCodec]:
     """The three splits and their codec; MOSES keeps its published train and test split.
 
     Raises:
         FourfoldError: a file is missing, unreadable, or holds too few or too many invalid molecules.
     """
     files = moses_files() if data.folder is None else source_files(Path(data.folder))
-    key = (VERSION, replace(data, folder=None, properties=()), data.folder is None, *files)
-    arrays = cached(("molecules", *key), lambda: _arrays(data, files))
-    tokens = tuple(text.decode() for text in arrays["tokens"])
-    merges = tuple((int(left), int(right)) for left, right in arrays["merges"])
+    parts = (replace(data, folder=None, properties=()), data.folder is None, *files)
+    arrays = cached("molecules", VERSION, parts, lambda: _arrays(data, files))
     length = arrays["train"].shape[1]
     counts = np.bincount(arrays["train_lengths"], minlength=length + 1)[1:]
-    space = token_space(len(tokens), tuple((counts / counts.sum()).tolist()))
-    codec = SmilesCodec(tokens, merges, space)
+    codec = SmilesCodec(
+        tokens=tuple(text.decode() for text in arrays["tokens"]),
+        merges=tuple((int(left), int(right)) for left, right in arrays["merges"]),
+        length_histogram=tuple((counts / counts.sum()).tolist()),
+    )
 
     def column(name: str) -> dict[str, np.ndarray]:
         """One property of each split's molecules, float32 `[N, 1]` in its unit."""
-        return {
-            split: properties(molecules(codec.strings(arrays[split])), [name]).astype(np.float32) for split in SPLITS
-        }
+        mols = {part: valid_molecules(codec.strings(arrays[part])) for part in SPLITS}
+        return {part: properties(mols[part], [name]).astype(np.float32) for part in SPLITS}
 
-    columns = [cached(("property", name, *key), partial(column, name)) for name in data.properties]
-    values = {split: np.concatenate([column[split] for column in columns], 1) for split in SPLITS if columns}
-    codec = replace(codec, conditions=_conditions(data, values))
+    columns = [cached(f"molecules/{name}", VERSION, parts, partial(column, name)) for name in data.properties]
+    values = {part: np.concatenate([column[part] for column in columns], 1) for part in SPLITS if columns}
+    if columns:
+        mean, std = values["train"].mean(0, dtype=float), values["train"].std(0, dtype=float).clip(min=1e-6)
+        spec = VectorCondition(names=data.properties, mean=tuple(mean.tolist()), std=tuple(std.tolist()))
+        codec = replace(codec, properties=spec)
+        values = {part: ((rows - mean) / std).astype(np.float32) for part, rows in values.items()}
 
-    def split(name: str) -> ArrayData:
-        condition = {key: _standardised(values[name], spec) for key, spec in codec.conditions.items()}
-        return ArrayData(space, arrays[name], condition, arrays[f"{name}_lengths"])
+    def examples(part: str) -> ArrayData:
+        condition = {"property": values[part]} if columns else {}
+        return ArrayData(codec.space, arrays[part], condition, arrays[f"{part}_lengths"])
 
-    return Prepared(codec=codec, train=split("train"), validation=split("validation"), test=split("test"))
+    return Prepared(codec=codec, train=examples("train"), validation=examples("validation"), test=examples("test"))
 
 
 def _arrays(data: MoleculeData, files: Sequence[Path]) -> dict[str, np.ndarray]:
@@ -105,12 +114,11 @@ def _arrays(data: MoleculeData, files: Sequence[Path]) -> dict[str, np.ndarray]:
     found = _moses(data, files) if data.folder is None else _own(data, files)
     tokenized = {name: [tokenize(smiles) for smiles in found[name]] for name in SPLITS}
     tokens, merges = fit(tokenized["train"], data.merges)
-    codec = SmilesCodec(tokens, merges, token_space(len(tokens), ()))
     known = set(tokens)
     for name in HELD_OUT:  # a token never seen in training has no id
         tokenized[name] = [row for row in tokenized[name] if known.issuperset(row)]
-    rows = {name: codec.rows(tokenized[name]) for name in SPLITS}
-    length = max(len(row) for split in rows.values() for row in split)
+    rows = {name: merged_ids(tokenized[name], tokens, merges) for name in SPLITS}
+    length = max(len(row) for part in rows.values() for row in part)
     arrays: dict[str, np.ndarray] = {
         "tokens": np.array([token.encode() for token in tokens]),
         "merges": np.array(merges, np.int64).reshape(-1, 2),
@@ -119,17 +127,6 @@ def _arrays(data: MoleculeData, files: Sequence[Path]) -> dict[str, np.ndarray]:
         x, arrays[f"{name}_lengths"] = padded(rows[name], length)
         arrays[name] = x.astype(np.uint8 if len(tokens) < 256 else np.uint16)
     return arrays
-
-
-def _conditions(data: MoleculeData, values: Mapping[str, np.ndarray]) -> dict[str, ConditionSpec]:
-    if not data.properties:
-        return {}
-    mean, std = values["train"].mean(0, dtype=float), values["train"].std(0, dtype=float).clip(min=1e-6)
-    return {"property": VectorCondition(names=data.properties, mean=tuple(mean.tolist()), std=tuple(std.tolist()))}
-
-
-def _standardised(values: np.ndarray, spec: Any) -> np.ndarray:
-    return ((values - np.array(spec.mean)) / np.array(spec.std)).astype(np.float32)
 
 
 def moses_files() -> list[Path]:
@@ -149,11 +146,8 @@ def _moses(data: MoleculeData, files: Sequence[Path]) -> dict[str, list[str]]:
         return [row for row in (rows[i] for i in chosen) if len(tokenize(row)) <= data.max_tokens]
 
     limit = min(data.limit, len(train) - HELD_OUT["validation"])
-    return {
-        "train": some(train, limit),
-        "validation": some(train, HELD_OUT["validation"], limit),
-        "test": some(test, HELD_OUT["test"]),
-    }
+    held_out = {"validation": some(train, HELD_OUT["validation"], limit), "test": some(test, HELD_OUT["test"])}
+    return {"train": some(train, limit), **held_out}
 
 
 def _own(data: MoleculeData, files: Sequence[Path]) -> dict[str, list[str]]:
@@ -167,11 +161,9 @@ def _own(data: MoleculeData, files: Sequence[Path]) -> dict[str, list[str]]:
     if len(fitting) < FEWEST:
         raise FourfoldError(f"{data.folder} has {len(fitting)} different molecules of at most {data.max_tokens} "
                             f"tokens: at least {FEWEST} are needed")
-    shuffled = [fitting[i] for i in order(data.shuffle_seed, 0, len(fitting))]
-    sizes = {name: min(most, len(shuffled) // 10) for name, most in HELD_OUT.items()}
-    test, rest = shuffled[: sizes["test"]], shuffled[sizes["test"] :]
-    validation, rest = rest[: sizes["validation"]], rest[sizes["validation"] :]
-    return {"train": rest[: data.limit], "validation": validation, "test": test}
+    sizes = {name: min(most, len(fitting) // 10) for name, most in HELD_OUT.items()}
+    parts = split(fitting, test=sizes["test"], validation=sizes["validation"], seed=data.shuffle_seed).of(fitting)
+    return parts | {"train": parts["train"][: data.limit]}
 
 
 def source_files(path: Path) -> list[Path]:
@@ -256,7 +248,7 @@ def _smiles_column(path: Path, header: list[str], sample: list[list[str]], colum
     for name in COLUMNS:
         if name in lowered:
             return lowered.index(name), 1
-    # No telling name: the column whose cells are mostly molecules ("1" or "CC" alone would be too weak a sign).
+    # No known name: the column whose cells are mostly molecules ("1" or "CC" alone would be too weak a sign).
     for index in range(len(header)):
         cells = [row[index].strip() for row in [*sample, header] if len(row) > index]
         valid = [cell for cell, mol in zip(cells, molecules(cells), strict=True) if mol is not None and len(cell) > 2]

@@ -5,9 +5,14 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING
 
-from apps.molecules.chemistry import molecules, rdkit
+from apps.molecules.chemistry import molecules
+
+if TYPE_CHECKING:
+    from PIL.ImageDraw import ImageDraw
+    from rdkit.Chem import Mol
+    from rdkit.Chem.Draw.rdMolDraw2D import MolDraw2DCairo
 
 COLORS = {"N": "#2b50d9", "O": "#d62f2f", "S": "#b38f00", "F": "#2e8b3d", "Cl": "#2e8b3d", "Br": "#8a4b20"}
 
@@ -18,29 +23,30 @@ def grid(smiles: Sequence[str], captions: Sequence[str] | None = None, columns: 
     legends = [""] * len(mols) if captions is None else list(captions)
     columns = max(1, min(columns, len(mols)))
     rows = max(1, -(-len(mols) // columns))
-    draw = cairo()
-    if draw is None:
+    canvas_type = cairo()
+    if canvas_type is None:
         return _pillow_grid(mols, legends, columns, rows, size)
-    canvas = draw.MolDraw2DCairo(columns * size, rows * size, size, size)
-    canvas.drawOptions().legendFontSize = 14
+    from rdkit.Chem import Mol
+
+    canvas = canvas_type(columns * size, rows * size, size, size)
+    canvas.drawOptions().legendFontSize = 14  # type: ignore[assignment]  # a number, whatever RDKit's stubs say
     if mols:
-        blank = rdkit().Mol()
-        canvas.DrawMolecules([blank if mol is None else mol for mol in mols], legends=legends)
+        canvas.DrawMolecules([Mol() if mol is None else mol for mol in mols], legends=legends)
     canvas.FinishDrawing()
     return bytes(canvas.GetDrawingText())
 
 
 @cache
-def cairo() -> Any | None:
-    """RDKit's drawing module; None where the X libraries it is linked against are missing (libxrender1, libxext6)."""
+def cairo() -> type[MolDraw2DCairo] | None:
+    """RDKit's canvas; None where the X libraries it is linked against are missing (libxrender1, libxext6)."""
     try:
-        from rdkit.Chem.Draw import rdMolDraw2D
+        from rdkit.Chem.Draw.rdMolDraw2D import MolDraw2DCairo
     except ImportError:
         return None
-    return rdMolDraw2D
+    return MolDraw2DCairo
 
 
-def _pillow_grid(mols: Sequence[Any], legends: Sequence[str], columns: int, rows: int, size: int) -> bytes:
+def _pillow_grid(mols: Sequence[Mol | None], legends: Sequence[str], columns: int, rows: int, size: int) -> bytes:
     from PIL import Image, ImageDraw
 
     image = Image.new("RGB", (columns * size, rows * size), "white")
@@ -55,13 +61,13 @@ def _pillow_grid(mols: Sequence[Any], legends: Sequence[str], columns: int, rows
     return stream.getvalue()
 
 
-def _pillow_molecule(pen: Any, mol: Any, left: int, top: int, size: int) -> None:
+def _pillow_molecule(pen: ImageDraw, mol: Mol, left: int, top: int, size: int) -> None:
     """Bonds as lines, parallel ones for their order (aromatic in Kekulé form); letters for all but carbon."""
     import numpy as np
-    from rdkit.Chem import rdDepictor
+    from rdkit.Chem import Kekulize, Mol, rdDepictor
 
-    mol = rdkit().Mol(mol)
-    rdkit().Kekulize(mol)
+    mol = Mol(mol)
+    Kekulize(mol)
     rdDepictor.Compute2DCoords(mol)
     at = mol.GetConformer().GetPositions()[:, :2] * [1, -1]
     middle = (at.max(0) + at.min(0)) / 2

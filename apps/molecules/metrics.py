@@ -1,176 +1,149 @@
-"""The published measures of generated molecules, defined as MOSES defines them (Polykovskiy et al. 2020, 1811.12823).
-
-A share of valid, unique or new molecules says little alone: C, CC, CCC ... is valid, unique and new. The Fréchet
-ChemNet distance compares whole distributions, and is the headline.
-"""
+"""How molecule models are measured: MOSES' distances, likelihood, shares, and how well a wanted property is met."""
 
 from __future__ import annotations
 
-import csv
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
-from apps.molecules import chemistry, chemnet
-from core.errors import FourfoldError
-from core.metrics.frechet import frechet_distance
+from apps.molecules import chemistry, chemnet, moses_metrics
+from apps.molecules.baselines import Trigram
+from apps.molecules.codec import SmilesCodec
+from apps.molecules.data import MoleculeModel
+from core.conditions import VectorCondition
+from core.data.arrays import ArrayData
+from core.data.cache import cached
+from core.metrics.intervals import bootstrap, wilson
+from core.runs.domain import Prepared
+from core.runs.measures import Measure
 
-COMPARED = ("logp", "sa", "qed", "weight")  # properties whose distributions MOSES compares
-FILTER_ATOMS = {"C", "N", "S", "O", "F", "Cl", "Br", "H"}
+LIKELIHOOD_EXAMPLES = 256
+RESAMPLES = 30  # behind the intervals of distances: each is a decomposition of 512 features
+VERSION = 2  # of what `describe` computes
 
-
-def valid(samples: Sequence[str]) -> float:
-    """Share of `samples` that RDKit parses, empty ones excluded; 0 to 1."""
-    return float(np.mean([smiles is not None for smiles in chemistry.canonical(samples)])) if len(samples) else 0.0
-
-
-def unique(canonical: Sequence[str], k: int | None = None) -> float:
-    """Share of different molecules among the first `k` valid (canonical) ones."""
-    first = canonical[:k]
-    return len(set(first)) / len(first) if first else 0.0
-
-
-def novel(canonical: Sequence[str], train: Sequence[str] | set[str]) -> float:
-    """Share of the different valid molecules that the training set (canonical SMILES) does not hold."""
-    different = set(canonical)
-    return len(different - set(train)) / len(different) if different else 0.0
+Described = Mapping[str, np.ndarray]  # what `describe` returns
+Sets = Mapping[str, tuple[int, Described]]  # "samples", "trigram" and "real": strings drawn, and what they are
 
 
-def tanimoto(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Similarities `[N, M]` of fingerprints `[N, D]` and `[M, D]`; two empty ones are alike."""
-    common = a @ b.T
-    union = a.sum(1)[:, None] + b.sum(1)[None] - common
-    return np.where(union > 0, common / np.maximum(union, 1), 1.0)
-
-
-def internal_diversity(fingerprints: np.ndarray, p: int = 1) -> float:
-    """1 - (mean over pairs, each with itself included, of Tanimoto similarity^p)^(1/p); 0 to 1."""
-    if not len(fingerprints):
-        return 0.0
-    parts = (fingerprints[i : i + 2000] for i in range(0, len(fingerprints), 2000))
-    means = np.concatenate([(tanimoto(part, fingerprints) ** p).mean(1) for part in parts])
-    return float(1 - (means ** (1 / p)).mean())
-
-
-def nearest_similarity(fingerprints: np.ndarray, reference: np.ndarray) -> float:
-    """SNN: mean Tanimoto similarity of each molecule to its nearest in the reference."""
-    parts = [tanimoto(fingerprints[i : i + 1000], reference).max(1) for i in range(0, len(fingerprints), 1000)]
-    return float(np.concatenate(parts).mean()) if parts else 0.0
-
-
-def cosine(a: Counter[str], b: Counter[str]) -> float:
-    """Cosine similarity of two counts; NaN where one is empty."""
-    dot = sum(count * b[key] for key, count in a.items())
-    norm = np.sqrt(float(sum(c * c for c in a.values())) * sum(c * c for c in b.values()))
-    return float(dot / norm) if norm else float("nan")
-
-
-def fcd(samples: Sequence[str] | np.ndarray, reference: Sequence[str] | np.ndarray) -> float:
-    """Fréchet ChemNet distance of valid molecules, given as SMILES or as `chemnet.features`.
-
-    It is biased upward in small samples: compare only values of equal counts, beside their floor. Fewer than two
-    molecules have no spread to compare: infinite.
-    """
-    a, b = (x if isinstance(x, np.ndarray) else chemnet.features(_valid(x)) for x in (samples, reference))
-    return frechet_distance(a, b) if min(len(a), len(b)) >= 2 else float("inf")
-
-
-def wasserstein(samples: np.ndarray, reference: np.ndarray) -> float:
-    """Earth mover's distance of two samples `[N]`, `[M]` of a property, in its unit; infinite where one is empty."""
-    from scipy.stats import wasserstein_distance
-
-    return float(wasserstein_distance(samples, reference)) if len(samples) and len(reference) else float("inf")
-
-
-def _valid(smiles: Sequence[str]) -> list[str]:
-    return [text for text in chemistry.canonical(smiles) if text is not None]
-
-
-def get_all_metrics(
-    samples: Sequence[str],
-    reference: Sequence[str],
-    train: Sequence[str] | None = None,
-    *,
-    k: Sequence[int] = (1_000, 10_000),
-    filters: Path | None = None,
-) -> dict[str, float]:
-    """MOSES' metrics under MOSES' names, of any SMILES against any reference set.
-
-    Args:
-        samples: generated SMILES, valid or not.
-        reference: held-out molecules (MOSES: its test set).
-        train: training molecules in canonical SMILES; without them there is no "Novelty".
-        k: "unique@k" for each.
-        filters: folder of MOSES' mcf.csv and wehi_pains.csv; without it there is no "Filters".
-
-    Raises:
-        FourfoldError: no samples, or no valid reference molecules.
-    """
-    if not len(samples):
-        raise FourfoldError("no samples: nothing to measure")
-    chosen, real = _valid(samples), _valid(reference)
-    if not real:
-        raise FourfoldError("the reference holds no valid molecules: nothing to compare with")
-    mols, real_mols = chemistry.molecules(chosen), chemistry.molecules(real)
-    prints, real_prints = chemistry.fingerprints(mols), chemistry.fingerprints(real_mols)
-    found: dict[str, float] = {"valid": len(chosen) / len(samples)}
-    found |= {f"unique@{size}": unique(chosen, size) for size in k}
-    found |= {
-        "FCD/Test": fcd(chosen, real),
-        "SNN/Test": nearest_similarity(prints, real_prints),
-        "Frag/Test": cosine(chemistry.fragments(mols), chemistry.fragments(real_mols)),
-        "Scaf/Test": cosine(chemistry.scaffolds(mols), chemistry.scaffolds(real_mols)),
-        "IntDiv": internal_diversity(prints),
-        "IntDiv2": internal_diversity(prints, 2),
+def describe(smiles: Sequence[str]) -> Described:
+    """What measures need of a set of SMILES: `canonical` (bytes `[V]`, V valid ones), ChemNet `features` `[V, 512]`,
+    `diversity` `[1]`, and the properties `[V]` of `moses_metrics.COMPARED` by name."""
+    valid = chemistry.valid_canonical(smiles)
+    mols = chemistry.valid_molecules(valid)
+    values = chemistry.properties(mols, moses_metrics.COMPARED)
+    return {
+        "canonical": np.array(valid, dtype=bytes),
+        "features": chemnet.features(valid),
+        "diversity": np.array([moses_metrics.internal_diversity(chemistry.fingerprints(mols))]),
+        **{name: values[:, i] for i, name in enumerate(moses_metrics.COMPARED)},
     }
-    if filters is not None:
-        found["Filters"] = float(np.mean(passes_filters(mols, filters))) if mols else 0.0
-    found |= property_distances(
-        chemistry.properties(mols, COMPARED), chemistry.properties(real_mols, COMPARED),
-        {"logp": "logP", "sa": "SA", "qed": "QED"},
-    )
-    if train is not None:
-        found["Novelty"] = novel(chosen, train)
-    return found
 
 
-def property_distances(
-    samples: np.ndarray, reference: np.ndarray, names: Mapping[str, str] = {}  # noqa: B006 (read only)
-) -> dict[str, float]:
-    """Wasserstein distances of the columns of `COMPARED`, `[N, 4]` and `[M, 4]`, in each property's unit."""
-    return {names.get(name, name): wasserstein(samples[:, i], reference[:, i]) for i, name in enumerate(COMPARED)}
+def _described(smiles: Sequence[str]) -> Described:
+    """The same from the cache: for molecules that are measured again and again."""
+    return cached("described molecules", VERSION, smiles, lambda: describe(smiles))
 
 
-def passes_filters(mols: Sequence[Any], folder: Path) -> list[bool]:
-    """Whether each molecule passes MOSES' filters: rings below 8 atoms, no charge, common elements, no MCF or PAINS.
+def evaluate(model: MoleculeModel, prepared: Prepared[SmilesCodec], n: int, seed: int) -> list[Measure]:
+    """FCD (the headline), likelihood where there is one, and MOSES' measures, of `n` samples.
 
-    Raises:
-        FourfoldError: a filter file is missing.
+    Half the test split is the reference; `n` of the other half, measured as if they were samples, give the floor, and
+    as many samples of a trigram model of single SMILES tokens give the baseline. A conditional model is asked for the
+    properties of that other half, so that its samples should be distributed as they are.
     """
-    chem = chemistry.rdkit()
-    patterns = [chem.MolFromSmarts(smarts) for smarts in _smarts(folder / "mcf.csv", 1, header=True)]
-    patterns += [chem.MolFromSmarts(smarts) for smarts in _smarts(folder / "wehi_pains.csv", 0, header=False)]
+    codec = prepared.codec
+    half = len(prepared.test) // 2
+    reference, other = prepared.test.subset(slice(0, half)), prepared.test.subset(slice(half, None))
+    train = codec.strings(prepared.train.x)
+    rows = np.arange(n) % len(other)
+    condition = dict(other.batch(rows).condition) or None
+    trigram = Trigram.fit(train)
+    drawn = model.sample(n, seed=seed, condition=condition)
+    sets = {
+        "samples": (n, describe(drawn)),
+        "trigram": (n, _described(trigram.sample(n, seed))),
+        "real": (min(n, len(other)), _described(codec.strings(other.x[:n]))),
+    }
+    target = _described(codec.strings(reference.x))
+    measures = _distances(sets, target, seed)
+    if model.family.likelihood != "none":
+        # A string has other segmentations into merged tokens as well: the one that is taken bounds its likelihood.
+        kind = "bound" if codec.merges else model.family.likelihood
+        measures += _likelihoods(model, other.subset(slice(0, LIKELIHOOD_EXAMPLES)), kind, trigram, seed)
+    measures += _shares(sets, set(train))
+    if codec.properties is not None and condition is not None:
+        measures += _correlations(codec.properties, drawn, condition["property"].numpy())
+    return measures
 
-    def passes(mol: Any) -> bool:
-        if any(len(ring) >= 8 for ring in mol.GetRingInfo().AtomRings()):
-            return False
-        if any(atom.GetFormalCharge() or atom.GetSymbol() not in FILTER_ATOMS for atom in mol.GetAtoms()):
-            return False
-        full = chem.AddHs(mol)
-        return not any(full.HasSubstructMatch(pattern) for pattern in patterns)
 
-    return [passes(mol) for mol in mols]
+def _distances(sets: Sets, target: Described, seed: int) -> list[Measure]:
+    def measure(name: str, distance: Callable[..., float], key: str) -> Measure:
+        real, made = target[key], sets["samples"][1][key]
+        value = distance(made, real)
+        interval = None  # of what is infinite
+        if np.isfinite(value):
+            interval = bootstrap(distance, made, real, n=RESAMPLES, seed=seed, paired=False, around=value)
+        return Measure(
+            name=name, value=value, better="lower", count=sets["samples"][0], interval=interval,
+            baseline=distance(sets["trigram"][1][key], real), baseline_name="trigram",
+            floor=distance(sets["real"][1][key], real),
+        )
+
+    return [measure("fcd", moses_metrics.fcd, "features")] + [
+        measure(f"wasserstein_{name}", moses_metrics.wasserstein, name) for name in moses_metrics.COMPARED
+    ]
 
 
-def _smarts(path: Path, column: int, header: bool) -> list[str]:
-    try:
-        with open(path, newline="", encoding="utf-8") as stream:
-            rows = [row[column].strip() for row in csv.reader(stream) if len(row) > column]
-    except OSError as error:
-        raise FourfoldError(
-            f"{path} cannot be read: {error.strerror}; it comes with the wheel molsets==0.3.1"
-        ) from None
-    return rows[1:] if header else rows
+def _shares(sets: Sets, train: set[str]) -> list[Measure]:
+    """Novelty and diversity have no baseline: random strings have most of both. Read them against the floor."""
+
+    def shares(drawn: int, made: Described) -> dict[str, tuple[float, int]]:
+        valid = [text.decode() for text in made["canonical"]]
+        return {
+            "valid": (len(valid) / drawn, drawn),
+            "unique": (moses_metrics.unique(valid), len(valid)),
+            "novel": (moses_metrics.novel(valid, train), len(set(valid))),
+            "internal_diversity": (float(made["diversity"][0]), len(valid)),
+        }
+
+    found = {name: shares(drawn, made) for name, (drawn, made) in sets.items()}
+    return [
+        Measure(name=name, value=value, better="higher", count=count,
+                interval=wilson(round(value * count), count) if count and name != "internal_diversity" else None,
+                baseline=found["trigram"][name][0] if name in ("valid", "unique") else None, baseline_name="trigram",
+                floor=found["real"][name][0])
+        for name, (value, count) in found["samples"].items()
+    ]
+
+
+def _likelihoods(
+    model: MoleculeModel, data: ArrayData, kind: Literal["exact", "bound", "estimate"], trigram: Trigram, seed: int
+) -> list[Measure]:
+    """Nats a molecule and bits a single token, eos included; without conditions, as the trigram has none."""
+    nats = model.bound(replace(data, condition={}), seed=seed).numpy()
+    simple, tokens = trigram.nll(model.codec.strings(data.x))
+    interval = bootstrap(np.mean, nats, seed=seed)
+    scales = {"nats_per_molecule": 1.0, "bits_per_token": float(np.log(2) * tokens.mean())}
+    return [
+        Measure(name=name, value=float(nats.mean()) / scale, better="lower", kind=kind, count=len(nats),
+                interval=(interval[0] / scale, interval[1] / scale), baseline=float(simple.mean()) / scale,
+                baseline_name="trigram")
+        for name, scale in scales.items()
+    ]
+
+
+def _correlations(spec: VectorCondition, drawn: Sequence[str], asked: np.ndarray) -> list[Measure]:
+    """Pearson's correlation of each property of the valid samples with what was asked for; 0 without any control."""
+    kept = [i for i, text in enumerate(chemistry.canonical(drawn)) if text is not None]
+    values = chemistry.properties(chemistry.valid_molecules(drawn), spec.names)
+    measures = []
+    for column, name in enumerate(spec.names):
+        pairs = np.stack([values[:, column], asked[kept, column]])
+        usable = len(kept) > 2 and bool((pairs.std(1) > 0).all())
+        measures.append(Measure(
+            name=f"correlation_{name}", value=float(np.corrcoef(pairs)[0, 1]) if usable else 0.0, better="higher",
+            count=len(kept), baseline=0.0, baseline_name="ignoring the request", floor=1.0,
+        ))
+    return measures

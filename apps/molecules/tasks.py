@@ -1,135 +1,49 @@
-"""What people come for: `design`, molecules that are valid, different, new if asked, and near a wanted property."""
+"""What people come for: `design`."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-from core.runs.model import Model
-from torch import Tensor
+from core.runs.tasks import Progress, Result, Task, changes, num_option, option, seed_option, temperature_option
 
-from apps.molecules import chemistry
-from core.errors import FourfoldError, did_you_mean
-
-MOST_DRAWS = 50  # samples drawn for each molecule asked for, before giving up
+if TYPE_CHECKING:
+    from apps.molecules.data import MoleculeModel
 
 
-@dataclass(frozen=True)
-class Molecule:
-    """A designed molecule: canonical SMILES and its properties, in the units of `chemistry.PROPERTIES`."""
+@dataclass(frozen=True, kw_only=True)
+class Design:
+    """What `design` takes."""
 
-    smiles: str
-    properties: Mapping[str, float]
-
-
-def design(
-    model: Model,
-    n: int,
-    *,
-    targets: Mapping[str, float] | None = None,
-    known: Collection[str] = (),
-    choose_from: int = 4,
-    seed: int = 0,
-    **settings: Any,
-) -> list[Molecule]:
-    """`n` different valid molecules, none of them in `known` (canonical SMILES).
-
-    With `targets` (property -> wanted value), a conditional model is asked for them as far as it knows them; then of
-    `choose_from * n` candidates the `n` nearest are kept, nearest first, each property measured in its own spread.
-
-    Raises:
-        FourfoldError: an unknown property, or the model gives too few such molecules.
-    """
-    if n < 1:
-        raise FourfoldError(f"the number of molecules is {n}: must be at least 1")
-    if choose_from < 1:
-        raise FourfoldError(f"choose_from is {choose_from}: must be at least 1")
-    targets = dict(targets or {})
-    chemistry.check_properties(list(targets))
-    wanted = n * choose_from if targets else n
-    found = _candidates(model, wanted, n, known, targets, seed, settings)
-    names = list(chemistry.PROPERTIES)
-    values = chemistry.properties(chemistry.molecules(found), names)
-    designed = [
-        Molecule(smiles, dict(zip(names, row.tolist(), strict=True))) for smiles, row in zip(found, values, strict=True)
-    ]
-    if targets:
-        columns = values[:, [names.index(name) for name in targets]]
-        spread = columns.std(0).clip(min=1e-6)
-        distance = np.abs((columns - list(targets.values())) / spread).sum(1)
-        designed = [designed[i] for i in distance.argsort(kind="stable")]
-    return designed[:n]
+    num: int = num_option(20)
+    targets: str | None = option(
+        None, "Targets in real units: logp=2.5,qed=0.8 (logp, qed, weight, tpsa, sa).", "--property"
+    )
+    novel: bool = option(False, "Leave out molecules of the training set.")
+    choose_from: int = option(4, "Candidates for each molecule, the nearest to the targets win.", minimum=1)
+    temperature: float | None = temperature_option()
+    seed: int = seed_option()
 
 
-def _candidates(
-    model: Model, wanted: int, needed: int, known: Collection[str], targets: Mapping[str, float], seed: int,
-    settings: Mapping[str, Any],
-) -> list[str]:
-    """Up to `wanted` different valid new molecules, at least `needed`, in the order they were drawn."""
-    found: dict[str, None] = {}
-    limit, drawn = MOST_DRAWS * wanted, 0
-    while len(found) < wanted and drawn < limit:
-        size = min(256, max(16, wanted - len(found)))
-        # Every round has a seed of its own: the same seed again would draw the same molecules.
-        condition = condition_for(model, targets, size)
-        items = model.sample(size, seed=seed + 1_000_003 * drawn, condition=condition, **settings)
-        drawn += size
-        found |= dict.fromkeys(s for s in chemistry.canonical(items) if s is not None and s not in known)
-    if len(found) < needed:
-        kind = "different valid new molecules" if known else "different valid molecules"
-        raise FourfoldError(f"only {len(found)} of {drawn} samples are {kind}, {needed} were asked for: "
-                            "train the model longer, or ask for fewer")
-    return list(found)[:wanted]
+def design(model: MoleculeModel, parameters: Design, progress: Progress) -> Result:
+    """Molecules near the targets, as a table and a picture."""
+    from apps.molecules import designing
+    from apps.molecules.media import preview, write
+
+    targets = designing.parse_targets(parameters.targets)
+    known = designing.training_molecules(model) if parameters.novel else set()
+    found = designing.design(
+        model, parameters.num, targets=targets, known=known, choose_from=parameters.choose_from, seed=parameters.seed,
+        progress=progress, **changes(parameters),
+    )
+    smiles = [molecule.smiles for molecule in found]
+    return Result(
+        data={"molecules": [{"smiles": molecule.smiles, **molecule.properties} for molecule in found]},
+        write=lambda folder: write(smiles, folder), media=lambda: preview(smiles),
+    )
 
 
-def condition_for(model: Model, targets: Mapping[str, float], n: int) -> dict[str, Tensor] | None:
-    """The model's condition for `targets` in real units; properties it knows that are not wanted stay at their mean.
-
-    None (unconditional) where the model knows none of the targets.
-    """
-    spec: Any = model.codec.conditions.get("property")
-    if spec is None or not set(spec.names) & set(targets):
-        return None
-    row = [
-        (targets[name] - mean) / std if name in targets else 0.0
-        for name, mean, std in zip(spec.names, spec.mean, spec.std, strict=True)
-    ]
-    return {"property": torch.tensor(row, dtype=torch.float32).expand(n, -1)}
-
-
-def parse_targets(text: str | None) -> dict[str, float]:
-    """ "logp=2.5,qed=0.8" -> {"logp": 2.5, "qed": 0.8}.
-
-    Raises:
-        FourfoldError: a part that is not name=number, an unknown property, or one given twice.
-    """
-    targets: dict[str, float] = {}
-    for part in filter(None, (text or "").split(",")):
-        name, equals, value = (piece.strip() for piece in part.partition("="))
-        try:
-            number = float(value)
-        except ValueError:
-            number = float("nan")
-        if not equals or not np.isfinite(number):
-            raise FourfoldError(f"--property is {part!r}: must look like logp=2.5")
-        if name not in chemistry.PROPERTIES:
-            raise FourfoldError(f"--property {name!r}: {did_you_mean(name, chemistry.PROPERTIES)}")
-        if name in targets:
-            raise FourfoldError(f"--property names {name!r} twice: give each property once")
-        targets[name] = number
-    return targets
-
-
-def training_molecules(model: Model) -> set[str]:
-    """The (canonical) SMILES the model was trained on, read again from its data.
-
-    Raises:
-        FourfoldError: the data are not there any more.
-    """
-    from apps.molecules.data import prepare
-
-    prepared = prepare(model.recipe.data)
-    return set(prepared.codec.strings(prepared.train.x))  # type: ignore[attr-defined]
+TASKS = (
+    Task(name="design", summary="Design valid, different molecules, near wanted properties: a CSV and a picture.",
+         parameters=Design, run=design, result="molecules", output="designed"),
+)

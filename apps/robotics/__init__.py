@@ -16,12 +16,13 @@ from core.lazy import lazy
 
 if TYPE_CHECKING:
     from apps.robotics.codec import ActionChunk
-    from apps.robotics.data import Demonstrations, RoboticsData, collect
+    from apps.robotics.data import Demonstrations, collect
     from apps.robotics.domain import DOMAIN, load
     from apps.robotics.environments import TASKS, make
+    from apps.robotics.episodes import Episode
     from apps.robotics.metrics import success_rate
-    from apps.robotics.rollouts import Episode, Policy, run_episodes
-    from apps.robotics.tasks import rollout
+    from apps.robotics.model import RoboticsData
+    from apps.robotics.rollouts import Policy, rollout, run_episodes
 
 __all__ = [
     "DOMAIN", "TASKS", "ActionChunk", "Demonstrations", "Episode", "Policy", "RoboticsData", "collect", "load", "make",
@@ -32,14 +33,14 @@ __getattr__ = lazy(__name__, {
     "ActionChunk": "apps.robotics.codec",
     "DOMAIN": "apps.robotics.domain",
     "Demonstrations": "apps.robotics.data",
-    "Episode": "apps.robotics.rollouts",
+    "Episode": "apps.robotics.episodes",
     "Policy": "apps.robotics.rollouts",
-    "RoboticsData": "apps.robotics.data",
+    "RoboticsData": "apps.robotics.model",
     "TASKS": "apps.robotics.environments",
     "collect": "apps.robotics.data",
     "load": "apps.robotics.domain",
     "make": "apps.robotics.environments",
-    "rollout": "apps.robotics.tasks",
+    "rollout": "apps.robotics.rollouts",
     "run_episodes": "apps.robotics.rollouts",
     "success_rate": "apps.robotics.metrics",
 })

@@ -4,62 +4,66 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from apps.robotics.codec import CONDITION, ChunkCodec
-from apps.robotics.environments import Bools, Floats
+from apps.robotics.model import RoboticsData
+from apps.robotics.simulation import Bools, Floats
 from core.batches import Batch
 from core.conditions import ConditionSpec
 from core.data.arrays import ArrayData
 from core.data.cache import cached
-from core.families import AutoregressiveConfig, DiffusionConfig, GANConfig, VAEConfig
-from core.families.family import Family, Loss, SampleSettings
+from core.errors import FourfoldError
+from core.families.family import DEFAULTS, Condition, Family, FamilyConfig, Loss, SampleSettings
+from core.networks import ConvConfig
 from core.networks.conditioning import Conditioner
 from core.runs.domain import Prepared
 from core.runs.recipe import Recipe
+from core.seeds import Draws
 from core.spaces import Continuous
 from core.training.config import TrainConfig
 from core.training.loop import train
 
-VERSION = 1
+VERSION = 2
 STEPS = 1500
 """Optimiser steps of the regression at most; its loss is flat long before."""
 
 
 class Regression(Family):
-    """E[x | condition] by mean squared error: behaviour cloning. It draws no samples, it has one answer."""
+    """E[x | condition] by mean squared error: behaviour cloning. All its samples are that mean."""
 
-    def __init__(
-        self, network: Any, cond_width: int, space: Continuous, conditions: Mapping[str, ConditionSpec]
-    ) -> None:
+    def __init__(self, config: FamilyConfig, space: Continuous, conditions: Mapping[str, ConditionSpec]) -> None:
+        """`config`: of the family whose network and embeddings it takes over; it drops no conditions."""
         super().__init__()
-        self.space = space
-        self.conditioner = Conditioner(conditions, cond_width)
-        self.network = network.field(space, cond_width=cond_width)
+        network, self.space = config.sampling_network, space
+        if isinstance(network, ConvConfig):
+            raise FourfoldError("regression needs a network from arrays to arrays, which a ConvConfig does not make")
+        self.conditioner = Conditioner(conditions, config.conditioning)
+        self.network: nn.Module = network.field(space, cond_width=config.conditioning.width)
+
+    def passes(self, settings: SampleSettings) -> int:
+        """One pass."""
+        return 1
 
     def forward(self, batch: Batch, player: str = "model", progress: float = 1.0) -> Loss:
         return Loss((self.mean(len(batch), batch.condition) - batch.x).square().mean())
 
-    def mean(self, n: int, condition: Mapping[str, Tensor] | None) -> Tensor:
+    def mean(self, n: int, condition: Condition | None) -> Tensor:
         """The mean chunks `[n, *shape]`; the network's own input is zero."""
-        zeros = torch.zeros(n, *self.space.shape, device=next(self.parameters()).device)
-        return self.network(zeros, self.conditioner(condition, n)).float()
+        zeros = torch.zeros(n, *self.space.shape, device=self.device)
+        mean: Tensor = self.network(zeros, self.conditioner(condition, n))
+        return mean.float()
 
     @torch.no_grad()
     def sample(
-        self,
-        n: int,
-        condition: Mapping[str, Tensor] | None = None,
-        *,
-        settings: SampleSettings = SampleSettings(),  # noqa: B008 (frozen, as in the interface)
-        generator: torch.Generator | None = None,
+        self, n: int, condition: Condition | None = None, *, settings: SampleSettings = DEFAULTS, draws: Draws = None
     ) -> Batch:
+        """The mean chunk, `n` times."""
         self.check(settings)
         return Batch(self.mean(n, condition))
 
@@ -77,26 +81,17 @@ class Regressor:
         return self.codec.actions(chunks)[:, : self.execute]
 
 
-def network_of(family: Any) -> Any:
-    """The network config that draws a family's samples: decoder, generator, denoiser or sequence model."""
-    kinds = {VAEConfig: "decoder", GANConfig: "generator", DiffusionConfig: "denoiser", AutoregressiveConfig: "model"}
-    return getattr(family, kinds[type(family)])
-
-
-def regression(recipe: Recipe, prepared: Prepared, codec: ChunkCodec) -> Regression:
+def regression(recipe: Recipe[RoboticsData], prepared: Prepared[ChunkCodec], codec: ChunkCodec) -> Regression:
     """The regression that a recipe is compared with: its network, data, batch size and learning rate; cached."""
     steps = min(STEPS, recipe.train.steps)
-    network, width = network_of(recipe.family), recipe.family.cond_width
-    config = replace(
-        TrainConfig(), steps=steps, batch_size=recipe.train.batch_size, learning_rate=1e-3,
-        checkpoint_every=steps, log_every=steps,
-    )
+    config = TrainConfig(steps=steps, batch_size=recipe.train.batch_size, learning_rate=1e-3, checkpoint_every=steps,
+                         log_every=steps)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        family = Regression(network, width, codec.space, codec.conditions)
+        family = Regression(recipe.family, codec.space, codec.conditions)
     data = prepared.train
-    key = ("robotics regression", VERSION, network, width, config, data.x, data.condition[CONDITION])
-    weights = cached(key, lambda: _trained(family, data, config))
+    parts = (recipe.family.sampling_network, recipe.family.conditioning, config, data.x, data.condition[CONDITION])
+    weights = cached("robotics regression", VERSION, parts, lambda: _trained(family, data, config))
     family.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
     return family.eval()
 

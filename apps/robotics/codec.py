@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from apps.robotics.environments import Floats
+from apps.robotics.simulation import Floats
 from core.batches import Batch
 from core.conditions import ConditionSpec, VectorCondition
-from core.errors import FourfoldError
+from core.errors import FourfoldError, require
+from core.runs.codec import Codec
+from core.serialization import Json
 from core.spaces import Continuous
 
 CONDITION = "observation"
 LARGEST = 6.0
-"""Standard deviations to which observations are clipped: a network is not to see what it cannot have learned."""
+"""Standard deviations to which observations are clipped: a network learns nothing of what lies beyond."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +35,7 @@ class ActionChunk:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChunkCodec:
+class ChunkCodec(Codec[ActionChunk]):
     """Chunks as `Continuous` arrays `[A, horizon]` in about [-1, 1], the last observations as a standardised vector.
 
     Attributes:
@@ -53,6 +52,16 @@ class ChunkCodec:
     high: tuple[float, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        require(self.history >= 1, "history", self.history, "must be at least 1")
+        require(self.horizon >= 1, "horizon", self.horizon, "must be at least 1")
+        for name, names in (("low", self.action_names), ("high", self.action_names),
+                            ("mean", self.observation_names), ("std", self.observation_names)):
+            values: tuple[float, ...] = getattr(self, name)
+            require(len(values) == len(names) and bool(np.isfinite(values).all()), name, values,
+                    f"must be {len(names)} finite numbers, one for each of {', '.join(names)}")
+        require(min(self.std) > 0, "std", self.std, "must be above 0")
 
     @staticmethod
     def fit(
@@ -95,12 +104,12 @@ class ChunkCodec:
         return np.swapaxes(2 * (chunks - low) / (high - low) - 1, 1, 2).astype(np.float32)
 
     def actions(self, x: Tensor) -> Floats:
-        """The inverse of `normalised`: `[N, A, horizon]` -> `[N, horizon, A]`, held to the demonstrated range."""
+        """The inverse of `normalised`: `[N, A, horizon]` -> `[N, horizon, A]`, clipped to the demonstrated range."""
         low, high = np.asarray(self.low), np.asarray(self.high)
         unit = np.swapaxes(x.detach().cpu().numpy().astype(np.float64), 1, 2)
         return low + (np.clip(np.nan_to_num(unit), -1, 1) + 1) / 2 * (high - low)
 
-    def encode(self, items: Sequence[Any]) -> Batch:
+    def encode(self, items: Sequence[ActionChunk | np.ndarray]) -> Batch:
         """`ActionChunk`s, or arrays `[horizon, A]`, as a batch.
 
         Raises:
@@ -126,27 +135,10 @@ class ChunkCodec:
             seen = list(flat * np.asarray(self.std) + np.asarray(self.mean))
         return [ActionChunk(task=self.task, actions=a, observations=o) for a, o in zip(actions, seen, strict=True)]
 
-    def save(self, folder: Path) -> None:
-        """Write `codec.json`."""
-        (folder / "codec.json").write_text(json.dumps(asdict(self), indent=2) + "\n")
 
-
-def load_codec(folder: Path) -> ChunkCodec:
-    """The codec that `ChunkCodec.save` wrote.
-
-    Raises:
-        OSError, ValueError, KeyError, TypeError: the file is missing or damaged.
-    """
-    text = json.loads((folder / "codec.json").read_text())
-    values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in text.items()}
-    codec = ChunkCodec(**values)
-    sizes = [len(codec.action_names)] * 2 + [len(codec.observation_names)] * 2
-    found = [len(v) for v in (codec.low, codec.high, codec.mean, codec.std)]
-    if found != sizes or codec.horizon < 1 or codec.history < 1:
-        raise ValueError("sizes disagree")
-    if not np.isfinite([*codec.low, *codec.high, *codec.mean, *codec.std]).all() or min(codec.std) <= 0:
-        raise ValueError("numbers are not finite")
-    return codec
+def from_version_0_1_0(value: Json) -> Json:
+    """A codec.json of version 0.1.0 as one of today's."""
+    return {"kind": "ChunkCodec", **value}
 
 
 def _numbers(values: np.ndarray) -> tuple[float, ...]:

@@ -1,4 +1,4 @@
-"""Demonstrations: collected from scripted experts on the spot, kept in files, cut into action chunks."""
+"""Demonstrations: collected from scripted experts, kept in files, cut into action chunks."""
 
 from __future__ import annotations
 
@@ -12,50 +12,19 @@ import numpy as np
 
 from apps.robotics.codec import CONDITION, ChunkCodec
 from apps.robotics.environments import TASKS, make
-from apps.robotics.rollouts import Demonstrator, Episode, run_episodes
+from apps.robotics.episodes import Episode
+from apps.robotics.model import RoboticsData
+from apps.robotics.rollouts import Demonstrator, Purpose, episode_seeds, run_episodes
 from core.data.arrays import ArrayData
 from core.data.cache import cached
+from core.data.splits import split
 from core.errors import FourfoldError, did_you_mean, require
 from core.files import write_atomically
 from core.runs.domain import Prepared
+from core.runs.tasks import Progress
 
-VERSION = 2  # of what collecting and cutting do; part of the cache's key
-
-
-@dataclass(frozen=True, kw_only=True)
-class RoboticsData:
-    """Whose demonstrations are learned, and how they are cut.
-
-    Attributes:
-        task: "planar", or one of Meta-World's such as "reach-v3".
-        folder: a file of demonstrations written by `collect`, or a folder of them; None collects them now.
-        demonstrations: episodes to collect.
-        noise: of the executed actions, as a share of their limit: demonstrations then show how to recover (DART,
-            Laskey et al. 1703.09327); the actions learned are those the expert meant.
-        seed: of the demonstrations.
-        history: observations that condition a chunk, the last ones.
-        horizon: actions in a chunk; execute: how many of them a policy carries out before it looks again.
-    """
-
-    task: str = "planar"
-    folder: str | None = None
-    demonstrations: int = 1000
-    noise: float = 0.3
-    seed: int = 0
-    history: int = 1
-    horizon: int = 8
-    execute: int = 4
-
-    def __post_init__(self) -> None:
-        require(self.task in TASKS, "data.task", self.task, did_you_mean(self.task, TASKS))
-        require(10 <= self.demonstrations <= 10**6, "data.demonstrations", self.demonstrations,
-                "must be in [10, 1000000]")
-        require(0 <= self.noise <= 1, "data.noise", self.noise, "must be in [0, 1]")
-        require(0 <= self.seed < 1000, "data.seed", self.seed, "must be in [0, 1000)")
-        require(1 <= self.history <= 16, "data.history", self.history, "must be in [1, 16]")
-        require(1 <= self.horizon <= 64, "data.horizon", self.horizon, "must be in [1, 64]")
-        require(1 <= self.execute <= self.horizon, "data.execute", self.execute,
-                f"must be in [1, data.horizon] ({self.horizon})")
+VERSION = 3
+"""Of what `collect` does."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +54,7 @@ class Demonstrations:
         )
 
     def save(self, path: Path) -> None:
-        """Write an .npz, whole or not at all.
+        """Write an .npz.
 
         Raises:
             FourfoldError: the file cannot be written.
@@ -116,11 +85,13 @@ class Demonstrations:
         return _checked(Demonstrations(task, **values), str(path))
 
 
-def collect(task: str, n: int, *, seed: int = 0, noise: float = 0.3) -> Demonstrations:
+def collect(
+    task: str, n: int, *, seed: int = 0, noise: float = 0.3, progress: Progress | None = None
+) -> Demonstrations:
     """`n` episodes of a task's scripted expert.
 
     Args:
-        seed: in [0, 1000); episodes of different seeds, and those of evaluations, do not overlap.
+        seed: in [0, 1000); other seeds give other episodes, and evaluations have none of them.
         noise: standard deviation of what is added to executed actions, as a share of their limit.
 
     Raises:
@@ -129,10 +100,9 @@ def collect(task: str, n: int, *, seed: int = 0, noise: float = 0.3) -> Demonstr
     RoboticsData(task=task, demonstrations=max(n, 10), seed=seed, noise=noise)  # checks the ranges
     if n < 1:
         raise FourfoldError(f"the number of demonstrations is {n}: must be at least 1")
-    environment = make(task)
-    seeds = range(seed * 10**6, seed * 10**6 + n)
-    episodes = run_episodes(environment, Demonstrator(environment, seed), seeds, noise=noise)
-    return Demonstrations.of(episodes)
+    environment, seeds = make(task), episode_seeds(Purpose.DEMONSTRATION, seed, n)
+    demonstrator = Demonstrator(environment, seed)
+    return Demonstrations.of(run_episodes(environment, demonstrator, seeds, noise=noise, progress=progress))
 
 
 def demonstrations_of(config: RoboticsData) -> Demonstrations:
@@ -143,9 +113,9 @@ def demonstrations_of(config: RoboticsData) -> Demonstrations:
     """
     if config.folder is not None:
         return _own(Path(config.folder).expanduser(), config.task)
-    key = ("robotics", VERSION, config.task, config.demonstrations, config.noise, config.seed)
     arrays = cached(
-        key, lambda: _arrays(collect(config.task, config.demonstrations, seed=config.seed, noise=config.noise))
+        "robotics demonstrations", VERSION, (config.task, config.demonstrations, config.noise, config.seed),
+        lambda: _arrays(collect(config.task, config.demonstrations, seed=config.seed, noise=config.noise)),
     )
     return Demonstrations(config.task, **arrays)
 
@@ -179,7 +149,7 @@ def chunks(
     return demonstrations.observations[seen], demonstrations.actions[next_]
 
 
-def prepare(config: RoboticsData) -> Prepared:
+def prepare(config: RoboticsData) -> Prepared[ChunkCodec]:
     """A recipe's data: successful demonstrations in chunks, nine tenths of the episodes for training.
 
     Raises:
@@ -189,10 +159,9 @@ def prepare(config: RoboticsData) -> Prepared:
     good = np.flatnonzero(found.succeeded)
     if len(good) < 3:
         raise FourfoldError(f"{len(good)} of {len(found.lengths)} demonstrations succeed: training needs at least 3")
-    good = np.random.default_rng(config.seed).permutation(good)
     held = max(1, len(good) // 20)
-    splits = {"train": good[2 * held :], "validation": good[:held], "test": good[held : 2 * held]}
-    cut = {name: chunks(found, which, config.history, config.horizon) for name, which in splits.items()}
+    splits = split(good.tolist(), test=held, validation=held, seed=config.seed)
+    cut = {name: chunks(found, good[rows], config.history, config.horizon) for name, rows in vars(splits).items()}
     environment = make(config.task)
     codec = ChunkCodec.fit(
         config.task, config.history, config.horizon, (environment.action_names, environment.observation_names),

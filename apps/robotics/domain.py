@@ -1,34 +1,28 @@
-"""Robotics as a value: what the shared verbs need."""
+"""The robotics domain as a value."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from core.runs.model import Model
-
-from apps.robotics import tasks
-from apps.robotics.codec import load_codec
-from apps.robotics.data import RoboticsData, prepare
+from apps.robotics.codec import ChunkCodec, from_version_0_1_0
+from apps.robotics.data import prepare
+from apps.robotics.media import preview, write
 from apps.robotics.metrics import evaluate
+from apps.robotics.model import RoboticsData, RoboticsModel
 from apps.robotics.recipes import RECIPES
+from apps.robotics.rollouts import draw
+from apps.robotics.tasks import TASKS
+from core.runs import pretrained
 from core.runs.domain import Domain
-from core.runs.pretrained import load as load_model
 
 DOMAIN = Domain(
-    name="robotics",
-    recipes=RECIPES,
-    data_type=RoboticsData,
-    prepare=prepare,
-    load_codec=load_codec,
-    evaluate=evaluate,
-    write=tasks.write,
-    preview=tasks.preview,
-    condition_options={},
-    default_samples=300,
-    draw=tasks.draw,
+    name="robotics", recipes=RECIPES, data_types=(RoboticsData,), codec_types=(ChunkCodec,), prepare=prepare,
+    evaluate=evaluate, write=write, preview=preview, own_data=lambda data, path: replace(data, folder=str(path)),
+    result="episodes", default_samples=300, tasks=TASKS, codec_migrations=(from_version_0_1_0,), draw=draw,
 )
 
 
-def load(path: str | Path, device: str = "auto") -> Model:
+def load(path: str | Path, device: str = "auto") -> RoboticsModel:
     """The trained policy in a run folder or a model folder."""
-    return load_model(path, DOMAIN, device)
+    return pretrained.load(path, DOMAIN, device)

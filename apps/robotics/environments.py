@@ -1,96 +1,16 @@
-"""What a task is to a policy: many episodes stepped together, each a function of its own seed."""
+"""The tasks by name."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
-
-import numpy as np
-from numpy.typing import NDArray
-
+from apps.robotics.manipulation import Manipulation
+from apps.robotics.planar import PlanarReach
+from apps.robotics.simulation import Environment
 from core.errors import FourfoldError, did_you_mean
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 META_WORLD = (
     "reach-v3", "push-v3", "pick-place-v3", "drawer-open-v3", "button-press-v3", "door-open-v3", "window-open-v3",
 )
 TASKS = ("planar", *META_WORLD)
-
-
-@dataclass(frozen=True)
-class Step:
-    """After one action: observations `[N, D]`, and bool `[N]` of who has succeeded and who has failed for good."""
-
-    observations: Floats
-    succeeded: Bools
-    failed: Bools
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What to draw of an episode besides its trail, in metres: the goal, and a round obstacle where there is one."""
-
-    goal: tuple[float, ...]
-    goal_radius: float
-    obstacle: tuple[float, ...] | None = None
-    radius: float = 0.0
-
-    def passed_side(self, places: np.ndarray) -> int:
-        """+1 where a trail `[T, 2]` passed the obstacle on its left, -1 on its right, 0 where it did not pass.
-
-        The angle swept around the obstacle's centre is about -pi the first way and +pi the other.
-        """
-        if self.obstacle is None or len(places) < 2:
-            return 0
-        offset = places[:, :2] - np.asarray(self.obstacle[:2])
-        swept = np.unwrap(np.arctan2(offset[:, 1], offset[:, 0]))
-        turn = swept[-1] - swept[0]
-        return 0 if abs(turn) < 0.5 * np.pi else (-1 if turn > 0 else 1)
-
-
-class Environment(Protocol):
-    """A task over many episodes at once.
-
-    Attributes:
-        limit: steps after which an episode that has not succeeded has failed.
-        parallel: most episodes that can be stepped together.
-        action_low, action_high: limits of each action number; the task shortens or clips what lies outside.
-    """
-
-    name: str
-    limit: int
-    parallel: int
-    observation_names: tuple[str, ...]
-    action_names: tuple[str, ...]
-    action_low: float
-    action_high: float
-
-    def reset(self, seeds: Sequence[int]) -> Floats:
-        """Begin one episode a seed; returns observations `[N, D]`."""
-        ...
-
-    def step(self, actions: Floats, active: Bools) -> Step:
-        """Apply actions `[N, A]` to the episodes that are `active` `[N]`; the others stay as they are."""
-        ...
-
-    def choose(self, rng: np.random.Generator) -> None:
-        """Let the demonstrator settle, for every episode, what it is free to choose."""
-        ...
-
-    def expert(self, active: Bools) -> Floats:
-        """The scripted demonstrator's actions `[N, A]` in the present state; zero for episodes that are not active."""
-        ...
-
-    def scenes(self) -> list[Scene]:
-        """What to draw of each episode."""
-        ...
-
-    def places(self) -> Floats:
-        """The moving point of each episode, `[N, 2 or 3]` metres."""
-        ...
 
 
 def make(task: str) -> Environment:
@@ -100,11 +20,7 @@ def make(task: str) -> Environment:
         FourfoldError: there is no such task, or its simulator cannot be loaded.
     """
     if task == "planar":
-        from apps.robotics.planar import PlanarReach
-
         return PlanarReach()
     if task not in TASKS:
         raise FourfoldError(f"no robotics task {task!r}: {did_you_mean(task, TASKS)}")
-    from apps.robotics.manipulation import Manipulation
-
     return Manipulation(task)

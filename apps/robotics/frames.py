@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from apps.robotics.rollouts import Episode
+from apps.robotics.episodes import Episode
 from core.errors import FourfoldError
 
 SECONDS = 60

@@ -9,12 +9,15 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from apps.robotics.environments import Bools, Floats, Scene, Step
+from apps.robotics.simulation import Bools, Floats, Scene, Step
 from core.errors import FourfoldError
+
+if TYPE_CHECKING:
+    from metaworld.sawyer_xyz_env import SawyerXYZEnv
 
 PARALLEL = 16
 PICTURE, CAMERA = 240, 2  # pixels a side; "corner2"
@@ -47,7 +50,7 @@ class Manipulation:
         """
         self.name, self.render = task, render
         self.count = 0
-        _metaworld()
+        _require_meta_world()
 
     def reset(self, seeds: Sequence[int]) -> Floats:
         """Begin one episode a seed, at most `parallel`; returns observations `[N, 21]`."""
@@ -70,8 +73,10 @@ class Manipulation:
 
     def expert(self, active: Bools) -> Floats:
         """Meta-World's scripted policy, clipped to [-1, 1], `[N, 4]`."""
+        from metaworld.policies import ENV_POLICY_MAP
+
         actions = np.zeros((self.count, len(self.action_names)))
-        policy = _metaworld().policies.ENV_POLICY_MAP[self.name]()
+        policy = ENV_POLICY_MAP[self.name]()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # "Constant(s) may be too high": clipping is meant
             for i in np.flatnonzero(active):
@@ -92,26 +97,23 @@ class Manipulation:
         return np.ascontiguousarray(_simulator(self.name, index, self.render).render()[::-1, ::-1])
 
 
-def _metaworld() -> Any:
-    """Meta-World's package with its policies."""
+def _require_meta_world() -> None:
+    """Refuse to go on where Meta-World or MuJoCo cannot be imported."""
     try:
-        import metaworld
-        import metaworld.policies
+        import metaworld.policies  # noqa: F401
     except (ImportError, OSError) as error:
         raise FourfoldError(
             f"Meta-World cannot be loaded ({str(error).splitlines()[0]}): pip install metaworld==3.1.1 mujoco==3.3.0, "
             "or use the task 'planar'"
         ) from error
-    return metaworld
 
 
 @functools.lru_cache(maxsize=64)
-def _simulator(task: str, index: int, render: bool) -> Any:
+def _simulator(task: str, index: int, render: bool) -> SawyerXYZEnv:
     """The `index`-th simulator of a task; building one takes 0.2 s, so a process keeps them."""
     from metaworld.env_dict import ALL_V3_ENVIRONMENTS_GOAL_OBSERVABLE
 
-    _metaworld()
-    kind: Any = ALL_V3_ENVIRONMENTS_GOAL_OBSERVABLE[f"{task}-goal-observable"]
+    kind = ALL_V3_ENVIRONMENTS_GOAL_OBSERVABLE[f"{task}-goal-observable"]
     simulator = kind(seed=0, render_mode="rgb_array") if render else kind(seed=0)
     if render:
         # Shadows and multisampling are what software rendering spends its time on.
@@ -124,6 +126,6 @@ def _simulator(task: str, index: int, render: bool) -> Any:
     return simulator
 
 
-def _reset(simulator: Any, seed: int) -> np.ndarray:
+def _reset(simulator: SawyerXYZEnv, seed: int) -> Floats:
     simulator.seed(int(seed))
     return simulator.reset()[0]

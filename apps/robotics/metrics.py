@@ -1,32 +1,34 @@
-"""What a policy is judged by: success over episodes, and whether it goes both ways where the demonstrator does."""
+"""How good a policy is: success over episodes, and whether it goes both ways where the demonstrator does."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 
 from apps.robotics.baselines import Regressor, regression
 from apps.robotics.codec import ChunkCodec
-from apps.robotics.environments import Environment, make
-from apps.robotics.rollouts import Actor, Demonstrator, Episode, Policy, RandomPolicy, run_episodes
+from apps.robotics.environments import make
+from apps.robotics.episodes import Episode
+from apps.robotics.model import RoboticsModel
+from apps.robotics.rollouts import (
+    Actor,
+    Demonstrator,
+    Policy,
+    Purpose,
+    RandomPolicy,
+    episode_seeds,
+    run_episodes,
+)
+from apps.robotics.simulation import Environment
 from core.metrics.intervals import wilson
 from core.runs.domain import Prepared
 from core.runs.measures import Measure
 
-if TYPE_CHECKING:
-    from core.runs.model import Model
-
 SCENES, VISITS = 20, 16
 """Starts, and rollouts from each, behind the measure of sides."""
-
-
-def evaluation_seeds(seed: int, n: int) -> range:
-    """`n` episodes that no demonstrations share, whatever their seed."""
-    return range(10**9 + seed % 10**6 * 10**6, 10**9 + seed % 10**6 * 10**6 + n)
 
 
 def success_rate(episodes: Sequence[Episode]) -> float:
@@ -55,15 +57,14 @@ def _entropy(sides: Sequence[int]) -> float:
     return float(-np.sum(parts * np.log2(np.where(parts > 0, parts, 1.0))))
 
 
-def evaluate(model: Model, prepared: Prepared, n: int, seed: int) -> list[Measure]:
+def evaluate(model: RoboticsModel, prepared: Prepared[ChunkCodec], n: int, seed: int) -> list[Measure]:
     """Success over `n` episodes, against regression with the same network, random actions and the expert; and more."""
     config = model.recipe.data
     environment = make(config.task)
-    seeds = evaluation_seeds(seed, n)
+    seeds = episode_seeds(Purpose.EVALUATION, seed, n)
     policy = Policy(model=model, seed=seed)
-    codec = cast(ChunkCodec, model.codec)
-    regressor = Regressor(regression(model.recipe, prepared, codec), codec, config.execute)
-    # What is nearly 0 and nearly 1 is seen on fewer episodes, which a simulator pays for.
+    regressor = Regressor(regression(model.recipe, prepared, model.codec), model.codec, config.execute)
+    # Rates near 0 and 1 need fewer episodes, each of which costs a simulator's time.
     actors: dict[str, tuple[Actor, int]] = {
         "policy": (policy, n),
         "regression": (regressor, n),
@@ -89,9 +90,9 @@ def evaluate(model: Model, prepared: Prepared, n: int, seed: int) -> list[Measur
 
 
 def _side_measure(environment: Environment, policy: Policy, regressor: Regressor, seed: int, history: int) -> Measure:
-    seeds = np.repeat(evaluation_seeds(seed, SCENES), VISITS)
+    seeds = [start for start in episode_seeds(Purpose.EVALUATION, seed, SCENES) for _ in range(VISITS)]
     entropy = {
-        name: side_entropy(run_episodes(environment, actor, seeds.tolist(), history=history))
+        name: side_entropy(run_episodes(environment, actor, seeds, history=history))
         for name, actor in (("policy", policy), ("regression", regressor), ("expert", Demonstrator(environment, seed)))
     }
     return Measure(
@@ -100,13 +101,13 @@ def _side_measure(environment: Environment, policy: Policy, regressor: Regressor
     )
 
 
-def _bound_measure(model: Model, prepared: Prepared) -> list[Measure]:
+def _bound_measure(model: RoboticsModel, prepared: Prepared[ChunkCodec]) -> list[Measure]:
     """Nats per action number of held-out demonstrations, where the family has a likelihood."""
-    if model.family.likelihood == "none":
+    kind = model.family.likelihood
+    if kind == "none":
         return []
-    kind = cast(Literal["exact", "bound", "estimate"], model.family.likelihood)
     count = min(256, len(prepared.test))
-    nats = model.bound(prepared.test, count).mean().item() / cast(ChunkCodec, model.codec).space.dims
+    nats = model.bound(prepared.test, count).mean().item() / model.codec.space.dims
     return [Measure(name="nats_per_action_number", value=nats, better="lower", kind=kind, count=count)]
 
 

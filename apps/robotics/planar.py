@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from apps.robotics.environments import Bools, Floats, Scene, Step
+from apps.robotics.simulation import Bools, Floats, Scene, Step
 
 SPEED = 0.1  # longest displacement per step
 GOAL_RADIUS = 0.08  # the goal is reached within this distance
@@ -32,7 +32,7 @@ class Layout:
     @staticmethod
     def draw(seeds: Sequence[int]) -> Layout:
         """One layout a seed, each a function of its own seed alone."""
-        uniform = np.stack([np.random.default_rng([seed, 7]).uniform(-1, 1, 7) for seed in seeds])
+        uniform = np.stack([np.random.default_rng(seed).uniform(-1, 1, 7) for seed in seeds])
         angle, distance = np.pi / 6 * uniform[:, 0], 1.9 + 0.2 * uniform[:, 1]
         along = np.stack([np.cos(angle), np.sin(angle)], axis=1)
         across = np.stack([-along[:, 1], along[:, 0]], axis=1)
@@ -43,7 +43,7 @@ class Layout:
 
 
 class PlanarReach:
-    """The task as a batched environment; see `apps.robotics.environments.Environment`."""
+    """The task as a batched environment; see `apps.robotics.simulation.Environment`."""
 
     name = "planar"
     limit = 40
@@ -80,7 +80,7 @@ class PlanarReach:
         return Step(self.observe(), reached & ~failed, failed)
 
     def choose(self, rng: np.random.Generator) -> None:
-        """Toss the demonstrator's coin for every episode: +1 passes the obstacle on its left, -1 on its right."""
+        """Draw the demonstrator's side for every episode: +1 passes the obstacle on its left, -1 on its right."""
         self.side = rng.choice([-1.0, 1.0], size=len(self.position))
 
     def expert(self, active: Bools) -> Floats:

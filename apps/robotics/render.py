@@ -9,9 +9,10 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from apps.robotics.codec import ActionChunk
-from apps.robotics.environments import Scene
-from apps.robotics.rollouts import Episode
+from apps.robotics.episodes import Episode
+from apps.robotics.simulation import Scene
 
+Ink = tuple[int, int, int]
 SIZE, SCALE, COLUMNS, MOST = 200, 2, 4, 8  # pixels of a panel, supersampling, panels a row, panels
 INK = {
     "paper": (250, 250, 248), "rule": (226, 226, 222), "obstacle": (84, 92, 104), "start": (40, 40, 44),
@@ -54,7 +55,7 @@ def animated(frames: Sequence[Image.Image], milliseconds: int = 80) -> bytes:
 
 
 def chunk_png(chunks: Sequence[ActionChunk]) -> bytes:
-    """Chunks' first two action numbers, added up, as trails from one point: a fan of what the model would do."""
+    """Chunks' first two action numbers, added up, as trails from one point."""
     trails = [np.concatenate([np.zeros((1, 2)), np.cumsum(chunk.actions[:, :2], axis=0)]) for chunk in chunks[:64]]
     panel = [
         Episode(task=chunk.task, seed=0, succeeded=True, observations=trail, actions=trail[:-1], places=trail,
@@ -98,28 +99,27 @@ def _draw(panel: Sequence[Episode], view: tuple[np.ndarray, float], now: int) ->
         shifted = (np.atleast_2d(points)[:, :2] - centre) / half * (size / 2)
         return [(size / 2 + x, size / 2 - y) for x, y in shifted]
 
-    def disc(point: np.ndarray, radius: float, **ink: object) -> None:
-        (x, y), = pixel(point)
-        pen.ellipse([x - radius, y - radius, x + radius, y + radius], **ink)  # type: ignore[arg-type]
+    def disc(point: Sequence[float] | np.ndarray, radius: float, fill: Ink, outline: Ink | None = None) -> None:
+        (x, y), = pixel(np.asarray(point))
+        pen.ellipse([x - radius, y - radius, x + radius, y + radius], fill, outline, width=2 * SCALE)
 
     pen.rectangle([0, 0, size - 1, size - 1], outline=INK["rule"], width=SCALE)
     scene, metre = panel[0].scene, size / 2 / half
     if scene.obstacle is not None:
-        disc(np.asarray(scene.obstacle), scene.radius * metre, fill=INK["obstacle"])
+        disc(scene.obstacle, scene.radius * metre, INK["obstacle"])
     if scene.goal:
-        disc(np.asarray(scene.goal), max(scene.goal_radius * metre, 4 * SCALE), fill=INK["field"],
-             outline=INK["goal"], width=2 * SCALE)
+        disc(scene.goal, max(scene.goal_radius * metre, 4 * SCALE), INK["field"], INK["goal"])
     for episode in panel:
         ink, trail = _ink(episode), pixel(episode.places[:now])
         if len(trail) > 1:
             pen.line(trail, fill=ink, width=2 * SCALE, joint="curve")
     for episode in panel:
-        disc(episode.places[min(now, len(episode.places)) - 1], 3.5 * SCALE, fill=_ink(episode))
-    disc(panel[0].places[0], 3 * SCALE, fill=INK["start"])
+        disc(episode.places[min(now, len(episode.places)) - 1], 3.5 * SCALE, _ink(episode))
+    disc(panel[0].places[0], 3 * SCALE, INK["start"])
     return image
 
 
-def _ink(episode: Episode) -> tuple[int, int, int]:
+def _ink(episode: Episode) -> Ink:
     if not episode.succeeded:
         return INK["failed"]
     return INK[{1: "left", -1: "right", 0: "neither"}[episode.scene.passed_side(episode.places)]]

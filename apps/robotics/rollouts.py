@@ -1,43 +1,43 @@
-"""Closing the loop: policies that execute the first actions of each generated chunk, and episodes of them."""
+"""Who acts (policies, random actions, the scripted expert), and episodes of their acting."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from enum import IntEnum
+from typing import Unpack
 
 import numpy as np
 
-from apps.robotics.codec import ChunkCodec
-from apps.robotics.environments import Bools, Environment, Floats, Scene
-
-if TYPE_CHECKING:
-    from core.runs.model import Model
+from apps.robotics.environments import make
+from apps.robotics.episodes import Episode
+from apps.robotics.model import RoboticsItem, RoboticsModel
+from apps.robotics.simulation import Bools, Environment, Floats
+from core.errors import require
+from core.families.family import SettingChanges
+from core.runs.tasks import Progress
+from core.seeds import derive
 
 Actor = Callable[[Floats, Bools, tuple[int, ...]], Floats]
 """(the last observations `[N, history, D]`, who is active `[N]`, a key that names the decision) -> actions `[N, k, A]`,
 of which all k are executed; rows of episodes that are not active do not matter."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Episode:
-    """What happened from a start: T actions and what was seen before, between and after them.
+class Purpose(IntEnum):
+    """What a seed is derived for: seeds of different purposes differ."""
 
-    `observations` `[T + 1, D]`, `actions` `[T, A]`, `places` `[T + 1, 2 or 3]` metres.
-    """
+    DEMONSTRATION = 0
+    EVALUATION = 1
+    DECISION = 2
+    RANDOM_ACTION = 3
+    CHOICE = 4
+    NOISE = 5
 
-    task: str
-    seed: int
-    succeeded: bool
-    observations: np.ndarray
-    actions: np.ndarray
-    places: np.ndarray
-    scene: Scene
 
-    @property
-    def steps(self) -> int:
-        """Actions executed."""
-        return len(self.actions)
+def episode_seeds(purpose: Purpose, seed: int, n: int) -> list[int]:
+    """Seeds of `n` episodes, which are those of no other purpose or seed."""
+    return [derive(purpose, seed, index) for index in range(n)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,20 +51,19 @@ class Policy:
         settings: of `Model.sample`, e.g. num_steps or temperature.
     """
 
-    model: Model
+    model: RoboticsModel
     seed: int = 0
     execute: int | None = None
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: SettingChanges = field(default_factory=SettingChanges)
 
     def __call__(self, histories: Floats, active: Bools, key: tuple[int, ...] = (0,)) -> Floats:
-        codec = cast(ChunkCodec, self.model.codec)
+        codec, rows = self.model.codec, np.flatnonzero(active)
         execute = self.execute or self.model.recipe.data.execute
-        rows = np.flatnonzero(active)
         batch = self.model.sample_batch(
-            len(rows), seed=decision_seed(self.seed, key), condition=codec.observe(histories[rows]),
+            len(rows), seed=derive(Purpose.DECISION, self.seed, *key), condition=codec.observe(histories[rows]),
             batch_size=len(rows), **self.settings,
         )
-        actions = np.zeros((len(histories), execute, batch.x.shape[1]))
+        actions = np.zeros((len(histories), execute, len(codec.action_names)))
         actions[rows] = codec.actions(batch.x)[:, :execute]
         return actions
 
@@ -78,7 +77,7 @@ class RandomPolicy:
     hold: int = 1
 
     def __call__(self, histories: Floats, active: Bools, key: tuple[int, ...] = (0,)) -> Floats:
-        rng = np.random.default_rng([self.seed, *key])
+        rng = np.random.default_rng(derive(Purpose.RANDOM_ACTION, self.seed, *key))
         low, high = self.environment.action_low, self.environment.action_high
         shape = (len(histories), 1, len(self.environment.action_names))
         return np.repeat(rng.uniform(low, high, shape), self.hold, axis=1)
@@ -93,17 +92,13 @@ class Demonstrator:
 
     def __call__(self, histories: Floats, active: Bools, key: tuple[int, ...] = (0,)) -> Floats:
         if key[-1] == 0:
-            self.environment.choose(np.random.default_rng([self.seed, *key]))
+            self.environment.choose(np.random.default_rng(derive(Purpose.CHOICE, self.seed, *key)))
         return self.environment.expert(active)[:, None]
 
 
-def decision_seed(seed: int, key: tuple[int, ...]) -> int:
-    """A seed of 63 bits for one decision."""
-    return int(np.random.SeedSequence([seed, *key]).generate_state(1, np.uint64)[0] >> 1)
-
-
 def run_episodes(
-    environment: Environment, actor: Actor, seeds: Sequence[int], *, history: int = 1, noise: float = 0.0
+    environment: Environment, actor: Actor, seeds: Sequence[int], *, history: int = 1, noise: float = 0.0,
+    progress: Progress | None = None,
 ) -> list[Episode]:
     """One episode a seed: from its start to success, failure or the task's limit.
 
@@ -115,6 +110,8 @@ def run_episodes(
     episodes: list[Episode] = []
     for start in range(0, len(seeds), environment.parallel):
         episodes += _together(environment, actor, seeds[start : start + environment.parallel], history, noise, start)
+        if progress is not None:
+            progress.step(len(episodes), len(seeds))
     return episodes
 
 
@@ -122,8 +119,8 @@ def _together(
     environment: Environment, actor: Actor, seeds: Sequence[int], history: int, noise: float, first: int
 ) -> list[Episode]:
     """Episodes that are stepped at the same time; before the start the first observation repeats."""
-    n, scale = len(seeds), noise * environment.action_high
-    rng = np.random.default_rng([int(seeds[0]), first])
+    n, scale, name = len(seeds), noise * environment.action_high, (int(seeds[0]), first)
+    rng = np.random.default_rng(derive(Purpose.NOISE, *name))
     observation = environment.reset(seeds)
     scenes = environment.scenes()
     histories = np.repeat(observation[:, None], history, axis=1)
@@ -131,7 +128,7 @@ def _together(
     seen, where = [observation.copy()], [environment.places()]
     active, succeeded, steps = np.ones(n, dtype=bool), np.zeros(n, dtype=bool), np.zeros(n, dtype=int)
     while active.any() and len(meant) < environment.limit:
-        for action in np.swapaxes(actor(histories, active, (int(seeds[0]), first, len(meant))), 0, 1):
+        for action in np.swapaxes(actor(histories, active, (*name, len(meant))), 0, 1):
             if len(meant) == environment.limit or not active.any():
                 break
             step = environment.step(action + rng.normal(0.0, scale, action.shape), active)
@@ -151,3 +148,36 @@ def _together(
         )
         for i, seed in enumerate(seeds)
     ]
+
+
+def rollout(
+    model: RoboticsModel, n: int, *, seed: int = 0, visits: int = 1, execute: int | None = None, noise: float = 0.0,
+    progress: Progress | None = None, **changes: Unpack[SettingChanges],
+) -> list[Episode]:
+    """`n` episodes of a trained policy in its own task, on starts that no demonstration had.
+
+    Args:
+        visits: episodes from each start before the next one; more than one shows how differently a policy acts.
+        execute: actions executed of each chunk; None takes the recipe's.
+        noise: of executed actions, as a share of their limit.
+        changes: of sample settings: num_steps, temperature, ...
+
+    Raises:
+        FourfoldError: a number out of range, or a setting the family does not take.
+    """
+    config = model.recipe.data
+    for name, value, low, high in (
+        ("n", n, 1, 10**6), ("visits", visits, 1, 10**6), ("noise", noise, 0, 10), ("seed", seed, 0, 2**63 - 1),
+        ("execute", config.execute if execute is None else execute, 1, config.horizon),
+    ):
+        require(low <= value <= high, name, value, f"must be in [{low}, {high}]")
+    starts = episode_seeds(Purpose.EVALUATION, seed, math.ceil(n / visits))
+    seeds = [start for start in starts for _ in range(visits)][:n]
+    policy = Policy(model=model, seed=seed, execute=execute, settings=changes)
+    return run_episodes(make(config.task), policy, seeds, history=config.history, noise=noise, progress=progress)
+
+
+def draw(model: RoboticsModel, n: int, seed: int, changes: SettingChanges) -> list[RoboticsItem]:
+    """What `sample` gives: episodes; on the planar task several from each start, to see both ways."""
+    visits = min(n, 8) if model.recipe.data.task == "planar" else 1
+    return [*rollout(model, n, seed=seed, visits=visits, **changes)]

@@ -15,10 +15,13 @@ from core.lazy import lazy
 
 if TYPE_CHECKING:
     from apps.text.codec import TextCodec
-    from apps.text.data import TextData
     from apps.text.domain import DOMAIN, load
+    from apps.text.generation import generate, infill
+    from apps.text.latents import interpolate, reconstruct
     from apps.text.metrics import bits_per_byte, divergences
-    from apps.text.tasks import Score, generate, infill, interpolate, reconstruct, score, summarize, translate
+    from apps.text.pairs import summarize, translate
+    from apps.text.scoring import Score, score
+    from apps.text.text_data import TextData
 
 __all__ = [
     "DOMAIN", "Score", "TextCodec", "TextData", "bits_per_byte", "divergences", "generate", "infill", "interpolate",
@@ -27,17 +30,17 @@ __all__ = [
 
 __getattr__ = lazy(__name__, {
     "DOMAIN": "apps.text.domain",
-    "Score": "apps.text.tasks",
+    "Score": "apps.text.scoring",
     "TextCodec": "apps.text.codec",
-    "TextData": "apps.text.data",
+    "TextData": "apps.text.text_data",
     "bits_per_byte": "apps.text.metrics",
     "divergences": "apps.text.metrics",
-    "generate": "apps.text.tasks",
-    "infill": "apps.text.tasks",
-    "interpolate": "apps.text.tasks",
+    "generate": "apps.text.generation",
+    "infill": "apps.text.generation",
+    "interpolate": "apps.text.latents",
     "load": "apps.text.domain",
-    "reconstruct": "apps.text.tasks",
-    "score": "apps.text.tasks",
-    "summarize": "apps.text.tasks",
-    "translate": "apps.text.tasks",
+    "reconstruct": "apps.text.latents",
+    "score": "apps.text.scoring",
+    "summarize": "apps.text.pairs",
+    "translate": "apps.text.pairs",
 })

@@ -1,4 +1,4 @@
-"""How generated Python is judged: the share of its top-level definitions that are syntactically valid."""
+"""A measure of generated Python: the share of its top-level definitions that are syntactically valid."""
 
 from __future__ import annotations
 

@@ -1,54 +1,39 @@
-"""The text domain as a value, and how its samples are written and shown."""
+"""The text domain as a value."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from core.runs.model import Model
-
-from apps.text.codec import load_codec
-from apps.text.data import TextData, prepare
+from apps.text.codec import MIGRATIONS, TextCodec
+from apps.text.data import TextModel, prepare
+from apps.text.media import preview, write
 from apps.text.metrics import evaluate
 from apps.text.recipes import RECIPES
-from core.files import write_atomically
+from apps.text.tasks import TASKS
+from apps.text.text_data import TextData
 from core.runs import pretrained
 from core.runs.domain import Domain
-from core.runs.media import Media
-
-SAMPLES = 256
-SHOWN = 6
 
 
-def load(path: str | Path, device: str = "auto") -> Model:
+def load(path: str | Path, device: str = "auto") -> TextModel:
     """The trained model in a run or model folder."""
     return pretrained.load(path, DOMAIN, device)
-
-
-def write(items: Sequence[str], folder: Path) -> list[Path]:
-    """One .txt file for each text."""
-    digits = len(str(max(0, len(items) - 1)))
-    paths = [folder / f"{i:0{digits}}.txt" for i in range(len(items))]
-    for path, item in zip(paths, items, strict=True):
-        write_atomically(path, item.encode(errors="replace"))
-    return paths
-
-
-def preview(items: Sequence[str]) -> list[Media]:
-    """The first few texts."""
-    shown = items[:SHOWN]
-    return [Media(kind="text", content="\n\n– – –\n\n".join(shown), caption=f"{len(shown)} samples")]
 
 
 DOMAIN = Domain(
     name="text",
     recipes=RECIPES,
-    data_type=TextData,
+    data_types=(TextData,),
+    codec_types=(TextCodec,),
+    codec_migrations=MIGRATIONS,
     prepare=prepare,
-    load_codec=load_codec,
     evaluate=evaluate,
     write=write,
     preview=preview,
-    condition_options={},
-    default_samples=SAMPLES,
+    own_data=lambda data, path: replace(data, source="folder", folder=str(path)),
+    tuned_data=lambda data, run: replace(data, tokenizer_of=str(run)),
+    result="text",
+    tasks=TASKS,
+    default_samples=256,
 )

@@ -1,31 +1,31 @@
-"""How text is judged: bits per byte of held-out text, samples' n-grams against real text's, BLEU and ROUGE of pairs."""
+"""Measures of text: bits per byte of held-out text, samples' n-grams against real text's, BLEU and ROUGE of pairs."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import torch
-from core.runs.model import Model
 
 from apps.text import sources
 from apps.text.code_metrics import parsed_definitions
 from apps.text.codec import TextCodec
+from apps.text.data import TextModel
+from apps.text.pairs import summarize
 from apps.text.sample_metrics import distinct, memorization, perplexity, reverse_nats, sample_bleu, self_bleu, share
 from apps.text.summary_metrics import CentroidExtractor, lead_one, rouge
 from apps.text.translation_metrics import corpus_bleu, corpus_chrf
 from core.batches import Batch
 from core.data.arrays import ArrayData
-from core.families.diffusion import MaskedDiffusion
 from core.metrics.intervals import bootstrap
 from core.metrics.ngrams import NGramModel, ngram_divergence
 from core.runs.domain import Prepared
 from core.runs.measures import Measure
 
 ORDERS = (1, 2, 3, 4)
-LIKELIHOOD_WINDOWS = 256  # judged windows, spread over the held-out text
+LIKELIHOOD_WINDOWS = 256  # windows, spread over the held-out text
 BASELINES = {"unigram": 1, "trigram": 3}
 RESAMPLES = 30  # behind the interval of the n-gram divergence, which counts all n-grams anew each time
 BASELINE_TOKENS = 4_000_000  # of training text behind the baselines, enough for trigrams of characters
@@ -73,13 +73,10 @@ def known_words(samples: Sequence[str], words: set[str]) -> np.ndarray:
     return np.array([[sum(word in words for word in row), len(row)] for row in found], np.float64)
 
 
-def baselines(train: ArrayData) -> dict[str, NGramModel]:
+def baselines(prepared: Prepared[TextCodec]) -> dict[str, NGramModel]:
     """Interpolated unigram and trigram models of the training text's tokens, cut into windows as the models' are."""
-    some = _side_by_side(train)
-    return {
-        name: NGramModel.fit(some.x, order, train.space.vocab, some.lengths)  # type: ignore[union-attr]
-        for name, order in BASELINES.items()
-    }
+    some, vocab = _side_by_side(prepared.train), prepared.codec.space.vocab
+    return {name: NGramModel.fit(some.x, order, vocab, some.lengths) for name, order in BASELINES.items()}
 
 
 def _side_by_side(train: ArrayData) -> ArrayData:
@@ -89,37 +86,31 @@ def _side_by_side(train: ArrayData) -> ArrayData:
                         else slice(0, BASELINE_TOKENS // length))
 
 
-def evaluate(model: Model, prepared: Prepared, n: int, seed: int) -> list[Measure]:
+def evaluate(model: TextModel, prepared: Prepared[TextCodec], n: int, seed: int) -> list[Measure]:
     """Bits per byte where there is a likelihood, else n-gram divergence, first; then the others.
 
     Samples, baselines' samples and floor are `n` windows or lines each, against `n` of held-out text. A model of
-    pairs is judged by what it makes of the sources of `n` held-out pairs.
+    pairs is measured by what it makes of the sources of `n` held-out pairs.
     """
-    codec: Any = prepared.codec
-    simple = baselines(prepared.train)
-    measures = []
-    if model.family.likelihood != "none":
-        measures += _likelihoods(model, spread(prepared.test, LIKELIHOOD_WINDOWS), simple, codec, seed)
+    codec, data, simple = prepared.codec, model.recipe.data, baselines(prepared)
+    measures = _likelihoods(model, spread(prepared.test, LIKELIHOOD_WINDOWS), simple, seed)
     if codec.source_length:
         return measures + _pair_measures(model, n)
-    texts = _compared(model, prepared, simple, codec, n, seed)
-    measures += _sample_measures(prepared, codec, texts, seed)
+    texts = _compared(model, prepared, simple, n, seed)
+    measures += _sample_measures(prepared, texts, seed)
     if codec.histogram is not None:
-        measures += _line_measures(prepared, codec, texts, seed)
-    data: Any = model.recipe.data
+        measures += _line_measures(prepared, texts, seed)
     if data.source == "stdlib" and data.folder is None:
         measures.append(_parse_rate(texts, seed))
     return measures
 
 
-def _pair_measures(model: Model, n: int) -> list[Measure]:
+def _pair_measures(model: TextModel, n: int) -> list[Measure]:
     """BLEU and chrF of translations against copies of their sources, ROUGE of summaries against extracted sentences.
 
     Pairs of unknown kind get both.
     """
-    from apps.text.tasks import summarize
-
-    data: Any = model.recipe.data
+    data = model.recipe.data
     pairs = sources.pairs(data)
     some = pairs["test"][:n]
     given, wanted = [source for source, _ in some], [target for _, target in some]
@@ -127,11 +118,11 @@ def _pair_measures(model: Model, n: int) -> list[Measure]:
     summaries = data.folder is None and (data.source == "docstrings" or data.pair.endswith("-summary"))
     measures = []
     if not summaries:
-        for name, judge in (("bleu", corpus_bleu), ("chrf", corpus_chrf)):
-            score = judge(made, wanted)
+        for name, score_of in (("bleu", corpus_bleu), ("chrf", corpus_chrf)):
+            score = score_of(made, wanted)
             measures.append(Measure(
                 name=name, value=score.value, better="higher", count=len(some), interval=score.interval,
-                baseline=judge(given, wanted, resamples=1).value, baseline_name="copy of the source",
+                baseline=score_of(given, wanted, resamples=1).value, baseline_name="copy of the source",
             ))
     if summaries or data.folder is not None:
         scores, lead = rouge(made, wanted), rouge([lead_one(text) for text in given], wanted)
@@ -152,17 +143,18 @@ def spread(data: ArrayData, n: int, offset: float = 0.0) -> ArrayData:
     return data.subset(((np.arange(n) + offset) * len(data) / n).astype(np.int64))
 
 
-def _likelihoods(
-    model: Model, data: ArrayData, simple: dict[str, NGramModel], codec: TextCodec, seed: int
-) -> list[Measure]:
-    sizes = codec.byte_counts[data.x].sum(1)
+def _likelihoods(model: TextModel, data: ArrayData, simple: dict[str, NGramModel], seed: int) -> list[Measure]:
+    """Bits per byte against both n-gram models; nothing of a family without a likelihood."""
+    kind = model.family.likelihood
+    if kind == "none":
+        return []
+    sizes = model.codec.byte_counts[data.x].sum(1)
     nats = model.bound(data, seed=seed, batch_size=128).numpy()
-    kind: Any = model.family.likelihood
     interval = bootstrap(bits_per_byte, nats, sizes, seed=seed)
     found = {name: bits_per_byte(baseline.nll(data.x, data.lengths), sizes) for name, baseline in simple.items()}
     value = bits_per_byte(nats, sizes)
     # Masked diffusion learns slowest by far: its headline is against the unigram, the trigram stands beside it.
-    headline, other = ("unigram", "trigram") if isinstance(model.family, MaskedDiffusion) else ("trigram", "unigram")
+    headline, other = ("unigram", "trigram") if model.recipe.family.kind == "diffusion" else ("trigram", "unigram")
     return [
         Measure(name=name, value=value, better="lower", kind=kind, count=len(nats), interval=interval,
                 baseline=found[baseline], baseline_name=baseline)
@@ -171,9 +163,10 @@ def _likelihoods(
 
 
 def _compared(
-    model: Model, prepared: Prepared, simple: dict[str, NGramModel], codec: TextCodec, n: int, seed: int
+    model: TextModel, prepared: Prepared[TextCodec], simple: dict[str, NGramModel], n: int, seed: int
 ) -> dict[str, list[str]]:
     """As many texts of the model, of each baseline, and of two halves of the held-out text: "floor" and "real"."""
+    codec = prepared.codec
     n = min(n, max(1, len(prepared.test) // 2))
     texts = {"samples": model.sample(n, seed=seed), "floor": _texts(spread(prepared.test, n, 0.5), codec),
              "real": _texts(spread(prepared.test, n), codec)}
@@ -182,9 +175,7 @@ def _compared(
     return texts
 
 
-def _sample_measures(
-    prepared: Prepared, codec: TextCodec, texts: dict[str, list[str]], seed: int
-) -> list[Measure]:
+def _sample_measures(prepared: Prepared[TextCodec], texts: dict[str, list[str]], seed: int) -> list[Measure]:
     real, n = texts["real"], len(texts["real"])
     measures = []
     value = divergence(texts["samples"], real)
@@ -197,7 +188,7 @@ def _sample_measures(
             name=name, value=value, better="lower", count=n, interval=interval, floor=floor,
             baseline=divergence(texts[baseline], real), baseline_name=baseline,
         ))
-    words = _training_words(prepared.train, codec)
+    words = _training_words(prepared)
     counts = {name: known_words(some, words) for name, some in texts.items()}
     measures.append(Measure(
         name="known_words", value=share(counts["samples"]), better="higher", count=n,
@@ -207,27 +198,25 @@ def _sample_measures(
     return measures
 
 
-def _line_measures(prepared: Prepared, codec: TextCodec, texts: dict[str, list[str]], seed: int) -> list[Measure]:
+def _line_measures(prepared: Prepared[TextCodec], texts: dict[str, list[str]], seed: int) -> list[Measure]:
     """Texygen's quality and diversity, and what is copied from the training text; the floor is real text's own."""
-    real, train = _texts(prepared.test, codec), _texts(_side_by_side(prepared.train), codec)
+    real, train = (_texts(some, prepared.codec) for some in (prepared.test, _side_by_side(prepared.train)))
     compared = {name: texts[name] for name in ("samples", "trigram", "floor")}
     quality = {name: sample_bleu(some, real if name != "floor" else train, (4,))[4] for name, some in compared.items()}
     alike = {name: self_bleu(some, (4,))[4] for name, some in compared.items()}
     reverse = {name: reverse_nats(some, real) for name, some in compared.items()}
     copied = {name: memorization(some, texts["real"], train, (8,))[8][0] for name, some in compared.items()}
-    better: dict[str, Any] = {"bleu4": "higher", "self_bleu4": "lower", "reverse_perplexity": "lower",
-                              "copied_8_grams": "lower"}
-    found: dict[str, tuple[Callable[..., float], dict[str, Any]]] = {
-        "bleu4": (np.mean, {name: (values,) for name, values in quality.items()}),
-        "self_bleu4": (np.mean, {name: (values,) for name, values in alike.items()}),
-        "reverse_perplexity": (perplexity, reverse),
-        "copied_8_grams": (share, {name: (values,) for name, values in copied.items()}),
-    }
+    found: list[tuple[str, Literal["lower", "higher"], Callable[..., float], dict[str, tuple[np.ndarray, ...]]]] = [
+        ("bleu4", "higher", np.mean, {name: (values,) for name, values in quality.items()}),
+        ("self_bleu4", "lower", np.mean, {name: (values,) for name, values in alike.items()}),
+        ("reverse_perplexity", "lower", perplexity, {**reverse}),
+        ("copied_8_grams", "lower", share, {name: (values,) for name, values in copied.items()}),
+    ]
     return [
-        Measure(name=name, value=float(judge(*parts["samples"])), better=better[name], count=len(texts["samples"]),
-                interval=bootstrap(judge, *parts["samples"], seed=seed), baseline=float(judge(*parts["trigram"])),
-                baseline_name="trigram", floor=float(judge(*parts["floor"])))
-        for name, (judge, parts) in found.items()
+        Measure(name=name, value=float(of(*parts["samples"])), better=better, count=len(texts["samples"]),
+                interval=bootstrap(of, *parts["samples"], seed=seed), baseline=float(of(*parts["trigram"])),
+                baseline_name="trigram", floor=float(of(*parts["floor"])))
+        for name, better, of, parts in found
     ] + [Measure(
         name="distinct2", value=distinct(texts["samples"]), better="higher", count=len(texts["samples"]),
         baseline=distinct(texts["trigram"]), baseline_name="trigram", floor=distinct(texts["floor"]),
@@ -248,9 +237,9 @@ def _texts(data: ArrayData, codec: TextCodec) -> list[str]:
     return codec.decode(data.batch(np.arange(len(data))))
 
 
-def _training_words(train: ArrayData, codec: TextCodec) -> set[str]:
+def _training_words(prepared: Prepared[TextCodec]) -> set[str]:
     """The words of the training text."""
-    some = _side_by_side(train)
+    some, codec = _side_by_side(prepared.train), prepared.codec
     if some.lengths is None:  # windows side by side are their stream
         return set(whole_words(codec.text(some.x.ravel().tolist())))
     return {word for text in _texts(some, codec) for word in whole_words(text)}

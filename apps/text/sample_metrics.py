@@ -1,4 +1,4 @@
-"""How samples of text are judged as a set: BLEU, self-BLEU, reverse perplexity, distinct n-grams, copied n-grams.
+"""Measures of samples of text as a set: BLEU, self-BLEU, reverse perplexity, distinct n-grams, copied n-grams.
 
 Words are the Penn Treebank's, cut by nltk as Texygen does (1802.01886); case is kept.
 """
@@ -11,6 +11,7 @@ import numpy as np
 
 from core.errors import FourfoldError
 from core.metrics.ngrams import NGramModel
+from core.seeds import derive
 
 ORDERS = (2, 3, 4, 5)
 EPSILON = 0.1  # what stands for no match, as in nltk's SmoothingFunction().method1
@@ -31,7 +32,7 @@ def sample_bleu(
     """BLEU-n of each sample against all references, in [0, 1]: float64 `[N]` by n, whose mean is the measure.
 
     As in Texygen (Zhu et al. 1802.01886) and Language GANs Falling Short (Caccia et al. 1811.02549): nltk's sentence
-    BLEU with weights 1/n and smoothing method 1. It tells of quality only and grows with the number of references:
+    BLEU with weights 1/n and smoothing method 1. It measures quality only and grows with the number of references:
     read it beside `self_bleu`, at the same sizes, and beside held-out text in the samples' place.
 
     Args:
@@ -43,7 +44,7 @@ def sample_bleu(
         FourfoldError: no samples or no references, fewer than are to be drawn, an order below 1.
     """
     hypotheses = words(_draw(samples, size, seed, "samples"))
-    real = words(_draw(references, reference_size, seed + 1, "references"))
+    real = words(_draw(references, reference_size, derive(seed, 1), "references"))
     n_samples = len(hypotheses)
     matches = []
     for grams, owners in _ngrams([*hypotheses, *real], _longest(orders)):
@@ -107,7 +108,8 @@ def _closest(sizes: np.ndarray, lengths: np.ndarray, leave_out: bool) -> np.ndar
     distance = np.abs(asked[:, None] - different).astype(np.float64)
     if leave_out:
         distance[np.diag(counts == 1)] = np.inf
-    return different[distance.argmin(axis=1)][inverse]
+    closest: np.ndarray = different[distance.argmin(axis=1)][inverse]
+    return closest
 
 
 def reverse_nats(samples: Sequence[str], real: Sequence[str], order: int = 3) -> tuple[np.ndarray, np.ndarray]:
@@ -115,8 +117,8 @@ def reverse_nats(samples: Sequence[str], real: Sequence[str], order: int = 3) ->
 
     Zhao et al. 1706.04223 (there a recurrent model); the n-gram model is interpolated as Witten and Bell's. Both poor
     and few different samples cost. The vocabulary is that of `real`, and one word for all others, so that it does not
-    depend on who is judged. It falls as samples grow in number: compare at the same size, and with real text in the
-    samples' place. Its perplexity is `perplexity(*reverse_nats(samples, real))`.
+    depend on whose samples they are. It falls as samples grow in number: compare at the same size, and with real text
+    in the samples' place. Its perplexity is `perplexity(*reverse_nats(samples, real))`.
 
     Raises:
         FourfoldError: no samples, no real text, or an order below 1.
@@ -164,16 +166,16 @@ def memorization(
     """
     parts = [words(_some(texts, name)) for texts, name in
              ((samples, "samples"), (held_out, "held-out texts"), (train, "training texts"))]
-    n_samples, n_judged = len(parts[0]), len(parts[0]) + len(parts[1])
+    n_samples, n_compared = len(parts[0]), len(parts[0]) + len(parts[1])
     found = {}
     for n, (grams, owners) in enumerate(_ngrams([*parts[0], *parts[1], *parts[2]], _longest(orders)), 1):
         if n not in orders:
             continue
         seen = np.zeros(int(grams.max(initial=-1)) + 1, bool)
-        judged = owners < n_judged
-        seen[grams[~judged]] = True
-        copied = np.bincount(owners[judged], seen[grams[judged]], minlength=n_judged)
-        counts = np.stack([copied, np.bincount(owners[judged], minlength=n_judged)], axis=1).astype(np.int64)
+        compared = owners < n_compared
+        seen[grams[~compared]] = True
+        copied = np.bincount(owners[compared], seen[grams[compared]], minlength=n_compared)
+        counts = np.stack([copied, np.bincount(owners[compared], minlength=n_compared)], axis=1).astype(np.int64)
         found[n] = counts[:n_samples], counts[n_samples:]
     return found
 

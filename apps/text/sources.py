@@ -7,19 +7,15 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-from core.data.arrays import order
+from apps.text.text_data import TextData
 from core.data.sources import cache_folder, in_data, package_files, read_text
+from core.data.splits import split
 from core.errors import FourfoldError
-
-if TYPE_CHECKING:
-    from apps.text.data import TextData
 
 Pair = tuple[str, str]
 Item = TypeVar("Item")
-Splits = dict[str, list[Item]]
-"""Items by "train", "validation" and "test"."""
 
 DOCUMENTS = (
     ".txt", ".md", ".rst", ".tex", ".html", ".css", ".py", ".js", ".ts", ".c", ".h", ".cpp", ".hpp", ".rs", ".go",
@@ -43,8 +39,8 @@ PUBLISHED = {
 STEMS = {"train": ("train",), "validation": ("val", "valid", "validation", "dev"), "test": ("test", "test_2016_flickr")}
 
 
-def documents(data: TextData) -> Splits[str]:
-    """Whole texts: plays, modules, files, or the strings of jsonl files.
+def documents(data: TextData) -> dict[str, list[str]]:
+    """Whole texts by split, "train", "validation" and "test": plays, modules, files, or the strings of jsonl files.
 
     Raises:
         FourfoldError: there are none, or a file is missing, binary, or not UTF-8.
@@ -56,14 +52,14 @@ def documents(data: TextData) -> Splits[str]:
     if not texts:
         raise FourfoldError(f"{data.folder or data.source} holds no text: its files are empty")
     if len(texts) < 3:
-        # The usual split of tinyshakespeare: its last tenth judges, and there is no third part.
+        # The usual split of tinyshakespeare: its last tenth is held out, and there is no third part.
         cut = [round(len(text) * (1 - HELD_OUT)) for text in texts]
         tail = [text[end:] for text, end in zip(texts, cut, strict=True)]
         return {"train": [text[:end] for text, end in zip(texts, cut, strict=True)], "validation": tail, "test": tail}
     return held_out(texts, lambda text: text)
 
 
-def lines(data: TextData) -> Splits[str]:
+def lines(data: TextData) -> dict[str, list[str]]:
     """Sentences: the lines that are not blank, without the white space around them.
 
     Of one or two documents lines are held out at random, of more documents whole ones are.
@@ -77,18 +73,18 @@ def lines(data: TextData) -> Splits[str]:
             for name, texts in documents(data).items()}
 
 
-def pairs(data: TextData) -> Splits[Pair]:
+def pairs(data: TextData) -> dict[str, list[Pair]]:
     """Sources and what becomes of them: translations, summaries.
 
     Raises:
         FourfoldError: there are none; a file is damaged; parallel files have unequal counts of lines.
     """
-    found: Splits[Pair] = {"train": [], "validation": [], "test": []}
+    found: dict[str, list[Pair]] = {"train": [], "validation": [], "test": []}
     loose: list[Pair] = []
     if data.source == "docstrings" and data.folder is None:
         modules = [_docstrings(text) for path in files(data) for text in _texts(path, data)]
-        split = held_out([module for module in modules if module], lambda module: module[0][0])
-        return {name: [pair for module in some for pair in module] for name, some in split.items()}
+        parts = held_out([module for module in modules if module], lambda module: module[0][0])
+        return {name: [pair for module in some for pair in module] for name, some in parts.items()}
     for part, some in _pair_files(data):
         (loose if part is None else found[part]).extend(some)
     if not any(found.values()):
@@ -102,23 +98,9 @@ def pairs(data: TextData) -> Splits[Pair]:
     return found
 
 
-def held_out(items: Sequence[Item], key: Callable[[Item], object]) -> Splits[Item]:
-    """Items in random order: a tenth for the test, half as many for validation; those of one key stay together.
-
-    Raises:
-        FourfoldError: fewer than three different ones.
-    """
-    groups: dict[object, list[Item]] = {}
-    for item in items:
-        groups.setdefault(key(item), []).append(item)
-    if len(groups) < 3:
-        raise FourfoldError(f"the data have {len(groups)} different examples: at least 3 are needed, one for each of "
-                            "training, validation and test")
-    shuffled = [list(groups.values())[i] for i in order(0, 0, len(groups))]
-    test = max(1, round(len(shuffled) * HELD_OUT))
-    first = test + max(1, round(len(shuffled) * HELD_OUT / 2))
-    splits = {"test": shuffled[:test], "validation": shuffled[test:first], "train": shuffled[first:]}
-    return {name: [item for group in some for item in group] for name, some in splits.items()}
+def held_out(items: Sequence[Item], key: Callable[[Item], str]) -> dict[str, list[Item]]:
+    """Items in random order: a tenth for the test, half as many for validation; those of one key stay together."""
+    return split([key(item) for item in items], test=HELD_OUT, validation=HELD_OUT / 2).of(items)
 
 
 def files(data: TextData) -> list[Path]:
@@ -217,7 +199,7 @@ def _field(entry: dict[str, object], name: str, where: str) -> str:
 
 
 def _pair_files(data: TextData) -> Iterator[tuple[str | None, list[Pair]]]:
-    """The pairs of each file, or of two parallel ones, and the split that its name tells."""
+    """The pairs of each file, or of two parallel ones, and the split that its name says."""
     left, _, right = data.pair.partition("-")
     known = files(data)
     for path in known:

@@ -1,15 +1,18 @@
-"""How summaries are judged: ROUGE by rouge_score, beside two baselines that copy a sentence of the document."""
+"""Measures of summaries: ROUGE by rouge_score, beside two baselines that copy a sentence of the document."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from core.errors import FourfoldError
+
+if TYPE_CHECKING:
+    from sklearn.feature_extraction.text import TfidfVectorizer
 
 ROUGES = ("rouge1", "rouge2", "rougeL")
 
@@ -100,7 +103,7 @@ class CentroidExtractor:
         vectorizer: scikit-learn's `TfidfVectorizer`, fitted to training documents.
     """
 
-    vectorizer: Any
+    vectorizer: TfidfVectorizer
 
     @classmethod
     def fit(cls, documents: Sequence[str]) -> CentroidExtractor:

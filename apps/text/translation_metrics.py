@@ -1,15 +1,19 @@
-"""How translations are judged: corpus BLEU and chrF by sacrebleu, each with its signature and a bootstrap interval."""
+"""Measures of translations: corpus BLEU and chrF by sacrebleu, each with its signature and a bootstrap interval."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from core.errors import FourfoldError
 from core.metrics.intervals import bootstrap
+
+if TYPE_CHECKING:
+    from sacrebleu.metrics.bleu import BLEU
+    from sacrebleu.metrics.chrf import CHRF
 
 TOKENIZERS = ("13a", "intl", "char", "zh", "none")
 """sacrebleu's, but those that need further packages or a download."""
@@ -46,7 +50,7 @@ def corpus_bleu(
     Raises:
         FourfoldError: no sentences, different numbers of hypotheses and references, an unknown tokeniser.
     """
-    from sacrebleu.metrics import BLEU
+    from sacrebleu.metrics.bleu import BLEU
 
     if tokenize not in TOKENIZERS:
         raise FourfoldError(f"tokenize is {tokenize!r}: must be one of {', '.join(TOKENIZERS)}")
@@ -68,7 +72,7 @@ def corpus_chrf(
     Raises:
         FourfoldError: no sentences, different numbers of hypotheses and references, a negative order.
     """
-    from sacrebleu.metrics import CHRF
+    from sacrebleu.metrics.chrf import CHRF
 
     if word_order < 0:
         raise FourfoldError(f"word_order is {word_order}: must be at least 0")
@@ -76,7 +80,7 @@ def corpus_chrf(
 
 
 def _score(
-    metric: Any, hypotheses: Sequence[str], references: Sequence[str], resamples: int, seed: int
+    metric: BLEU | CHRF, hypotheses: Sequence[str], references: Sequence[str], resamples: int, seed: int
 ) -> CorpusScore:
     if len(hypotheses) != len(references) or not len(hypotheses):
         raise FourfoldError(f"{len(hypotheses):,} hypotheses and {len(references):,} references: "

@@ -50,7 +50,10 @@ def _fail(message: str) -> NoReturn:
 
 
 def deferred(make: Callable[[], Any]) -> type[TyperCommand]:
-    """A command class whose real (click) command is made when it is used, not when it is listed."""
+    """A command class whose real (click) command is made when it is used, not when it is listed.
+
+    Any: typer may carry its own copy of click, whose types have no public name.
+    """
 
     class Deferred(TyperCommand):
         def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:

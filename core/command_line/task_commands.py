@@ -7,7 +7,7 @@ import json
 import typing
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, TypedDict, cast
 
 import typer
 
@@ -19,13 +19,23 @@ from core.runs.tasks import Description, Task, described
 LoadModel = Callable[[Path, str], object]
 
 
+class Shared(TypedDict, total=False):
+    """What commands take besides a task's own parameters."""
+
+    run: Path
+    device: str
+    output: Path
+    stream: bool
+    as_json: bool
+
+
 def task_command(task: Task, load_model: LoadModel) -> Callable[..., None]:
     """The function behind a task's command; `load_model`: (run folder, device) -> model."""
     shared = _shared_options(task)
 
-    def command(**values: Any) -> None:
+    def command(**values: object) -> None:
         own = {name: values.pop(name) for name in list(values) if name not in shared}
-        _run(task, load_model, task.parameters(**own), **values)
+        _run(task, load_model, task.parameters(**own), cast(Shared, values))
 
     hints = typing.get_type_hints(task.parameters)
     defaults = {name: spec.default for name, spec in inspect.signature(task.parameters).parameters.items()}
@@ -43,7 +53,7 @@ def task_command(task: Task, load_model: LoadModel) -> Callable[..., None]:
 
 def _shared_options(task: Task) -> dict[str, inspect.Parameter]:
     """What a command takes besides the task's own parameters."""
-    found: dict[str, tuple[Any, Any]] = {}
+    found: dict[str, tuple[object, object]] = {}
     if task.takes_model:
         found |= {"run": (RunFolder, inspect.Parameter.empty), "device": (Device, "auto")}
     if task.output is not None:
@@ -57,23 +67,21 @@ def _shared_options(task: Task) -> dict[str, inspect.Parameter]:
     }
 
 
-def _typer_info(description: Description) -> Any:
+def _typer_info(description: Description) -> object:
     if not description.flags:
         return typer.Argument(metavar=description.metavar, help=description.help)
     return typer.Option(*description.flags, help=description.help, min=description.minimum, max=description.maximum,
                         metavar=description.metavar)
 
 
-def _run(
-    task: Task, load_model: LoadModel, parameters: object, run: Path | None = None, device: str = "auto",
-    output: Path | None = None, stream: bool = False, as_json: bool = False,
-) -> None:
+def _run(task: Task, load_model: LoadModel, parameters: object, shared: Shared) -> None:
     """Do the task, write its files, print what it says."""
     from core.files import writing
 
+    output, stream, as_json = shared.get("output"), shared.get("stream", False), shared["as_json"]
     if stream and as_json:
         raise FourfoldError("--stream and --json exclude each other: JSON is complete or none")
-    model = None if run is None else load_model(run, device)
+    model = load_model(shared["run"], shared["device"]) if task.takes_model else None
     with shown_progress(task.name) as progress:
         if stream:
             progress.on_text = lambda piece: print(piece, end="", flush=True)

@@ -228,7 +228,7 @@ def sampling_task(domain: Domain[DataT, CodecT, Item]) -> Task:
 
 
 def _add_sample(app: typer.Typer, load_domain: Callable[[], Domain[DataT, CodecT, Item]]) -> None:
-    def make() -> TyperCommand:
+    def make() -> object:
         from core.runs.pretrained import load
 
         domain = load_domain()

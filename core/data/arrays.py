@@ -206,7 +206,8 @@ def indices_of_step(
     bucket, place = divmod(step, BUCKET)
     together = _in_order(seed, bucket * BUCKET * batch_size, BUCKET * batch_size, n)
     batches = together[np.argsort(sizes[together], kind="stable")].reshape(BUCKET, batch_size)
-    return batches[order(seed, bucket, BUCKET)[place]]
+    rows: np.ndarray = batches[order(seed, bucket, BUCKET)[place]]
+    return rows
 
 
 def _in_order(seed: int, start: int, count: int, n: int) -> np.ndarray:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from core.data.sources import cache_folder
 from core.errors import FourfoldError
 
 

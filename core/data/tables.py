@@ -1,13 +1,13 @@
 """One reader of tables (.csv, .tsv and their like), one of JSON lines, one of plain lines; each also of .gz.
 
 Tables are read with the csv module, a row at a time, as the libraries misread what people have. Tried were
-polars 2.1 and pandas 3.1 on the files in tests/core/test_tables.py:
-- A quote that is never closed: polars refuses the file; pandas joins all lines up to the next quote into one
-  cell (C engine) or loses them (Python engine), in silence.
-- Rows too short or too long: polars fills the short and refuses or cuts the long; pandas fills the short, and
-  drops the long without their lines.
-- Lines that end in CR: polars takes the file for a single line. UTF-16: both need to be told.
-- Neither knows on which line a row begins, once cells hold line ends, so neither lets an error name it.
+polars 2.1 and pandas 3.1 on files such as those in tests/core/test_tables.py:
+- A quote that is not closed: polars refuses the file; pandas joins the lines up to the next quote into one cell
+  (C engine) or loses them (Python engine), in silence.
+- Rows too short or too long: both fill the short in silence; the long polars refuses or cuts, pandas refuses or
+  drops with a warning.
+- Lines that end in CR: polars takes the file for a single line. UTF-16: both have to be told.
+- Neither gives the line on which a row begins, so no later error ("no valid SMILES") could name it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ from typing import NamedTuple
 from core.errors import FourfoldError, did_you_mean
 
 LONGEST_CELL = 1_000_000
-LONGEST_ROW = 8_000_000  # characters, of a line and of a row over several lines
+LONGEST_LINE = 8_000_000
+LONGEST_JOINED = 2_000_000  # characters of a row over several lines; a quote not closed by then is looked into
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".psv": "|"}
 STRAYS = 100  # stray quotes after which quotes join no lines; bounds the time of looking for those that close them
 
@@ -123,7 +124,7 @@ def read_table(path: Path, *, header: bool | None = None, columns: Collection[st
         FourfoldError: the file cannot be read, is no text, holds no row, lacks a column, or has a cell of more than
             a million characters.
     """
-    tape = _Tape(_lines(path, LONGEST_ROW))
+    tape = _Tape(_lines(path, LONGEST_LINE))
     with _long_cells():
         separator = _separator(path, tape)
         records = _records(tape, separator)
@@ -142,7 +143,7 @@ def read_table(path: Path, *, header: bool | None = None, columns: Collection[st
                 stray.append(record.line)
             elif record.lines > 1:
                 joined.append(record.line)
-            if any(len(cell) > LONGEST_CELL for cell in record.cells):
+            if max(map(len, record.cells), default=0) > LONGEST_CELL:
                 raise FourfoldError(f"{path}, line {record.line:,}: has a cell of more than {LONGEST_CELL:,} "
                                     "characters; is a quote not closed?")
             if not record.cells:
@@ -264,19 +265,15 @@ def _records(tape: _Tape, separator: str) -> Iterator[_Record]:
     width, strays = 0, 0
     for line in tape:
         number, taken, stray = tape.number, [line], False
-        cells = _split(line, separator)
         if '"' in line:
-            limit = LONGEST_ROW if strays < STRAYS else 0
-            quoted = _quoted(_following(tape, taken, limit), separator)
-            stray = quoted is None or _swallows(taken, quoted, separator, width)
-            if quoted is None or stray:
+            cells = _with_quotes(tape, taken, separator, width, LONGEST_JOINED if strays < STRAYS else 0)
+            if stray := not cells:
                 tape.give_back(taken[1:])
                 strays += len(taken) > 1
                 del taken[1:]
-            else:
-                cells = quoted
-        elif line.isspace() and separator not in line:
-            cells = []
+                cells = _split(line, separator)
+        else:
+            cells = [] if line.isspace() and separator not in line else _split(line, separator)
         width = width or len(cells)
         yield _Record(number, len(taken), cells, stray)
 
@@ -295,33 +292,41 @@ def _following(tape: _Tape, taken: list[str], limit: int) -> Iterator[str]:
         yield line
 
 
-def _quoted(lines: Iterable[str], separator: str) -> list[str] | None:
-    """The first row, its cells in quotes read as such; None where a quote is not closed, or text follows it."""
-    try:
-        return next(csv.reader(lines, delimiter=separator, strict=True))
-    except csv.Error:
-        return None
-
-
-def _swallows(lines: Sequence[str], cells: list[str], separator: str, width: int) -> bool:
-    """Whether two stray quotes, of different cells, look like one cell in quotes.
+def _with_quotes(tape: _Tape, taken: list[str], separator: str, width: int, limit: int) -> list[str]:
+    """The row that begins with the line in `taken`; lines are added there as cells need them. [] if a quote is stray.
 
     Args:
-        lines: what the row takes; `cells`: what they say if the quotes are meant.
         width: cells of the table's first row, 0 for that row itself.
+        limit: characters of the lines in all.
     """
-    widths = [len(_split(line, separator)) for line in lines]
+    try:
+        cells = next(csv.reader(_following(tape, taken, limit), delimiter=separator, strict=True))
+    except csv.Error:  # a quote is not closed, or text follows it
+        if len(taken) > 1 and sum(map(len, taken)) >= limit:
+            widths = [len(_split(line, separator)) for line in taken]
+            if width < 2 or 2 * widths.count(width) < len(widths):
+                return ["".join(taken)]  # no rows that a quote has swallowed: a cell that is too long
+        return []
+    return [] if _swallows(taken, cells, separator, width) else cells
+
+
+def _swallows(lines: Sequence[str], cells: Sequence[str], separator: str, width: int) -> bool:
+    """Whether two stray quotes, of different cells, look like one cell in quotes: `lines` as `cells`."""
     tabs = separator == "\t"  # unlike commas they hardly ever are in a cell
-    if width not in (0, len(cells)) and widths[0] == width and (tabs or len(lines) > 1):
+    fits = width in (0, len(cells))
+    if len(lines) == 1 and (fits or not tabs):
+        return False
+    widths = [len(_split(line, separator)) for line in lines if not line.isspace()]
+    if not fits and widths[0] == width:
         return True  # without the quotes the line fits, with them it does not
-    # Lines that are rows themselves: that of two lines may be by chance, of "A dog" and "and a cat, both black".
-    return len(lines) >= (2 if tabs else 3) and len(cells) > 1 and set(widths) == {len(cells)}
+    # Are the lines rows themselves (but for a few)? Two may look so by chance: "A dog" and "and a cat, both black".
+    return len(cells) > 1 and len(widths) >= (2 if tabs else 3) and widths.count(len(cells)) >= 0.9 * len(widths)
 
 
 @contextmanager
 def _long_cells() -> Iterator[None]:
     """The csv module's own limit (131,072 characters, the same for all that use it) is set aside, and comes back."""
-    before = csv.field_size_limit(2 * LONGEST_ROW)
+    before = csv.field_size_limit(LONGEST_LINE + LONGEST_JOINED)
     try:
         yield
     finally:

@@ -12,13 +12,24 @@ from torch import Tensor, nn
 from core.batches import Batch
 from core.conditions import ConditionSpec, SequenceCondition
 from core.errors import FourfoldError, Unsupported, require
-from core.families.family import Family, FamilyConfig, Loss, SampleSettings, has_sequence, refuse_arrays, truncations
+from core.families.family import (
+    DEFAULTS,
+    Condition,
+    Family,
+    FamilyConfig,
+    Loss,
+    SampleSettings,
+    has_sequence,
+    refuse_arrays,
+    truncations,
+)
 from core.families.lengths import mean_length
 from core.likelihood import categorical_nll
 from core.networks import ConvConfig, TransformerConfig
 from core.networks.conditioning import Conditioner, Conditioning, ConditioningConfig
 from core.quantizers import FSQ, UniformBins
 from core.samplers.tokens import beam_search, generate, truncate
+from core.seeds import Draws
 from core.spaces import Continuous, Discrete, Space
 
 
@@ -81,9 +92,7 @@ class Autoregressive(Family):
     options = frozenset({"guidance_scale", "temperature", "top_k", "top_p", "min_p", "repetition_penalty"})
     likelihood = "exact"
 
-    def __init__(
-        self, config: AutoregressiveConfig, space: Discrete, conditions: Mapping[str, ConditionSpec]
-    ) -> None:
+    def __init__(self, config: AutoregressiveConfig, space: Discrete, conditions: Mapping[str, ConditionSpec]) -> None:
         super().__init__()
         self.config, self.space, self.mean_length = config, space, mean_length(space)
         self.conditioner = Conditioner(conditions, config.conditioning)
@@ -116,26 +125,16 @@ class Autoregressive(Family):
 
     @torch.no_grad()
     def sample(
-        self,
-        n: int,
-        condition: Mapping[str, Tensor] | None = None,
-        *,
-        settings: SampleSettings = SampleSettings(),
-        generator: torch.Generator | None = None,
+        self, n: int, condition: Condition | None = None, *, settings: SampleSettings = DEFAULTS,
+        draws: Draws = None,
     ) -> Batch:
         nothing = torch.zeros((n, 0), dtype=torch.int64, device=self.device)
-        return self.continue_prefix(nothing, condition, settings=settings, generator=generator)
+        return self.continue_prefix(nothing, condition, settings=settings, draws=draws)
 
     @torch.no_grad()
     def continue_prefix(
-        self,
-        prefix: Tensor,
-        condition: Mapping[str, Tensor] | None = None,
-        *,
-        length: int | None = None,
-        settings: SampleSettings = SampleSettings(),
-        generator: torch.Generator | None = None,
-        watch: Callable[[Tensor], bool] | None = None,
+        self, prefix: Tensor, condition: Condition | None = None, *, length: int | None = None,
+        settings: SampleSettings = DEFAULTS, draws: Draws = None, watch: Callable[[Tensor], bool] | None = None,
     ) -> Batch:
         self.check(settings)
         n, begun = prefix.shape
@@ -146,7 +145,7 @@ class Autoregressive(Family):
         start = torch.full((n, 1), self.space.vocab, device=self.device)
         tokens, mask = generate(
             self._next_logits(n, condition, settings.guidance_scale), torch.cat([start, prefix], dim=1),
-            longest - begun, self.space.eos, generator=generator, watch=watch,
+            longest - begun, self.space.eos, draws=draws, watch=watch,
             transform=lambda logits: truncate(logits, **truncations(settings)),
             repetition_penalty=1.0 if settings.repetition_penalty is None else settings.repetition_penalty,
         )
@@ -168,9 +167,7 @@ class Autoregressive(Family):
         )
         return Batch(tokens, {}, mask)
 
-    def _next_logits(
-        self, n: int, condition: Mapping[str, Tensor] | None, scale: float | None
-    ) -> Callable[[Tensor], Tensor]:
+    def _next_logits(self, n: int, condition: Condition | None, scale: float | None) -> Callable[[Tensor], Tensor]:
         """What `generate` calls: with guidance, the conditional and the null half share one doubled batch."""
         device = self.device
         if scale is None or scale == 1 or not condition:
@@ -184,7 +181,8 @@ class Autoregressive(Family):
 
         def next_logits(fresh: Tensor) -> Tensor:
             with_condition, without = self.network(torch.cat([fresh, fresh]), cond, cache=cache)[:, -1].chunk(2)
-            return without + scale * (with_condition - without)
+            logits: Tensor = without + scale * (with_condition - without)
+            return logits
 
         return next_logits
 
@@ -212,7 +210,7 @@ class BinAutoregressive(Family):
         return self.tokens.passes(settings)
 
     def forward(self, batch: Batch, player: str = "model", progress: float = 1.0) -> Loss:
-        return self.tokens(self._quantized(batch))
+        return self.tokens.forward(self._quantized(batch))
 
     def bound(self, batch: Batch, *, generator: torch.Generator | None = None) -> Tensor:
         nll = self.tokens.bound(self._quantized(batch))
@@ -221,14 +219,10 @@ class BinAutoregressive(Family):
         return nll
 
     def sample(
-        self,
-        n: int,
-        condition: Mapping[str, Tensor] | None = None,
-        *,
-        settings: SampleSettings = SampleSettings(),
-        generator: torch.Generator | None = None,
+        self, n: int, condition: Condition | None = None, *, settings: SampleSettings = DEFAULTS,
+        draws: Draws = None,
     ) -> Batch:
-        tokens = self.tokens.sample(n, condition, settings=settings, generator=generator).x
+        tokens = self.tokens.sample(n, condition, settings=settings, draws=draws).x
         return Batch(self.bins.decode(tokens, self.space.shape))
 
     def _quantized(self, batch: Batch) -> Batch:
@@ -273,7 +267,7 @@ class CodeAutoregressive(Family):
         if player == "model":
             with torch.no_grad():
                 tokens = self.codes.fsq.to_tokens(self.codes.fsq.quantize(self.encoder(batch.x).float()))
-            return self.tokens(Batch(tokens, batch.condition))
+            return self.tokens.forward(Batch(tokens, batch.condition))
         return Loss((self.through_codes(batch.x) - batch.x).square().mean())
 
     def through_codes(self, x: Tensor) -> Tensor:
@@ -282,24 +276,14 @@ class CodeAutoregressive(Family):
         return decoded.float()
 
     @torch.no_grad()
-    def reconstruct(
-        self,
-        batch: Batch,
-        *,
-        settings: SampleSettings = SampleSettings(),
-        generator: torch.Generator | None = None,
-    ) -> Batch:
+    def reconstruct(self, batch: Batch, *, settings: SampleSettings = DEFAULTS, draws: Draws = None) -> Batch:
         """The autoencoder's own loss of detail: data as their codes tell them."""
         return Batch(self.through_codes(batch.x), batch.condition)
 
     @torch.no_grad()
     def sample(
-        self,
-        n: int,
-        condition: Mapping[str, Tensor] | None = None,
-        *,
-        settings: SampleSettings = SampleSettings(),
-        generator: torch.Generator | None = None,
+        self, n: int, condition: Condition | None = None, *, settings: SampleSettings = DEFAULTS,
+        draws: Draws = None,
     ) -> Batch:
-        tokens = self.tokens.sample(n, condition, settings=settings, generator=generator).x
+        tokens = self.tokens.sample(n, condition, settings=settings, draws=draws).x
         return Batch(self.decoder(self.codes.fsq.from_tokens(tokens, self.grid)).float())

@@ -13,6 +13,8 @@ from core.batches import Batch
 from core.conditions import ArrayCondition, ConditionSpec
 from core.errors import FourfoldError, Unsupported, did_you_mean, require
 from core.families.family import (
+    DEFAULTS,
+    Condition,
     Family,
     FamilyConfig,
     Loss,
@@ -31,6 +33,7 @@ from core.networks.layers import NoiseEmbedding
 from core.samplers.ode import SOLVERS, Denoiser, flow_log_prob, guided
 from core.samplers.tokens import truncate
 from core.samplers.unmask import unmask
+from core.seeds import Draws, normal
 from core.spaces import Continuous, Discrete, Space
 
 NUM_STEPS = 18
@@ -108,7 +111,7 @@ class Diffusion(Family):
         seen = coefficients.input * x
         if cond.array is not None:
             seen = torch.cat([seen, cond.array], dim=1)
-        raw = self.network(seen, Conditioning(vector, cond.sequence, cond.sequence_mask))
+        raw: Tensor = self.network(seen, Conditioning(vector, cond.sequence, cond.sequence_mask))
         return coefficients.skip * x + coefficients.out * raw.float()
 
     def forward(self, batch: Batch, player: str = "model", progress: float = 1.0) -> Loss:
@@ -120,7 +123,7 @@ class Diffusion(Family):
         weight = self.process.coefficients(wide).out.square().reciprocal()
         return Loss((weight * error.square()).mean())
 
-    def denoiser(self, condition: Mapping[str, Tensor] | None, n: int, settings: SampleSettings) -> Denoiser:
+    def denoiser(self, condition: Condition | None, n: int, settings: SampleSettings) -> Denoiser:
         """The denoiser that samplers take, with the condition and its guidance bound in."""
 
         def bound_to(cond: Conditioning) -> Denoiser:
@@ -134,42 +137,29 @@ class Diffusion(Family):
 
     @torch.no_grad()
     def sample(
-        self,
-        n: int,
-        condition: Mapping[str, Tensor] | None = None,
-        *,
-        settings: SampleSettings = SampleSettings(),
-        generator: torch.Generator | None = None,
+        self, n: int, condition: Condition | None = None, *, settings: SampleSettings = DEFAULTS,
+        draws: Draws = None,
     ) -> Batch:
         """With an array condition samples have its extent, which may differ from that of training."""
         shape = self.space.shape
         for name, spec in self.conditioner.specs.items():
             if isinstance(spec, ArrayCondition) and condition is not None and name in condition:
                 shape = (shape[0], *condition[name].shape[2:])
-        noise = torch.randn((n, *shape), generator=generator, device=self.device)
-        return self.decode(noise, condition, settings=settings, generator=generator)
+        noise = normal(draws, (n, *shape), self.device)
+        return self.decode(noise, condition, settings=settings, draws=draws)
 
     @torch.no_grad()
     def decode(
-        self,
-        z: Tensor,
-        condition: Mapping[str, Tensor] | None = None,
-        *,
-        settings: SampleSettings = SampleSettings(),
-        generator: torch.Generator | None = None,
+        self, z: Tensor, condition: Condition | None = None, *, settings: SampleSettings = DEFAULTS,
+        draws: Draws = None,
     ) -> Batch:
         sigmas = self.process.sigmas(settings.num_steps or NUM_STEPS).to(z.device)
-        return self._solve(self._prior_std() * z, sigmas, condition, settings, generator)
+        return self._solve(self._prior_std() * z, sigmas, condition, settings, draws)
 
     @torch.no_grad()
     def vary(
-        self,
-        x: Tensor,
-        strength: float,
-        condition: Mapping[str, Tensor] | None = None,
-        *,
-        settings: SampleSettings = SampleSettings(),
-        generator: torch.Generator | None = None,
+        self, x: Tensor, strength: float, condition: Condition | None = None, *, settings: SampleSettings = DEFAULTS,
+        draws: Draws = None,
     ) -> Batch:
         """Data near x `[n, *shape]` (SDEdit, Meng et al. 2108.01073): noised, then denoised again.
 
@@ -179,18 +169,17 @@ class Diffusion(Family):
         sigmas = self.process.sigmas(settings.num_steps or NUM_STEPS).to(x.device)
         steps = len(sigmas) - 1
         sigmas = sigmas[steps - max(1, round(strength * steps)) :]
-        noise = torch.randn(x.shape, generator=generator, device=x.device)
-        return self._solve(x + sigmas[0] * noise, sigmas, condition, settings, generator)
+        noise = normal(draws, x.shape, x.device)
+        return self._solve(x + sigmas[0] * noise, sigmas, condition, settings, draws)
 
     def _solve(
-        self, start: Tensor, sigmas: Tensor, condition: Mapping[str, Tensor] | None, settings: SampleSettings,
-        generator: torch.Generator | None,
+        self, start: Tensor, sigmas: Tensor, condition: Condition | None, settings: SampleSettings, draws: Draws
     ) -> Batch:
         self.check(settings)
         solver = settings.solver or "heun"
         if solver not in SOLVERS:
             raise FourfoldError(f"solver is {solver!r}: {did_you_mean(solver, SOLVERS)}")
-        return Batch(SOLVERS[solver](self.denoiser(condition, len(start), settings), start, sigmas, generator))
+        return Batch(SOLVERS[solver](self.denoiser(condition, len(start), settings), start, sigmas, draws))
 
     def bound(self, batch: Batch, *, generator: torch.Generator | None = None) -> Tensor:
         """-log p(x) by the flow's ODE; over levels, of uniformly dequantised data: an upper bound (1511.01844)."""
@@ -239,9 +228,7 @@ class MaskedDiffusion(Family):
         nll = self._weighted_nll(batch, cond, uniform, None)
         return Loss(nll.mean() / self.mean_length)
 
-    def _weighted_nll(
-        self, batch: Batch, cond: Conditioning, uniform: Tensor, generator: torch.Generator | None
-    ) -> Tensor:
+    def _weighted_nll(self, batch: Batch, cond: Conditioning, uniform: Tensor, generator: torch.Generator | None) -> Tensor:
         """One draw of each example's bound `[n]`; `uniform` `[n]` in [0, 1) chooses how many tokens hide."""
         length = lengths(batch)
         hidden_count = (uniform * length).long().clamp(max=length - 1) + 1
@@ -255,36 +242,28 @@ class MaskedDiffusion(Family):
     @torch.no_grad()
     def bound(self, batch: Batch, *, generator: torch.Generator | None = None) -> Tensor:
         """The bound estimated from `bound_samples` stratified draws, plus -log p(length) where it varies."""
-        n, draws = len(batch), self.config.bound_samples
+        n, count = len(batch), self.config.bound_samples
         cond = self.conditioner(batch.condition, n)
         total = torch.zeros(n, device=batch.x.device)
-        for index in range(draws):
+        for index in range(count):
             jitter = torch.rand(n, generator=generator, device=batch.x.device)
-            total += self._weighted_nll(batch, cond, (index + jitter) / draws, generator)
-        return total / draws + length_nll(self.space, batch)
+            total += self._weighted_nll(batch, cond, (index + jitter) / count, generator)
+        return total / count + length_nll(self.space, batch)
 
     @torch.no_grad()
     def sample(
-        self,
-        n: int,
-        condition: Mapping[str, Tensor] | None = None,
-        *,
-        settings: SampleSettings = SampleSettings(),
-        generator: torch.Generator | None = None,
+        self, n: int, condition: Condition | None = None, *, settings: SampleSettings = DEFAULTS,
+        draws: Draws = None,
     ) -> Batch:
-        mask = draw_lengths(self.space, n, self.device, generator)
+        mask = draw_lengths(self.space, n, self.device, draws)
         width = self.space.length if mask is None else mask.shape[1]
         tokens = torch.full((n, width), self.space.vocab, device=self.device)
-        return self._unmasked(tokens, mask, condition, settings, generator)
+        return self._unmasked(tokens, mask, condition, settings, draws)
 
     @torch.no_grad()
     def fill(
-        self,
-        known: Tensor,
-        condition: Mapping[str, Tensor] | None = None,
-        *,
-        settings: SampleSettings = SampleSettings(),
-        generator: torch.Generator | None = None,
+        self, known: Tensor, condition: Condition | None = None, *, settings: SampleSettings = DEFAULTS,
+        draws: Draws = None,
     ) -> Batch:
         """Sequences like `known` `[n, T]`, filled in where it is -1.
 
@@ -292,19 +271,13 @@ class MaskedDiffusion(Family):
         all that is known.
         """
         known = known.to(self.device)
-        mask = draw_lengths_around(self.space, known, generator)
+        mask = draw_lengths_around(self.space, known, draws)
         tokens = torch.where(known < 0, self.space.vocab, known)
-        return self._unmasked(tokens, mask, condition, settings, generator)
+        return self._unmasked(tokens, mask, condition, settings, draws)
 
     def continue_prefix(
-        self,
-        prefix: Tensor,
-        condition: Mapping[str, Tensor] | None = None,
-        *,
-        length: int | None = None,
-        settings: SampleSettings = SampleSettings(),
-        generator: torch.Generator | None = None,
-        watch: Callable[[Tensor], bool] | None = None,
+        self, prefix: Tensor, condition: Condition | None = None, *, length: int | None = None,
+        settings: SampleSettings = DEFAULTS, draws: Draws = None, watch: Callable[[Tensor], bool] | None = None,
     ) -> Batch:
         """The rest of a window is filled in at once. Of sequences that end, `length` tokens are followed by an end."""
         if watch is not None:
@@ -318,12 +291,12 @@ class MaskedDiffusion(Family):
         known[:, :begun] = prefix
         if self.space.eos is not None:
             known[:, longest:] = self.space.eos
-        filled = self.fill(known, condition, settings=settings, generator=generator)
+        filled = self.fill(known, condition, settings=settings, draws=draws)
         return filled if self.space.eos is not None else Batch(filled.x[:, :longest])
 
     def _unmasked(
-        self, tokens: Tensor, mask: Tensor | None, condition: Mapping[str, Tensor] | None, settings: SampleSettings,
-        generator: torch.Generator | None,
+        self, tokens: Tensor, mask: Tensor | None, condition: Condition | None, settings: SampleSettings,
+        draws: Draws,
     ) -> Batch:
         """The mask symbols among `tokens` `[n, T]` drawn; `mask` `[n, T]`: which positions a sequence has."""
         self.check(settings)
@@ -349,7 +322,7 @@ class MaskedDiffusion(Family):
             return truncate(logits, **truncations(settings))
 
         filled = unmask(logits_of, tokens, hidden, settings.num_steps or tokens.shape[1], transform=transform,
-                        generator=generator)
+                        draws=draws, length=self.space.length)
         # A padded position holds no data: give it a token that every codec can look up.
         return Batch(filled if mask is None else filled.masked_fill(~mask, eos or 0), {}, mask)
 

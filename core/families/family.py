@@ -18,9 +18,11 @@ from core.conditions import ArrayCondition, ConditionSpec, SequenceCondition
 from core.errors import FourfoldError, Unsupported, require
 from core.networks import NetworkConfig
 from core.networks.conditioning import ConditioningConfig
+from core.seeds import Draws
 from core.spaces import Space
 
 Likelihood = Literal["exact", "bound", "estimate", "none"]
+Condition = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,9 @@ class SampleSettings:
         for name, (low, high) in limits.items():
             value = getattr(self, name)
             require(value is None or low <= value <= high, name, value, f"must be in [{low:g}, {high:g}]")
+
+
+DEFAULTS = SampleSettings()
 
 
 class SettingChanges(TypedDict, total=False):
@@ -185,12 +190,8 @@ class Family(nn.Module, ABC):
 
     @abstractmethod
     def sample(
-        self,
-        n: int,
-        condition: Mapping[str, Tensor] | None = None,
-        *,
-        settings: SampleSettings = SampleSettings(),
-        generator: torch.Generator | None = None,
+        self, n: int, condition: Condition | None = None, *, settings: SampleSettings = DEFAULTS,
+        draws: Draws = None,
     ) -> Batch:
         """`n` samples: `x` of the space's shape, and `mask` where lengths vary.
 
@@ -198,14 +199,8 @@ class Family(nn.Module, ABC):
         """
 
     def continue_prefix(
-        self,
-        prefix: Tensor,
-        condition: Mapping[str, Tensor] | None = None,
-        *,
-        length: int | None = None,
-        settings: SampleSettings = SampleSettings(),
-        generator: torch.Generator | None = None,
-        watch: Callable[[Tensor], bool] | None = None,
+        self, prefix: Tensor, condition: Condition | None = None, *, length: int | None = None,
+        settings: SampleSettings = DEFAULTS, draws: Draws = None, watch: Callable[[Tensor], bool] | None = None,
     ) -> Batch:
         """Sequences that begin with `prefix` `[n, P]`, up to the space's length, or of at most `length` tokens.
 
@@ -217,12 +212,8 @@ class Family(nn.Module, ABC):
         raise self._unsupported("continues no prefix", "an autoregressive or masked diffusion model")
 
     def fill(
-        self,
-        known: Tensor,
-        condition: Mapping[str, Tensor] | None = None,
-        *,
-        settings: SampleSettings = SampleSettings(),
-        generator: torch.Generator | None = None,
+        self, known: Tensor, condition: Condition | None = None, *, settings: SampleSettings = DEFAULTS,
+        draws: Draws = None,
     ) -> Batch:
         """Sequences like `known` `[n, T]`, filled in where it is -1.
 
@@ -257,12 +248,8 @@ class Family(nn.Module, ABC):
         raise self._unsupported("has no latents to go back through", "a VAE, or a latent GAN of text")
 
     def decode(
-        self,
-        z: Tensor,
-        condition: Mapping[str, Tensor] | None = None,
-        *,
-        settings: SampleSettings = SampleSettings(),
-        generator: torch.Generator | None = None,
+        self, z: Tensor, condition: Condition | None = None, *, settings: SampleSettings = DEFAULTS,
+        draws: Draws = None,
     ) -> Batch:
         """Data from latents `[n, ...]`: drawn of `latent_shape`, or of `encode`.
 
@@ -271,28 +258,17 @@ class Family(nn.Module, ABC):
         """
         raise self._unsupported("has no latents to decode", "a VAE, GAN or diffusion")
 
-    def reconstruct(
-        self,
-        batch: Batch,
-        *,
-        settings: SampleSettings = SampleSettings(),
-        generator: torch.Generator | None = None,
-    ) -> Batch:
+    def reconstruct(self, batch: Batch, *, settings: SampleSettings = DEFAULTS, draws: Draws = None) -> Batch:
         """Data through their latents and back, with their conditions.
 
         Raises:
             Unsupported: the family has no way back from data.
         """
-        return self.decode(self.encode(batch), batch.condition, settings=settings, generator=generator)
+        return self.decode(self.encode(batch), batch.condition, settings=settings, draws=draws)
 
     def vary(
-        self,
-        x: Tensor,
-        strength: float,
-        condition: Mapping[str, Tensor] | None = None,
-        *,
-        settings: SampleSettings = SampleSettings(),
-        generator: torch.Generator | None = None,
+        self, x: Tensor, strength: float, condition: Condition | None = None, *, settings: SampleSettings = DEFAULTS,
+        draws: Draws = None,
     ) -> Batch:
         """Data near x `[n, *shape]`: a share `strength` in (0, 1] of them is made anew.
 

@@ -15,10 +15,20 @@ from torch.nn.functional import softplus
 from core.batches import Batch
 from core.conditions import ConditionSpec
 from core.errors import FourfoldError, require
-from core.families.family import Family, FamilyConfig, Loss, PlayerSettings, SampleSettings, refuse_arrays
+from core.families.family import (
+    DEFAULTS,
+    Condition,
+    Family,
+    FamilyConfig,
+    Loss,
+    PlayerSettings,
+    SampleSettings,
+    refuse_arrays,
+)
 from core.families.vae import VAE, VAEConfig
 from core.networks import ConvConfig, MLPConfig, TransformerConfig
 from core.networks.conditioning import Conditioner, ConditioningConfig
+from core.seeds import Draws, normal
 from core.spaces import Continuous, Discrete, Space
 
 
@@ -138,11 +148,11 @@ class GAN(Family):
         return Loss(adversarial + gamma / 2 * penalty, terms)
 
     def generate(
-        self, n: int, condition: Mapping[str, Tensor] | None, drop: Tensor | None = None, *,
-        temperature: float = 1.0, generator: torch.Generator | None = None,
+        self, n: int, condition: Condition | None, drop: Tensor | None = None, *, temperature: float = 1.0,
+        draws: Draws = None,
     ) -> Tensor:
         """`n` samples `[n, *shape]`, differentiable."""
-        z = temperature * torch.randn((n, self.config.latent), generator=generator, device=self.device)
+        z = temperature * normal(draws, (n, self.config.latent), self.device)
         made: Tensor = self.generator(z, self.generator_conditioner(condition, n, drop))
         return made.float()
 
@@ -152,12 +162,8 @@ class GAN(Family):
 
     @torch.no_grad()
     def decode(
-        self,
-        z: Tensor,
-        condition: Mapping[str, Tensor] | None = None,
-        *,
-        settings: SampleSettings = SampleSettings(),
-        generator: torch.Generator | None = None,
+        self, z: Tensor, condition: Condition | None = None, *, settings: SampleSettings = DEFAULTS,
+        draws: Draws = None,
     ) -> Batch:
         self.check(settings)
         return Batch(self.generator(z, self.generator_conditioner(condition, len(z))).float())
@@ -173,16 +179,12 @@ class GAN(Family):
 
     @torch.no_grad()
     def sample(
-        self,
-        n: int,
-        condition: Mapping[str, Tensor] | None = None,
-        *,
-        settings: SampleSettings = SampleSettings(),
-        generator: torch.Generator | None = None,
+        self, n: int, condition: Condition | None = None, *, settings: SampleSettings = DEFAULTS,
+        draws: Draws = None,
     ) -> Batch:
         self.check(settings)
         temperature = 1.0 if settings.temperature is None else settings.temperature
-        return Batch(self.generate(n, condition, temperature=temperature, generator=generator))
+        return Batch(self.generate(n, condition, temperature=temperature, draws=draws))
 
 
 class LatentGAN(Family):
@@ -223,12 +225,12 @@ class LatentGAN(Family):
     def forward(self, batch: Batch, player: str = "generator", progress: float = 1.0) -> Loss:
         share = self.config.autoencoder_share
         if player == "autoencoder":
-            return self.autoencoder(batch, progress=progress / share)
+            return self.autoencoder.forward(batch, progress=progress / share)
         with torch.no_grad():
             cond = self.autoencoder.conditioner(batch.condition, len(batch))
             mean, std = self.autoencoder.posterior(batch, cond)
             latents = mean + std * torch.randn_like(std)
-        return self.gan(Batch(latents, batch.condition), player, (progress - share) / (1 - share))
+        return self.gan.forward(Batch(latents, batch.condition), player, (progress - share) / (1 - share))
 
     def passes(self, settings: SampleSettings) -> int:
         return self.autoencoder.passes(settings)
@@ -238,28 +240,20 @@ class LatentGAN(Family):
         return self.autoencoder.encode(batch)
 
     def decode(
-        self,
-        z: Tensor,
-        condition: Mapping[str, Tensor] | None = None,
-        *,
-        settings: SampleSettings = SampleSettings(),
-        generator: torch.Generator | None = None,
+        self, z: Tensor, condition: Condition | None = None, *, settings: SampleSettings = DEFAULTS,
+        draws: Draws = None,
     ) -> Batch:
         self.check(settings)
-        return self.autoencoder.decode(z, condition, settings=settings, generator=generator)
+        return self.autoencoder.decode(z, condition, settings=settings, draws=draws)
 
     @torch.no_grad()
     def sample(
-        self,
-        n: int,
-        condition: Mapping[str, Tensor] | None = None,
-        *,
-        settings: SampleSettings = SampleSettings(),
-        generator: torch.Generator | None = None,
+        self, n: int, condition: Condition | None = None, *, settings: SampleSettings = DEFAULTS,
+        draws: Draws = None,
     ) -> Batch:
         """`temperature` and the truncations are the decoder's."""
-        return self.decode(self.gan.generate(n, condition, generator=generator), condition, settings=settings,
-                           generator=generator)
+        return self.decode(self.gan.generate(n, condition, draws=draws), condition, settings=settings,
+                           draws=draws)
 
 
 def squared_gradient(scores: Tensor, x: Tensor) -> Tensor:

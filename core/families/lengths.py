@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 
 from core.batches import Batch
+from core.samplers.tokens import draw
+from core.seeds import Draws
 from core.spaces import Discrete
 
 
@@ -27,18 +29,16 @@ def mean_length(space: Discrete) -> float:
     return sum(share * (n + 1) for n, share in enumerate(space.length_histogram))
 
 
-def draw_lengths(
-    space: Discrete, n: int, device: torch.device, generator: torch.Generator | None = None
-) -> Tensor | None:
+def draw_lengths(space: Discrete, n: int, device: torch.device, draws: Draws = None) -> Tensor | None:
     """A mask `[n, longest]` of lengths drawn from the training histogram; None where all lengths are equal."""
     if space.length_histogram is None:
         return None
     shares = torch.tensor(space.length_histogram, device=device)
-    drawn = torch.multinomial(shares, n, replacement=True, generator=generator) + 1
+    drawn = draw(shares.log().expand(n, -1), draws) + 1
     return torch.arange(int(drawn.max()), device=device) < drawn[:, None]
 
 
-def draw_lengths_around(space: Discrete, known: Tensor, generator: torch.Generator | None = None) -> Tensor | None:
+def draw_lengths_around(space: Discrete, known: Tensor, draws: Draws = None) -> Tensor | None:
     """A mask like `known` `[n, T]`, whose tokens are -1 where unknown; None where all lengths are equal.
 
     A row is as long as its known end says, else of a length drawn from those of training that leave room for all
@@ -51,7 +51,7 @@ def draw_lengths_around(space: Discrete, known: Tensor, generator: torch.Generat
     shares = torch.tensor(space.length_histogram, device=known.device)[: len(places)].where(places >= begun, 0.0)
     # Where training had no sequence so long, the longest possible.
     shares[:, -1] += torch.finfo(shares.dtype).tiny
-    drawn = torch.multinomial(shares, 1, generator=generator) + 1
+    drawn = draw(shares.log(), draws)[:, None] + 1
     ended = known.eq(space.eos)
     size = torch.where(ended.any(1, keepdim=True), ended.int().argmax(1, keepdim=True) + 1, drawn)
     return places < size

@@ -13,13 +13,24 @@ from torch import Tensor, nn
 from core.batches import Batch
 from core.conditions import ConditionSpec
 from core.errors import require
-from core.families.family import Family, FamilyConfig, Loss, SampleSettings, has_sequence, refuse_arrays, truncations
+from core.families.family import (
+    DEFAULTS,
+    Condition,
+    Family,
+    FamilyConfig,
+    Loss,
+    SampleSettings,
+    has_sequence,
+    refuse_arrays,
+    truncations,
+)
 from core.families.lengths import mean_length
 from core.likelihood import Bernoulli, Gaussian, LogisticMixture, categorical_nll
 from core.networks import ConvConfig, MLPConfig, TransformerConfig
 from core.networks.conditioning import Conditioner, Conditioning, ConditioningConfig
 from core.networks.transformer import TokenField
 from core.samplers.tokens import generate, truncate
+from core.seeds import Draws, normal
 from core.spaces import Continuous, Discrete, Space
 
 
@@ -163,12 +174,8 @@ class VAE(Family):
 
     @torch.no_grad()
     def decode(
-        self,
-        z: Tensor,
-        condition: Mapping[str, Tensor] | None = None,
-        *,
-        settings: SampleSettings = SampleSettings(),
-        generator: torch.Generator | None = None,
+        self, z: Tensor, condition: Condition | None = None, *, settings: SampleSettings = DEFAULTS,
+        draws: Draws = None,
     ) -> Batch:
         """Data from latents `[n, latent]`."""
         cond = self.conditioner(condition, len(z))
@@ -176,31 +183,27 @@ class VAE(Family):
             parameters = self.decoder(z, cond).float()
             likelihood = self.config.likelihood
             mean = self.config.output == "mean"
-            return Batch(likelihood.mean(parameters) if mean else likelihood.draw(parameters, generator=generator))
+            return Batch(likelihood.mean(parameters) if mean else likelihood.draw(parameters, draws=draws))
         decoder, vector = self.decoder, self._decoder_cond(z, cond)
         assert isinstance(decoder, TokenField)
         cache = decoder.new_cache(len(z), self.space.length, z.device)
         start = torch.full((len(z), 1), self.space.vocab, device=z.device)
         tokens, mask = generate(
             lambda fresh: decoder(fresh, vector, cache=cache)[:, -1], start, self.space.length, self.space.eos,
-            transform=lambda logits: truncate(logits, **truncations(settings)), generator=generator,
+            transform=lambda logits: truncate(logits, **truncations(settings)), draws=draws,
         )
         return Batch(tokens, {}, None if self.space.eos is None else mask)
 
     def sample(
-        self,
-        n: int,
-        condition: Mapping[str, Tensor] | None = None,
-        *,
-        settings: SampleSettings = SampleSettings(),
-        generator: torch.Generator | None = None,
+        self, n: int, condition: Condition | None = None, *, settings: SampleSettings = DEFAULTS,
+        draws: Draws = None,
     ) -> Batch:
         """`temperature` scales the latent noise of arrays, and divides the logits of tokens."""
         self.check(settings)
-        z = torch.randn((n, self.config.latent), generator=generator, device=self.device)
+        z = normal(draws, (n, self.config.latent), self.device)
         if isinstance(self.space, Continuous) and settings.temperature is not None:
             z = z * settings.temperature
-        return self.decode(z, condition, settings=settings, generator=generator)
+        return self.decode(z, condition, settings=settings, draws=draws)
 
     def _dequantized(self, batch: Batch, generator: torch.Generator | None) -> tuple[Batch, float]:
         """Data of levels made real for a density (Theis et al. 1511.01844), and the log volume of a level's cell."""

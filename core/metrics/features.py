@@ -40,7 +40,7 @@ def check_widths(a: np.ndarray, b: np.ndarray, names: tuple[str, str]) -> None:
 
 
 def distance_blocks(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-    """Euclidean distances of `a` `[N, D]` to `b` `[M, D]`, in blocks `[rows, M]`, each with its slice of the rows of `a`."""
+    """Euclidean distances of `a` `[N, D]` to `b` `[M, D]`, in blocks `[rows, M]`, each with its slice of `a`."""
     # |a - b|^2 = |a|^2 + |b|^2 - 2ab is fast, and accurate where the mean is near 0.
     centre = b.mean(axis=0)
     a, b = a - centre, b - centre

@@ -68,9 +68,7 @@ def memorization_test(
     share, control_share = float(copies.mean()), float(control.mean())
     memorized = bool(p_value < SIGNIFICANT and share - control_share > EXCESS)
     return {
-        "share": share,
-        "control_share": control_share,
-        "p_value": float(p_value),
+        "share": share, "control_share": control_share, "p_value": float(p_value),
         "mann_whitney_p": float(mannwhitneyu(to_train, held_to_train, alternative="less").pvalue),
         "median_distance": float(np.median(to_train)),
         "held_out_median_distance": float(np.median(held_to_train)),

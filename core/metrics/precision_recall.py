@@ -34,8 +34,6 @@ def prdc(real: np.ndarray, fake: np.ndarray, k: int = 5) -> dict[str, float]:
         recalled[rows] = (block < fake_radii).any(axis=1)
         closest[rows] = block.min(axis=1)
     return {
-        "precision": float((holders > 0).mean()),
-        "recall": float(recalled.mean()),
-        "density": float(holders.mean() / k),
-        "coverage": float((closest < real_radii).mean()),
+        "precision": float((holders > 0).mean()), "recall": float(recalled.mean()),
+        "density": float(holders.mean() / k), "coverage": float((closest < real_radii).mean()),
     }

@@ -11,11 +11,11 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, pad, silu
+from torch.nn.functional import interpolate, silu
 
 from core.errors import require
 from core.networks.conditioning import Conditioning
-from core.networks.layers import array_axes, edge, leaky, require_arrays, shuffled, unshuffled, zeroed
+from core.networks.layers import array_axes, cropped, edge, leaky, padded, require_arrays, shuffled, unshuffled, zeroed
 from core.spaces import Continuous, Space
 
 CONV = {1: nn.Conv1d, 2: nn.Conv2d}
@@ -50,11 +50,7 @@ class ConvConfig:
         return int(self.patch * 2 ** (len(self.multipliers) - 1))
 
     def encoder(self, space: Space, out: int, cond_width: int = 0) -> nn.Module:
-        """`[B, C, *S]` -> `[B, out]`.
-
-        Raises:
-            FourfoldError: a space of tokens, or of arrays without or with more than two axes.
-        """
+        """`[B, C, *S]` -> `[B, out]`. FourfoldError for tokens, and for other than one or two axes."""
         return Encoder(self, require_arrays(space, "conv"), out, cond_width)
 
     def decoder(self, latent: int, space: Continuous, out: int | None = None, cond_width: int = 0) -> nn.Module:
@@ -119,17 +115,6 @@ class Stages(nn.Module):
             for block in cast(nn.ModuleList, blocks):
                 x = block(x, vector)
         return x
-
-
-def padded(x: Tensor, factor: int) -> Tensor:
-    """x `[B, C, *S]`, each axis padded with zeros at its end to a multiple of `factor`."""
-    pads = [p for size in reversed(x.shape[2:]) for p in (0, -size % factor)]
-    return pad(x, pads) if any(pads) else x
-
-
-def cropped(x: Tensor, sizes: tuple[int, ...]) -> Tensor:
-    """The first `sizes` of each axis of x `[B, C, *S]`."""
-    return x[(slice(None), slice(None), *(slice(size) for size in sizes))]
 
 
 class Down(nn.Module):

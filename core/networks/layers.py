@@ -8,7 +8,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
-from torch.nn.functional import leaky_relu, pixel_shuffle, pixel_unshuffle
+from torch.nn.functional import leaky_relu, pad, pixel_shuffle, pixel_unshuffle
 
 from core.errors import FourfoldError, require
 from core.spaces import Continuous, Discrete, Space
@@ -49,9 +49,7 @@ class NoiseEmbedding(nn.Module):
         return y
 
 
-class _Saved(FunctionCtx):
-    """What `_RootMeanSquare` keeps from its forward pass, for type checkers."""
-
+class _Saved(FunctionCtx):  # the types of what `_RootMeanSquare` saves for its backward pass
     saved_tensors: tuple[Tensor, Tensor, Tensor]
     eps: float
 
@@ -106,6 +104,17 @@ def zeroed(layer: Layer) -> Layer:
 def leaky(x: Tensor) -> Tensor:
     """Leaky ReLU with negative slope 0.2; its second derivative is zero, which makes gradient penalties cheap."""
     return leaky_relu(x, 0.2)
+
+
+def padded(x: Tensor, factor: int) -> Tensor:
+    """x `[B, C, *S]`, each axis padded with zeros at its end to a multiple of `factor`."""
+    pads = [p for size in reversed(x.shape[2:]) for p in (0, -size % factor)]
+    return pad(x, pads) if any(pads) else x
+
+
+def cropped(x: Tensor, sizes: tuple[int, ...]) -> Tensor:
+    """The first `sizes` of each axis of x `[B, C, *S]`."""
+    return x[(slice(None), slice(None), *(slice(size) for size in sizes))]
 
 
 def unshuffled(x: Tensor, patch: int) -> Tensor:

@@ -27,21 +27,13 @@ class MLPConfig:
     def field(
         self, space: Space, out: int | None = None, cond_width: int = 0, causal: bool = False, cross: bool = False
     ) -> nn.Module:
-        """`[B, C, *S]` -> `[B, out or C, *S]`, zero at first, as is every field's.
-
-        Raises:
-            FourfoldError: `causal`, `cross`, or a space of tokens.
-        """
+        """`[B, C, *S]` -> `[B, out or C, *S]`, zero at first. FourfoldError for `causal`, `cross` or tokens."""
         require(not causal and not cross, "mlp", self, "cannot be causal or read a sequence: use a transformer")
         space = require_arrays(space, "mlp")
         return MLP(self, space.dims, (out or space.shape[0], *space.shape[1:]), cond_width, zero=True)
 
     def encoder(self, space: Space, out: int, cond_width: int = 0) -> nn.Module:
-        """`[B, C, *S]` -> `[B, out]`.
-
-        Raises:
-            FourfoldError: a space of tokens.
-        """
+        """`[B, C, *S]` -> `[B, out]`. FourfoldError for tokens."""
         return MLP(self, require_arrays(space, "mlp").dims, (out,), cond_width)
 
     def decoder(self, latent: int, space: Continuous, out: int | None = None, cond_width: int = 0) -> nn.Module:

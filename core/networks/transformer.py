@@ -18,7 +18,7 @@ from core.networks.attention import Block, LayerCondition, rotary_table
 from core.networks.conditioning import Conditioning
 from core.networks.copying import CopyHead
 from core.networks.decoding import KVCache, Step
-from core.networks.layers import RMSNorm, edge, zeroed
+from core.networks.layers import RMSNorm, cropped, edge, padded, shuffled, unshuffled, zeroed
 from core.spaces import Continuous, Discrete, Space
 
 
@@ -196,27 +196,13 @@ class Patches(nn.Module):
 
     def split(self, x: Tensor) -> Tensor:
         """Arrays `[B, C, *S]` -> patches `[B, T, C * patch^axes]`."""
-        x = x.reshape(len(x), -1, *self.sizes)
-        pads = [p for size, n in reversed(list(zip(self.sizes, self.counts, strict=True)))
-                for p in (0, n * self.patch - size)]
-        x = nn.functional.pad(x, pads)
-        b, c, p = *x.shape[:2], self.patch
-        if len(self.sizes) == 1:
-            return x.view(b, c, self.counts[0], p).permute(0, 2, 1, 3).reshape(b, self.length, c * p)
-        h, w = self.counts  # T = h w patches
-        return x.view(b, c, h, p, w, p).permute(0, 2, 4, 1, 3, 5).reshape(b, self.length, c * p * p)
+        x = padded(x.reshape(len(x), -1, *self.sizes), self.patch)
+        return unshuffled(x, self.patch).flatten(2).mT.contiguous()
 
     def join(self, tokens: Tensor, channels: int) -> Tensor:
         """Patches `[B, T, channels * patch^axes]` -> arrays `[B, channels, *S]`, without the padding."""
-        b, p = len(tokens), self.patch
-        if len(self.sizes) == 1:
-            x = tokens.view(b, self.length, channels, p).permute(0, 2, 1, 3).reshape(b, channels, -1)
-            x = x[:, :, : self.sizes[0]]
-        else:
-            h, w = self.counts
-            x = tokens.view(b, h, w, channels, p, p).permute(0, 3, 1, 4, 2, 5).reshape(b, channels, h * p, w * p)
-            x = x[:, :, : self.sizes[0], : self.sizes[1]]
-        return x.reshape(b, channels, *self.shape[1:])
+        x = shuffled(tokens.mT.reshape(len(tokens), -1, *self.counts), self.patch)
+        return cropped(x, self.sizes).reshape(len(x), channels, *self.shape[1:])
 
     def positions(self, width: int) -> nn.Parameter:
         """Learned position embeddings `[T, width]`, sines and cosines of the place along each axis at first."""

@@ -11,8 +11,8 @@ from torch.nn.functional import interpolate, scaled_dot_product_attention, silu
 
 from core.errors import require
 from core.networks.conditioning import Conditioning
-from core.networks.convnet import CONV, POOL, cropped, modulated, modulation, padded
-from core.networks.layers import array_axes, edge, require_arrays, shuffled, unshuffled, zeroed
+from core.networks.convnet import CONV, POOL, modulated, modulation
+from core.networks.layers import array_axes, cropped, edge, padded, require_arrays, shuffled, unshuffled, zeroed
 from core.spaces import Continuous, Space
 
 
@@ -43,10 +43,9 @@ class UNetConfig:
     def field(
         self, space: Space, out: int | None = None, cond_width: int = 0, causal: bool = False, cross: bool = False
     ) -> nn.Module:
-        """`[B, C, *S]` -> `[B, out or C, *S]`, of any size S: inputs are padded and outputs cropped.
+        """`[B, C, *S]` -> `[B, out or C, *S]` of any size S: inputs are padded and outputs cropped.
 
-        Raises:
-            FourfoldError: `causal`, a space of tokens, or of arrays without or with more than two axes.
+        FourfoldError for `causal`, tokens, and for other than one or two axes.
         """
         require(not causal, "unet", self, "cannot be causal: use a transformer")
         return UNet(self, require_arrays(space, "unet"), out, cond_width, cross)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -11,7 +12,7 @@ from core.errors import FourfoldError
 from core.families.family import Family
 from core.files import read_json, write_atomically
 from core.runs.domain import Domain
-from core.runs.migrations import FORMAT, RECIPE_MIGRATIONS, migrated
+from core.runs.migrations import FORMAT, RECIPE_MIGRATIONS, Migration, migrated
 from core.runs.model import CodecT, DataT, Item, Model
 from core.runs.recipe import Recipe
 from core.runtime import resolve_device, version
@@ -48,7 +49,8 @@ def load(path: str | Path, domain: Domain[DataT, CodecT, Item], device: str = "a
     """
     folder = model_folder(Path(path))
     recipe = load_recipe(folder, domain)
-    model = build(domain, recipe, load_codec(folder, domain), resolve_device(device))
+    codec = load_codec(folder, domain.codec_types, domain.codec_migrations)
+    model = build(domain, recipe, codec, resolve_device(device))
     load_weights(folder, model.family)
     _refuse_nan(model.family, folder / WEIGHTS)
     model.family.eval().requires_grad_(False)
@@ -82,16 +84,16 @@ def read_recipe(value: object, found: object, domain: Domain[DataT, CodecT, Item
     return recipe
 
 
-def load_codec(folder: Path, domain: Domain[DataT, CodecT, Item]) -> CodecT:
-    """The codec in a model folder.
+def load_codec(folder: Path, codec_types: Sequence[type[CodecT]], codec_migrations: Sequence[Migration]) -> CodecT:
+    """The codec in a model folder, one of a domain's `codec_types`.
 
     Raises:
         FourfoldError: codec.json is missing or damaged.
     """
     path, found = folder / CODEC, read_json(folder / CONFIG).get("format", 0)
     try:
-        value: Json = migrated(read_json(path), found, domain.codec_migrations, str(path))
-        codec = from_union(domain.codec_types, value, "codec")
+        value: Json = migrated(read_json(path), found, codec_migrations, str(path))
+        codec = from_union(codec_types, value, "codec")
         _ = codec.space, codec.conditions  # what is made when first used shows here that it is damaged
     except FourfoldError as error:
         raise FourfoldError(f"{path} is damaged ({error}): train the model again with --fresh") from error

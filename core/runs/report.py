@@ -18,6 +18,7 @@ from core.runs.media import load_media
 from core.runs.run import Run, load_measures, recipe_to_json
 from core.runtime import environment
 from core.files import read_json, write_atomically
+from core.serialization import Json
 from core.training.log import read_log
 
 Points = Sequence[tuple[float, float]]
@@ -130,7 +131,7 @@ def facts_table(facts: Mapping[str, object]) -> str:
     return f'<div class="wide"><table class="small">{rows}</table></div>'
 
 
-def loss_curves(log: Sequence[Mapping[str, object]]) -> dict[str, list[tuple[float, float]]]:
+def loss_curves(log: Sequence[Json]) -> dict[str, list[tuple[float, float]]]:
     """Loss curves of a run's log by player: (step, loss)."""
     curves: dict[str, list[tuple[float, float]]] = {}
     for event in log:

@@ -6,7 +6,7 @@ the probability-flow ODE of Karras et al. (2206.00364), eq. 1 with sigma(t) = t,
 
     dx / d sigma = (x - D(x; sigma)) / sigma;
 
-`ancestral` solves the SDE instead, with noise from `generator`.
+`ancestral` solves the SDE instead, with noise from `draws`.
 """
 
 from __future__ import annotations
@@ -17,17 +17,19 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from core.seeds import Draws, normal
+
 Denoiser = Callable[[Tensor, Tensor], Tensor]
 
 
-def euler(denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: torch.Generator | None = None) -> Tensor:
+def euler(denoiser: Denoiser, x: Tensor, sigmas: Tensor, draws: Draws = None) -> Tensor:
     """Euler's method, first order: the same as DDIM with eta = 0 (2010.02502). One network evaluation a step."""
     for sigma, following in zip(sigmas[:-1], sigmas[1:], strict=True):
         x = x + (following - sigma) * (x - denoiser(x, sigma)) / sigma
     return x
 
 
-def heun(denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: torch.Generator | None = None) -> Tensor:
+def heun(denoiser: Denoiser, x: Tensor, sigmas: Tensor, draws: Draws = None) -> Tensor:
     """Heun's method, second order (Karras et al., algorithm 1): two evaluations a step, one in a last step to 0."""
     for sigma, following in zip(sigmas[:-1], sigmas[1:], strict=True):
         slope = (x - denoiser(x, sigma)) / sigma
@@ -39,7 +41,7 @@ def heun(denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: torch.Generat
     return x
 
 
-def dpmpp_2m(denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: torch.Generator | None = None) -> Tensor:
+def dpmpp_2m(denoiser: Denoiser, x: Tensor, sigmas: Tensor, draws: Draws = None) -> Tensor:
     """DPM-Solver++(2M) (Lu et al. 2211.01095, algorithm 2): second order, from the last two outputs of the denoiser.
 
     A step to sigma = 0 is first order, as the second-order formula has no limit there. One evaluation a step.
@@ -59,23 +61,19 @@ def dpmpp_2m(denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: torch.Gen
     return x
 
 
-def ancestral(denoiser: Denoiser, x: Tensor, sigmas: Tensor, generator: torch.Generator | None = None) -> Tensor:
+def ancestral(denoiser: Denoiser, x: Tensor, sigmas: Tensor, draws: Draws = None) -> Tensor:
     """The reverse SDE, as DDPM (2006.11239): a step to a level below the next, then noise up to it."""
     for sigma, following in zip(sigmas[:-1], sigmas[1:], strict=True):
         up = following * (1 - (following / sigma) ** 2).clamp(min=0).sqrt()
         down = following**2 / sigma
         x = x + (down - sigma) * (x - denoiser(x, sigma)) / sigma
         if following > 0:
-            x = x + up * torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+            x = x + up * normal(draws, x.shape, x.device).to(x.dtype)
     return x
 
 
-SOLVERS: dict[str, Callable[[Denoiser, Tensor, Tensor, torch.Generator | None], Tensor]] = {
-    "euler": euler,
-    "heun": heun,
-    "dpmpp_2m": dpmpp_2m,
-    "ancestral": ancestral,
-}
+Solver = Callable[[Denoiser, Tensor, Tensor, Draws], Tensor]
+SOLVERS: dict[str, Solver] = {"euler": euler, "heun": heun, "dpmpp_2m": dpmpp_2m, "ancestral": ancestral}
 
 
 def guided(
@@ -97,11 +95,7 @@ def guided(
 
 
 def flow_log_prob(
-    denoiser: Denoiser,
-    x: Tensor,
-    sigmas: Tensor,
-    prior_std: float,
-    generator: torch.Generator | None = None,
+    denoiser: Denoiser, x: Tensor, sigmas: Tensor, prior_std: float, generator: torch.Generator | None = None
 ) -> Tensor:
     """log p(x) `[B]`, in nats, of x `[B, ...]` under the probability-flow ODE, by the change of variables.
 

@@ -7,13 +7,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from core.seeds import Draws, uniform
+
 
 def truncate(
-    logits: Tensor,
-    *,
-    temperature: float = 1.0,
-    top_k: int | None = None,
-    top_p: float | None = None,
+    logits: Tensor, *, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None,
     min_p: float | None = None,
 ) -> Tensor:
     """Logits `[..., V]` / `temperature` (> 0), in at least float32, with -inf for tokens that a truncation excludes.
@@ -37,28 +35,24 @@ def truncate(
     return logits
 
 
-def draw(logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
+def draw(logits: Tensor, draws: Draws | Tensor = None) -> Tensor:
     """Token ids int64 `[...]` drawn from softmax(logits `[..., V]`), by inversion of the cumulative distribution.
+
+    `draws`: where the uniform numbers come from, or these numbers themselves, `[..., 1]` in [0, 1).
 
     This is faster than `torch.multinomial`, and no token of probability 0 is drawn, as uniform < 1. In float64, as
     float32 has too few different uniforms for tokens of small probability.
     """
     cumulative = logits.double().softmax(-1).cumsum(-1)
     total = cumulative[..., -1:]
-    uniform = torch.rand(total.shape, generator=generator, dtype=total.dtype, device=total.device)
-    return torch.searchsorted(cumulative, uniform * total, right=True).squeeze(-1)
+    chance = draws if isinstance(draws, Tensor) else uniform(draws, total.shape, total.device, total.dtype)
+    return torch.searchsorted(cumulative, chance * total, right=True).squeeze(-1)
 
 
 def generate(
-    next_logits: Callable[[Tensor], Tensor],
-    prompt: Tensor,
-    length: int,
-    eos: int | None = None,
-    *,
-    transform: Callable[[Tensor], Tensor] = truncate,
-    repetition_penalty: float = 1.0,
-    watch: Callable[[Tensor], bool] | None = None,
-    generator: torch.Generator | None = None,
+    next_logits: Callable[[Tensor], Tensor], prompt: Tensor, length: int, eos: int | None = None, *,
+    transform: Callable[[Tensor], Tensor] = truncate, repetition_penalty: float = 1.0,
+    watch: Callable[[Tensor], bool] | None = None, draws: Draws = None,
 ) -> tuple[Tensor, Tensor]:
     """Draw up to `length` tokens after `prompt` `[n, P]`, one position at a time.
 
@@ -83,11 +77,11 @@ def generate(
         logits = next_logits(fresh)
         if repetition_penalty != 1:
             if seen is None:
-                seen = torch.zeros(n, logits.shape[-1] + 1, dtype=torch.bool, device=prompt.device)  # V and start
+                seen = torch.zeros(n, logits.shape[-1] + 1, dtype=torch.bool, device=prompt.device)  # + start symbol
             seen.scatter_(1, fresh, True)
             penalised = torch.where(logits > 0, logits / repetition_penalty, logits * repetition_penalty)
             logits = torch.where(seen[:, :-1], penalised, logits)
-        chosen = draw(transform(logits), generator)
+        chosen = draw(transform(logits), draws)
         if eos is None:
             tokens[:, position] = chosen
             mask[:, position] = True
@@ -105,14 +99,8 @@ def generate(
 
 
 def beam_search(
-    next_logits: Callable[[Tensor], Tensor],
-    keep: Callable[[Tensor], None],
-    prompt: Tensor,
-    length: int,
-    eos: int,
-    *,
-    beams: int,
-    length_penalty: float = 1.0,
+    next_logits: Callable[[Tensor], Tensor], keep: Callable[[Tensor], None], prompt: Tensor, length: int, eos: int, *,
+    beams: int, length_penalty: float = 1.0,
 ) -> tuple[Tensor, Tensor]:
     """The sequence of highest score, of up to `length` tokens, that a beam search finds after each `prompt` `[n, P]`.
 

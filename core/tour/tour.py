@@ -17,11 +17,16 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import TYPE_CHECKING, BinaryIO
 
 from core.errors import FourfoldError, did_you_mean
 from core.files import write_atomically
 from core.runtime import cpu_count, environment
+from core.serialization import Json
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
 
 FAMILIES = ("vae", "gan", "diffusion", "autoregressive")
 TRAIN_SECONDS, OTHER_SECONDS = 29.0, 7.0
@@ -38,20 +43,21 @@ class Job:
     process: subprocess.Popen[bytes] | None = None
     error: str | None = None
     began: float = 0.0
-    log: Any = field(default=None, repr=False)
+    log: BinaryIO | None = field(default=None, repr=False)
 
     @property
     def name(self) -> str:
         return f"{self.domain} {self.family}"
 
-    def result(self) -> dict[str, Any] | None:
+    def result(self) -> Json | None:
         """cell.json of a finished cell; None before that."""
         try:
-            return json.loads((self.folder / "cell.json").read_text())
+            result: Json = json.loads((self.folder / "cell.json").read_text())
+            return result
         except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
             return None
 
-    def last_event(self) -> dict[str, Any]:
+    def last_event(self) -> Json:
         """The last complete event of its training log."""
         try:
             with open(self.folder / "log.jsonl", "rb") as stream:
@@ -219,7 +225,7 @@ def _watch(jobs: Sequence[Job], workers: int, start: Callable[[Job], None], save
                 progress.started(job)
             time.sleep(0.2)
             for job in list(running):
-                assert job.process is not None
+                assert job.process is not None and job.log is not None
                 if job.process.poll() is None:
                     progress.update(job)
                     continue
@@ -249,7 +255,7 @@ class _terminate_as_interrupt:
     """While entered, SIGTERM is a KeyboardInterrupt, so that workers are stopped either way."""
 
     def __enter__(self) -> None:
-        def interrupt(number: int, frame: Any) -> None:
+        def interrupt(number: int, frame: FrameType | None) -> None:
             raise KeyboardInterrupt
 
         self.stack = ExitStack()
@@ -274,7 +280,7 @@ class _progress:
         columns = (TextColumn("{task.description:24}", markup=False), BarColumn(), TimeElapsedColumn(),
                    TextColumn("{task.fields[words]}", markup=False))
         self.bars = Progress(*columns, console=self.console, disable=not self.console.is_terminal)
-        self.tasks: dict[str, Any] = {}
+        self.tasks: dict[str, TaskID] = {}
         self.all = self.bars.add_task("all cells", total=total, words="")
 
     def __enter__(self) -> _progress:
@@ -316,7 +322,7 @@ def _line(job: Job) -> str:
     return f"{sign} {job.name:24} {row['measure']} {value}{against} · {row['seconds']:.0f} s"
 
 
-def _row(result: dict[str, Any]) -> dict[str, Any]:
+def _row(result: Json) -> Json:
     """A cell's headline: its first measure, flat."""
     head = result["measures"][0] if result["measures"] else {}
     keys = ("value", "baseline", "baseline_name", "floor", "interval", "kind", "count", "better", "beats_baseline")
@@ -324,9 +330,9 @@ def _row(result: dict[str, Any]) -> dict[str, Any]:
             "seconds": result["seconds"], "train_seconds": result["train_seconds"]}
 
 
-def _cells(jobs: Sequence[Job]) -> dict[str, dict[str, Any]]:
+def _cells(jobs: Sequence[Job]) -> dict[str, Json]:
     """tour.json's cells: domain -> family -> headline, or {"error": why}; cells that have not run are left out."""
-    cells: dict[str, dict[str, Any]] = {}
+    cells: dict[str, Json] = {}
     for job in jobs:
         result = job.result()
         if result is not None:
@@ -339,7 +345,9 @@ def _cells(jobs: Sequence[Job]) -> dict[str, dict[str, Any]]:
 def _report(jobs: Sequence[Job], folder: Path, seed: int) -> None:
     """Write the wall of results, and the environment into tour.json."""
     from core.runs.media import load_media
+    from core.runs.report import loss_curves
     from core.runs.run import Run, load_measures
+    from core.tour.wall import Cell, wall
     from core.training.log import read_log
 
     cells = []

@@ -14,7 +14,6 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import safetensors.torch
 import torch
@@ -23,6 +22,7 @@ from torch import Tensor, nn
 
 from core.errors import FourfoldError
 from core.files import flush_folder, write_atomically, write_through, writing
+from core.serialization import Json
 
 TENSORS, FACTS, WEIGHTS = "tensors.safetensors", "state.json", "model.safetensors"
 KEPT = 2
@@ -33,7 +33,7 @@ class Checkpoint:
     """What a run needs to continue: tensors by name, and plain JSON facts ("step" among them)."""
 
     tensors: Mapping[str, Tensor]
-    facts: Mapping[str, Any]
+    facts: Json
 
 
 def to_bytes(tensors: Mapping[str, Tensor]) -> bytes:
@@ -48,7 +48,7 @@ def to_bytes(tensors: Mapping[str, Tensor]) -> bytes:
     return safetensors.torch.save(ready)
 
 
-def save(folder: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+def save(folder: Path, tensors: Mapping[str, Tensor], facts: Json) -> None:
     """Write the checkpoint of `facts["step"]` into `folder` and keep the two newest.
 
     Raises:

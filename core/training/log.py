@@ -18,17 +18,22 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from core.files import write_atomically, writing
+from core.serialization import Json
 
-Event = Mapping[str, Any]
+if TYPE_CHECKING:
+    from rich.console import Console
+    from torch.utils.tensorboard import SummaryWriter
+
+Event = Json
 Listener = Callable[[Event], None]
 
 LOG = "log.jsonl"
 
 
-def read_log(folder: Path) -> list[dict[str, Any]]:
+def read_log(folder: Path) -> list[Json]:
     """The events of `folder/log.jsonl`, oldest first; a last line cut short by a crash is left out."""
     try:
         text = (folder / LOG).read_text(encoding="utf-8", errors="replace")
@@ -93,7 +98,7 @@ class RunLog:
                 self.board.close()
 
 
-def _board(folder: Path, step: int) -> Any:
+def _board(folder: Path, step: int) -> SummaryWriter | None:
     """A TensorBoard writer whose later events are hidden from `step` on, or None where it is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
@@ -103,14 +108,18 @@ def _board(folder: Path, step: int) -> Any:
         return SummaryWriter(str(folder / "events"), purge_step=step + 1)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Json) -> Json:
     """`value` with null in place of numbers that JSON does not know."""
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    def known(item: object) -> object:
+        if isinstance(item, dict):
+            return _plain(item)
+        return None if isinstance(item, float) and not math.isfinite(item) else item
+
+    return {key: known(item) for key, item in value.items()}
 
 
-def _flat(event: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+def _flat(event: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, float]]:
     """The numbers of an event, named "loss/model", "terms/model/kl" ..."""
     for key, value in event.items():
         if isinstance(value, Mapping):
@@ -154,7 +163,7 @@ def console(title: str = "training", seconds_between_lines: float = 5.0) -> Iter
 
 
 @contextmanager
-def _bar(title: str, terminal: Any) -> Iterator[Listener]:
+def _bar(title: str, terminal: Console) -> Iterator[Listener]:
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,

@@ -15,7 +15,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +25,7 @@ from core.data.arrays import ArrayData, indices_of_step
 from core.errors import FourfoldError
 from core.families.family import Family
 from core.seeds import derive, seed_step
+from core.serialization import Json
 from core.training import checkpoint
 from core.training.config import TrainConfig
 from core.training.distributed import World, any_of, average, barrier, broadcast, connect
@@ -195,7 +195,7 @@ def _step_and_log(run: _Run, data: ArrayData, run_log: RunLog) -> None:
     parts = _batches(run, data)
     due = (run.step + 1) % config.log_every == 0 or run.step in (0, config.steps - 1)
     rate = 0.0
-    measured: dict[str, dict[str, Any]] = {"loss": {}, "terms": {}, "grad_norm": {}}
+    measured: dict[str, dict[str, float | dict[str, float]]] = {"loss": {}, "terms": {}, "grad_norm": {}}
     for player in run.family.players:
         first, last = (round(share * config.steps) for share in run.family.span(player))
         if not first <= run.step < last:
@@ -309,13 +309,13 @@ def _check_finite(run: _Run, player: str, run_log: RunLog) -> None:
 # -------------------------------------------------------------------------------------------------- checkpoints
 
 
-def _comparable(config: TrainConfig) -> dict[str, Any]:
+def _comparable(config: TrainConfig) -> Json:
     """The settings that decide the trained weights."""
     values = asdict(config) | {"betas": list(config.betas)}
     return {key: value for key, value in values.items() if key not in ("log_every", "checkpoint_every", "compile")}
 
 
-def _save(run: _Run, folder: Path, identity: Mapping[str, Any]) -> None:
+def _save(run: _Run, folder: Path, identity: Json) -> None:
     """Write the model, then the state: a resumed run always finds a model at least as new as its state."""
     if run.world.writes:
         weights = run.family.state_dict()
@@ -331,7 +331,7 @@ def _save(run: _Run, folder: Path, identity: Mapping[str, Any]) -> None:
     barrier(run.world)
 
 
-def _resume(run: _Run, folder: Path, identity: Mapping[str, Any], warnings: list[str]) -> None:
+def _resume(run: _Run, folder: Path, identity: Json, warnings: list[str]) -> None:
     """Take up the newest readable checkpoint, if there is one.
 
     Raises:
@@ -367,8 +367,8 @@ def _resume(run: _Run, folder: Path, identity: Mapping[str, Any], warnings: list
         checkpoint.discard_damaged(state, run.step)
 
 
-def _difference(old: Any, new: Any) -> str:
+def _difference(old: object, new: object) -> str:
     """What changed, in a few words."""
-    if isinstance(old, Mapping):
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
         return ", ".join(f"{key} {old.get(key)!r} -> {new[key]!r}" for key in new if old.get(key) != new[key])
     return f"{old!r} -> {new!r}"

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from apps.audio.codec import HOLD, REST, ChoraleCodec, load_codec, pitches_of
+from apps.audio.codec import HOLD, REST, ChoraleCodec, pitches_of
 from apps.audio.data import ChoraleData, prepare, read_chorales
 from apps.audio.metrics import chord_counts, interval_counts, overlap, pitch_class_counts
 from apps.audio.scores import Note, Score, coarser, notes_of, on_grid, piano_roll_png, read_midi, read_musicxml, to_midi
 from core.data.sources import package_files
+from core.serialization import from_union, to_dict
 from core.spaces import Discrete
 
 
@@ -62,11 +63,10 @@ def test_tokens_to_midi_and_back(tmp_path: Path) -> None:
             assert (prepared.codec.encode([again]).x[0] == batch.x[index]).all()
 
 
-def test_codec_is_saved_folds_octaves_and_forgives_stray_holds(tmp_path: Path) -> None:
+def test_codec_is_saved_folds_octaves_and_takes_stray_holds_for_rests() -> None:
     codec = ChoraleCodec(beats=2, steps_per_beat=1, low=48, high=72)
     assert codec.space == Discrete(length=8, vocab=27)
-    codec.save(tmp_path)
-    assert load_codec(tmp_path) == codec
+    assert from_union((ChoraleCodec,), to_dict(codec), "codec") == codec
     pitches = np.array([[84, 72, 60, 36], [84, 0, 62, 37]], dtype=np.int16)
     struck = np.array([[True] * 4, [False, False, True, True]])
     tokens = codec.encode([Score(pitches, struck, 1)]).x
@@ -80,7 +80,7 @@ def test_splits_share_no_tune_and_training_is_transposed() -> None:
     prepared = prepare(ChoraleData())
     grid = np.asarray(prepared.train.x).reshape(len(prepared.train), -1, 4).astype(int)
     assert len(prepared.train) > 5 * sum(len(s) - 15 for s in splits["train"] if len(s) >= 16)
-    pitches = pitches_of(grid, prepared.codec.low)  # type: ignore[attr-defined]
+    pitches = pitches_of(grid, prepared.codec.low)
     soprano = pitches[:, :, 0][pitches[:, :, 0] > 0]
     assert soprano.min() >= 55 and soprano.max() <= 84
     openings = {name: {np.diff(s.pitches[:, 0][s.struck[:, 0]])[:8].tobytes() for s in pieces}

@@ -11,7 +11,6 @@ from apps.audio.codec import ChoraleCodec, NoteCodec
 from apps.audio.data import INSTRUMENTS, ChoraleData
 from apps.audio.recipes import RECIPES
 from core.batches import Batch
-from core.runs.recipe import recipe_from_dict
 from core.serialization import to_dict
 from core.spaces import Discrete
 
@@ -22,7 +21,7 @@ def test_recipe_builds(name: str) -> None:
 
     recipe = RECIPES[name]()
     assert recipe.name == name
-    assert recipe_from_dict(to_dict(recipe), DOMAIN.data_type) == recipe
+    assert DOMAIN.read_recipe(to_dict(recipe)) == recipe
     data = recipe.data
     if isinstance(data, ChoraleData):
         codec: ChoraleCodec | NoteCodec = ChoraleCodec(

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import soundfile
 
-from apps.audio.codec import NoteCodec, load_codec
+from apps.audio.codec import NoteCodec
 from apps.audio.data import NoteData, prepare
+from apps.audio.effects import trimmed
+from apps.audio.media import write_scores, write_sounds
 from apps.audio.scores import Score
 from apps.audio.sound import Mel, Sound, Synthesizer, fit_length, log_mel, mel_png, read_sound, render, waves
-from apps.audio.tasks import trimmed, write_scores, write_sounds
 from core.errors import FourfoldError
+from core.serialization import from_union, to_dict
 
 
 def strongest(samples: np.ndarray, rate: int) -> float:
@@ -45,15 +47,14 @@ def test_mel_to_wave_and_back_is_near() -> None:
         assert np.abs(waves([Sound(silent[0], mel)])).max() == 0
 
 
-def test_codec_keeps_spectrograms_within_half_a_level(tmp_path: Path) -> None:
+def test_codec_keeps_spectrograms_within_half_a_level() -> None:
     codec = NoteCodec(mel=Mel(), names=("low", "high"))
     decibels = np.random.default_rng(0).uniform(-60, 40, (3, 32, 32)).astype(np.float32)
     batch = codec.encode([Sound(d, codec.mel) for d in decibels])
     assert batch.x.shape == (3, 1, 32, 32) and batch.x.min() == -1 and batch.x.max() == 1
     back = np.stack([sound.decibels for sound in codec.decode(batch)])
     assert np.abs(back - decibels.clip(-50, 30)).max() <= 80 / 255 / 2 + 1e-3
-    codec.save(tmp_path)
-    assert load_codec(tmp_path) == codec
+    assert from_union((NoteCodec,), to_dict(codec), "codec") == codec
 
 
 def test_files_of_any_rate_and_channels_become_mono(tmp_path: Path) -> None:
@@ -77,7 +78,7 @@ def test_a_folder_of_sounds_is_data(tmp_path: Path) -> None:
             tone += 0.01 * generator.normal(size=rate // 2)
             soundfile.write(tmp_path / name / f"{index}.wav", np.stack([tone, tone], axis=1), rate)
     prepared = prepare(NoteData(folder=str(tmp_path)))
-    assert prepared.codec.conditions["instrument"].names == ("high", "low")  # type: ignore[union-attr]
+    assert prepared.codec.conditions["instrument"].names == ("high", "low")
     assert [len(s) for s in (prepared.train, prepared.validation, prepared.test)] == [19, 2, 3]
     batch = prepared.train.batch(range(19))
     high = batch.x[batch.condition["instrument"] == 0].mean((0, 1, 3)).argmax()

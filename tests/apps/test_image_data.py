@@ -20,13 +20,13 @@ import torch
 from command_line import succeed
 from PIL import Image
 
-from apps.image.captions import tokens, vocabulary, with_fewer_words
+from apps.image.captions import tokens, vocabulary, with_fewer_words, word_tokens
 from apps.image.cli import app
 from apps.image.codec import ImageCodec
-from apps.image.data import ImageData, labels, open_image, prepare
-from apps.image.emoji import Emoji, _places, emoji
+from apps.image.data import ImageData, labels, prepare
+from apps.image.emoji import Emoji, _groups, emoji
+from apps.image.sources import open_image
 from core.batches import Batch
-from core.condition_parsing import parse_condition, word_tokens
 from core.conditions import ClassCondition, SequenceCondition
 from core.errors import FourfoldError
 
@@ -200,7 +200,7 @@ def test_emoji_are_cut_from_every_vendors_sheet(home):
 
 def test_emoji_splits_share_no_emoji(home):
     sheets(home, "google-32", "twitter-32")
-    found = emoji(ImageData(source="emoji", color=True))
+    found = emoji(ImageCodec(shape=(3, 32, 32)))
     assert (found.validation, found.test) != (0, 0) and found.test < 12
     names = [set(found.captions[found.rows(split)]) for split in SPLITS]
     base = [{name.split(" light skin")[0].split(" medium dark and")[0] for name in part} for part in names]
@@ -208,7 +208,7 @@ def test_emoji_splits_share_no_emoji(home):
     assert len(base[0] | base[1] | base[2]) == 60 and len(base[1]) <= 4 and len(base[2]) <= 4
     holding = [{"face c3", "face d4"} & part for part in names]  # one picture under two names
     assert sorted(map(len, holding)) == [0, 0, 2]
-    again = emoji(ImageData(source="emoji", color=True, size=16))
+    again = emoji(ImageCodec(shape=(3, 16, 16)))
     assert again.captions == found.captions  # whatever the size
 
 
@@ -217,10 +217,7 @@ def test_emoji_that_share_a_picture_or_a_name_share_a_split():
     known = [Emoji(base, f"name {base // 2 if base % 4 > 1 else base + 1000}", "", "", (0, 0)) for base in range(80)]
     drawn = [(one, f"{vendor} {one.base // 2 if one.base % 4 < 2 else one.base + 1000}".encode())
              for vendor in range(2) for one in known]
-    place, held = _places(drawn)
-    for base in range(0, 80, 2):
-        assert len({place[i] for i, (one, _) in enumerate(drawn) if one.base in (base, base + 1)}) == 1
-    assert sorted(set(place)) == list(range(40)) and held.tolist() == [8, 8]  # 2 of 40 groups of 4 pictures
+    assert _groups(drawn) == 2 * [base // 2 * 2 for base in range(80)]
 
 
 def test_emoji_names_are_prompts(home):
@@ -228,16 +225,20 @@ def test_emoji_names_are_prompts(home):
     prepared = prepare(ImageData(source="emoji", color=True, by_class=True, by_caption=True))
     classes, prompt = prepared.codec.conditions["class"], prepared.codec.conditions["prompt"]
     assert isinstance(classes, ClassCondition) and isinstance(prompt, SequenceCondition)
-    assert {"face", "waving", "medium", "dark", "skin", "tone"} <= set(prompt.words)
-    assert prompt.words == tuple(sorted(prompt.words)) and prompt.length == 8  # ... with heart shaped eyes
+    words = prepared.codec.words
+    assert {"face", "waving", "medium", "dark", "skin", "tone"} <= set(words)
+    assert words == tuple(sorted(words)) and prompt.length == 8  # ... with heart shaped eyes
     for name in SPLITS:
         rows = getattr(prepared, name).condition["prompt"]
         assert rows.dtype == np.int64 and rows.shape == (len(getattr(prepared, name)), 8) and rows.max() <= prompt.pad
-    spoken = {" ".join(prompt.words[token] for token in row if token < prompt.pad)
+    spoken = {" ".join(words[token] for token in row if token < prompt.pad)
               for row in prepared.train.condition["prompt"]}
     assert "face waving medium dark and dark skin tone" in spoken
-    asked = parse_condition(prepared.codec.conditions, {"prompt": "Waving face!", "class": "food-drink"}, 2)
-    assert asked["prompt"].shape == (2, 8)
+    asked = prepared.codec.parse_conditions({"prompt": "Waving face!", "class": "food-drink"}, 2)
+    assert asked["prompt"].shape == (2, 8) and asked["class"].tolist() == [0, 0]
+    for text, said in (("?!", "must have words"), ("wavin face", "did you mean 'waving'")):
+        with pytest.raises(FourfoldError, match=said):
+            prepared.codec.parse_conditions({"prompt": text}, 1)
 
 
 def test_emoji_come_from_packages_where_there_are_no_sheets(home):
@@ -288,13 +289,13 @@ def test_captions_beside_pictures_are_prompts(tmp_path, form):
     write_captions(root, form, CAPTIONS)
     prepared = prepare(ImageData(source="folder", folder=str(root), size=8, by_caption=True))
     prompt = prepared.codec.conditions["prompt"]
-    assert isinstance(prompt, SequenceCondition) and prompt.length == 5 and prompt.pad == len(prompt.words)
+    assert isinstance(prompt, SequenceCondition) and prompt.length == 5 and prompt.pad == len(prepared.codec.words)
     assert set(prepared.codec.conditions) == {"prompt"}
     # Each picture has kept its own caption on its way through the order of splits.
     read = ImageCodec(shape=(1, 8, 8)).to_levels
     expected = {read(open_image(root / name)).tobytes(): CAPTIONS[name] for name in FLAT}
     for x, row in zip(np.asarray(prepared.train.x), prepared.train.condition["prompt"], strict=True):
-        np.testing.assert_array_equal(row, word_tokens(prompt, "prompt", expected[x.tobytes()]))
+        np.testing.assert_array_equal(row, word_tokens(expected[x.tobytes()], prepared.codec.words, 5, "prompt"))
     # Numbers of held-out pictures were never seen in training: they are left out.
     assert (prepared.test.condition["prompt"] == prompt.pad).sum(axis=1).tolist() == [1, 1]
 
@@ -321,16 +322,6 @@ def test_words_of_captions_are_counted_and_cut():
     assert longest == 12 and "cat" in words and "w11" in words and "w12" not in words
     np.testing.assert_array_equal(tokens(["dog unknown cat", "unknown"], ("cat", "dog"), 3), [[1, 0, 2], [2, 2, 2]])
     assert vocabulary([]) == ((), 0)
-
-
-def test_the_codec_keeps_words_and_reads_older_files(tmp_path):
-    codec = ImageCodec(shape=(1, 8, 8), words=("cat", "dog"), caption_length=4)
-    codec.save(tmp_path)
-    assert ImageCodec.load(tmp_path) == codec
-    content = json.loads((tmp_path / "codec.json").read_text())
-    del content["words"], content["caption_length"], content["restores"]
-    (tmp_path / "codec.json").write_text(json.dumps(content))
-    assert ImageCodec.load(tmp_path) == ImageCodec(shape=(1, 8, 8))
 
 
 # -------------------------------------------------------------------------------------------- what must be accepted

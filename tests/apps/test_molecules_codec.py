@@ -1,4 +1,4 @@
-"""SMILES tokens: lossless on real drugs, strict on anything else, and the codec survives its file."""
+"""SMILES tokens: lossless on real drugs, strict on anything else; the codec as JSON, today's and version 0.1.0's."""
 
 import json
 
@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from apps.molecules.codec import EOS, SmilesCodec, fit, load_codec, merge_pair, token_space, tokenize
+from apps.molecules.codec import EOS, SmilesCodec, fit, from_version_0_1_0, merge_pair, merged_ids, tokenize
 from core.batches import Batch
 from core.conditions import VectorCondition
 from core.errors import FourfoldError
+from core.serialization import from_dict, to_dict
 
 DRUGS = [
     "CC(=O)Oc1ccccc1C(=O)O",  # aspirin
@@ -28,12 +29,12 @@ DRUGS = [
 ]
 
 
-def codec_of(smiles: list[str], merges: int = 0, **conditions: VectorCondition) -> SmilesCodec:
+def codec_of(smiles: list[str], merges: int = 0, properties: VectorCondition | None = None) -> SmilesCodec:
     tokenized = [tokenize(s) for s in smiles]
     tokens, pairs = fit(tokenized, merges)
-    lengths = [len(row) for row in SmilesCodec(tokens, pairs, token_space(len(tokens), ())).rows(tokenized)]
-    counts = np.bincount(lengths)[1:]
-    return SmilesCodec(tokens, pairs, token_space(len(tokens), tuple((counts / counts.sum()).tolist())), conditions)
+    counts = np.bincount([len(row) for row in merged_ids(tokenized, tokens, pairs)])[1:]
+    histogram = tuple((counts / counts.sum()).tolist())
+    return SmilesCodec(tokens=tokens, merges=pairs, length_histogram=histogram, properties=properties)
 
 
 def test_tokens_join_to_the_string_and_keep_elements_whole() -> None:
@@ -102,20 +103,29 @@ def test_unknown_token_and_too_long_name_the_molecule() -> None:
         codec.encode(["CCOC"])
 
 
-def test_saved_codec_is_the_same_and_damage_is_one_line(tmp_path) -> None:
+def test_codec_as_json_is_the_same_and_damage_is_named() -> None:
     spec = VectorCondition(names=("logp", "qed"), mean=(2.4, 0.8), std=(0.9, 0.1))
-    codec = codec_of(DRUGS, merges=20, property=spec)
-    codec.save(tmp_path)
-    assert load_codec(tmp_path) == codec
-    value = json.loads((tmp_path / "codec.json").read_text())
-    for damage in (
-        "", "{", "[]", "null", json.dumps(value | {"length": value["length"] + 1}),
-        json.dumps({k: v for k, v in value.items() if k != "tokens"}), json.dumps(value | {"properties": [1]}),
-        json.dumps(value | {"merges": [[1, 10_000]]}), json.dumps(value | {"merges": [[1]]}),
+    codec = codec_of(DRUGS, merges=20, properties=spec)
+    assert codec.conditions == {"property": spec}
+    value = json.loads(json.dumps(to_dict(codec)))
+    assert from_dict(SmilesCodec, value, "codec") == codec
+    for name, damaged in (
+        ("length_histogram", []), ("length_histogram", ["x"]), ("tokens", None), ("properties", [1]),
+        ("merges", [[1, 10_000]]), ("merges", [[1]]), ("merges", [[1, 1]] * len(codec.tokens)),
     ):
-        (tmp_path / "codec.json").write_text(damage)
-        with pytest.raises(FourfoldError, match="damaged"):
-            load_codec(tmp_path)
-    (tmp_path / "codec.json").unlink()
-    with pytest.raises(FourfoldError, match="missing"):
-        load_codec(tmp_path)
+        with pytest.raises(FourfoldError, match=name):
+            from_dict(SmilesCodec, value | {name: damaged}, "codec")
+
+
+@pytest.mark.parametrize("conditional", [False, True])
+def test_codec_of_version_0_1_0_is_read(conditional: bool) -> None:
+    spec = {"names": ["logp"], "mean": [1.5], "std": [2.0]}
+    old = {
+        "tokens": ["C", "O", "CC"], "merges": [[1, 1]], "length": 3, "length_histogram": [0.0, 0.5, 0.5],
+        "properties": {"property": spec} if conditional else {},
+    }
+    codec = from_dict(SmilesCodec, from_version_0_1_0(old), "codec")
+    assert codec.space.length == 3 and codec.space.vocab == 4
+    assert codec.decode(codec.encode(["CCO"])) == ["CCO"] and codec.encode(["CCO"]).x.tolist() == [[3, 2, 0]]
+    expected = VectorCondition(names=("logp",), mean=(1.5,), std=(2.0,))
+    assert codec.conditions == ({"property": expected} if conditional else {})

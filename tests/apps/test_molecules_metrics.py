@@ -6,7 +6,9 @@ import pickle
 import numpy as np
 import pytest
 
-from apps.molecules import chemistry, chemnet, drawing, metrics
+from apps.molecules import chemistry, chemnet, drawing
+from apps.molecules import moses_metrics as metrics
+from apps.molecules.baselines import Trigram
 from apps.molecules.data import moses_files
 from core.data.arrays import order
 from core.data.sources import read_text
@@ -55,7 +57,7 @@ def test_fragment_scores_are_read_without_running_a_pickle() -> None:
             return (print, ("run",))
 
     with pytest.raises(FourfoldError, match="builtins.print"):
-        chemistry._NumbersOnly(io.BytesIO(pickle.dumps([[1.0, Attack()]]))).load()
+        chemistry.NumbersOnly(io.BytesIO(pickle.dumps([[1.0, Attack()]]))).load()
 
 
 def test_diversity_and_similarity() -> None:
@@ -113,6 +115,14 @@ def test_all_metrics_under_their_published_names(moses) -> None:
     assert bad["valid"] == 0 and bad["FCD/Test"] == float("inf")
     with pytest.raises(FourfoldError, match="no samples"):
         metrics.get_all_metrics([], moses[:20])
+
+
+def test_trigram_is_a_distribution_over_strings(moses) -> None:
+    trigram = Trigram.fit(moses)
+    nll, lengths = trigram.nll(moses[:200])
+    assert 1 < (nll.sum() / lengths.sum()) / np.log(2) < 2.5  # bits a token
+    assert trigram.sample(20, 3) == trigram.sample(20, 3) != trigram.sample(20, 4)
+    assert metrics.valid(trigram.sample(200, 0)) < 0.2
 
 
 def test_drawings_with_and_without_system_libraries(monkeypatch) -> None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import base64
 import inspect
+import json
 from pathlib import Path
 
 import pytest
 import torch
 
-from apps.text.codec import Bytes, Characters, Pieces, TextCodec, fit, load_codec
+from apps.text.codec import MIGRATIONS, TextCodec
+from apps.text.tokenizers import Bytes, Characters, Pieces, fit
 from core.errors import FourfoldError
+from core.runs.pretrained import load_codec
+from core.serialization import to_dict
 
 REAL = inspect.getsource(argparse)
 HARD = [
@@ -22,7 +27,7 @@ HARD = [
 
 @pytest.fixture(scope="module", params=["characters", "bytes", "unigram", "bpe"])
 def codec(request: pytest.FixtureRequest) -> TextCodec:
-    return TextCodec(fit(request.param, [REAL[:60_000]], 400), 64)
+    return TextCodec(tokenizer=fit(request.param, [REAL[:60_000]], 400), length=64)
 
 
 @pytest.mark.parametrize("text", [*HARD, REAL[60_000:]], ids=range(len(HARD) + 1))
@@ -55,27 +60,52 @@ def test_batches(codec: TextCodec) -> None:
         codec.tokens("a lone surrogate \ud800")
 
 
+def read(folder: Path, content: str | None, version: int) -> TextCodec:
+    (folder / "config.json").write_text(json.dumps({"format": version}))
+    if content is not None:
+        (folder / "codec.json").write_text(content)
+    return load_codec(folder, (TextCodec,), MIGRATIONS)
+
+
 def test_save_and_load(codec: TextCodec, tmp_path: Path) -> None:
-    codec.save(tmp_path)
-    again = load_codec(tmp_path)
-    assert again.space == codec.space
+    again = read(tmp_path, json.dumps(to_dict(codec)), 1)
+    assert again == codec and again.space == codec.space
     assert again.tokens(REAL[:2000]).tolist() == codec.tokens(REAL[:2000]).tolist()
 
 
+def test_version_0_1_0(codec: TextCodec, tmp_path: Path) -> None:
+    """What that version wrote, by tokenizer."""
+    tokenizer = codec.tokenizer
+    if isinstance(tokenizer, Pieces):
+        state = {"tokenizer": "pieces", "sentencepiece": base64.b64encode(tokenizer.proto).decode()}
+    elif isinstance(tokenizer, Characters):
+        state = {"tokenizer": "characters", "alphabet": tokenizer.alphabet}
+    else:
+        state = {"tokenizer": "bytes"}
+    assert read(tmp_path, json.dumps({"length": 64, "histogram": None, "source_length": 0, **state}), 0) == codec
+    lines = read(tmp_path, json.dumps({"length": 2, "histogram": [0.25, 0.75], "source_length": 9, **state}), 0)
+    assert lines == TextCodec(tokenizer=tokenizer, length=2, histogram=(0.25, 0.75), source_length=9)
+
+
 @pytest.mark.parametrize("content", [
-    None, "", "[]", "{", '{"tokenizer": "characters", "length": 8}', '{"tokenizer": "words", "length": 8}',
-    '{"tokenizer": "pieces", "length": 8, "sentencepiece": "AAAA"}',
+    "", "[]", "{", '{"tokenizer": "characters", "length": 8}', '{"tokenizer": "words", "length": 8}',
+    '{"tokenizer": "pieces", "length": 8, "sentencepiece": "AAAA"}', '{"tokenizer": ["bytes"], "length": 8}',
     '{"tokenizer": "pieces", "length": 8, "sentencepiece": "!"}', '{"tokenizer": "bytes", "length": "x"}',
+    '{"tokenizer": "bytes", "length": 0}', '{"tokenizer": "bytes", "length": 8, "source_length": -1}',
+    '{"tokenizer": "bytes", "length": 8, "histogram": [1.0]}',
 ])
-def test_damaged(tmp_path: Path, content: str | None) -> None:
-    if content is not None:
-        (tmp_path / "codec.json").write_text(content)
-    with pytest.raises(FourfoldError, match="missing" if content is None else "damaged"):
-        load_codec(tmp_path)
+def test_damaged(tmp_path: Path, content: str) -> None:
+    with pytest.raises(FourfoldError, match="damaged"):
+        read(tmp_path, content, 0)
+
+
+def test_missing(tmp_path: Path) -> None:
+    with pytest.raises(FourfoldError, match="no such file"):
+        read(tmp_path, None, 0)
 
 
 def test_unknown_characters_are_spelled() -> None:
-    codec = TextCodec(Characters("ab"), 8)
+    codec = TextCodec(tokenizer=Characters("ab"), length=8)
     assert codec.tokens("aéb").tolist() == [0, 2 + 0xC, 2 + 0x3, 2 + 0xA, 2 + 0x9, 1]
     assert codec.text([0, 18, 1]) == "a\n\nb"
 

@@ -18,7 +18,6 @@ from apps.text.domain import DOMAIN
 from apps.text.metrics import baselines, divergence, evaluate, known_words
 from core.data.arrays import ArrayData
 from core.runs.pretrained import build
-from core.runs.recipe import override
 
 MODULES = (
     "ast", "argparse", "calendar", "csv", "dis", "difflib", "glob", "heapq", "inspect", "pprint", "random", "shutil",
@@ -41,14 +40,14 @@ def test_bits_per_byte() -> None:
 
 def test_a_uniform_model_has_the_uniform_score(folder: Path) -> None:
     """An untrained transformer's last layer is zero: every token costs log2(vocab) bits, whatever the text."""
-    recipe = override(DOMAIN.recipe("tour-autoregressive"), [*SMALL, f"data.folder={folder}"], DOMAIN.data_type)
+    recipe = DOMAIN.override(DOMAIN.recipe("tour-autoregressive"), [*SMALL, f"data.folder={folder}"])
     model = build(DOMAIN, recipe, prepare(recipe.data).codec, torch.device("cpu"))
     text = "def f(x): return 'é'\n" * 5
     found = score(model, text)
     assert found.bits_per_byte == pytest.approx(math.log2(257), rel=1e-5)
     assert (found.bytes, found.tokens, found.kind) == (len(text.encode()), len(text.encode()), "exact")
     # Two tokens a byte for what an alphabet does not have: the sum of bits is over all of them.
-    recipe = override(recipe, ["data.tokenizer=characters"], DOMAIN.data_type)
+    recipe = DOMAIN.override(recipe, ["data.tokenizer=characters"])
     model = build(DOMAIN, recipe, prepare(recipe.data).codec, torch.device("cpu"))
     vocab = model.codec.space.vocab
     assert score(model, "ab東").bits_per_byte == pytest.approx(8 * math.log2(vocab) / 5, rel=1e-5)
@@ -56,7 +55,7 @@ def test_a_uniform_model_has_the_uniform_score(folder: Path) -> None:
 
 def test_score_of_a_known_distribution(folder: Path) -> None:
     """A model with the right bias everywhere scores a text's entropy."""
-    recipe = override(DOMAIN.recipe("tour-autoregressive"), [*SMALL, f"data.folder={folder}"], DOMAIN.data_type)
+    recipe = DOMAIN.override(DOMAIN.recipe("tour-autoregressive"), [*SMALL, f"data.folder={folder}"])
     model = build(DOMAIN, recipe, prepare(recipe.data).codec, torch.device("cpu"))
     head: nn.Linear = model.family.network.head
     with torch.no_grad():
@@ -118,7 +117,7 @@ def test_one_file_is_split_at_its_tail(folder: Path) -> None:
 def test_the_trigram_is_an_honest_baseline(folder: Path) -> None:
     """Better than the unigram, and what it says of held-out text is what its windows cost."""
     prepared = prepare(TextData(folder=str(folder), length=64))
-    simple = baselines(prepared.train)
+    simple = baselines(prepared)
     held: ArrayData = prepared.test
     sizes = prepared.codec.byte_counts[held.x].sum(1)
     trigram, unigram = (bits_per_byte(simple[name].nll(held.x), sizes) for name in ("trigram", "unigram"))
@@ -126,10 +125,10 @@ def test_the_trigram_is_an_honest_baseline(folder: Path) -> None:
 
 
 def test_an_untrained_model_loses(folder: Path) -> None:
-    recipe = override(DOMAIN.recipe("tour-diffusion"), [
+    recipe = DOMAIN.override(DOMAIN.recipe("tour-diffusion"), [
         f"data.folder={folder}", "family.denoiser.width=32", "family.denoiser.heads=2", "family.denoiser.depth=1",
         "family.bound_samples=2", "sample.num_steps=4",
-    ], DOMAIN.data_type)
+    ])
     prepared = prepare(recipe.data)
     measures = evaluate(build(DOMAIN, recipe, prepared.codec, torch.device("cpu")), prepared, 64, 0)
     assert {m.name for m in measures} >= {"bits_per_byte", "ngram_divergence", "known_words"}

@@ -12,7 +12,14 @@ import numpy as np
 
 from core.conditions import ClassCondition
 from core.data.arrays import ArrayData
-from core.families import AutoregressiveConfig, DiffusionConfig, GANConfig, LearnedCodes, VAEConfig
+from core.families import (
+    AutoregressiveConfig,
+    ConditioningConfig,
+    DiffusionConfig,
+    GANConfig,
+    LearnedCodes,
+    VAEConfig,
+)
 from core.families.family import Family
 from core.networks import ConvConfig, TransformerConfig, UNetConfig
 from core.quantizers import FSQ
@@ -26,12 +33,15 @@ SMALL = ("vae", "gan", "diffusion", "autoregressive")
 
 TRANSFORMER = TransformerConfig(width=16, depth=1, heads=2, dropout=0.1)
 CONV = ConvConfig(width=8, multipliers=(1, 2))
+NARROW = ConditioningConfig(width=16)
 FAMILIES: dict[str, Any] = {
-    "vae": VAEConfig(encoder=TRANSFORMER, decoder=TRANSFORMER, latent=4, word_dropout=0.2, cond_width=16),
-    "gan": GANConfig(generator=CONV, critic=CONV, latent=8, cond_width=16),
-    "diffusion": DiffusionConfig(denoiser=UNetConfig(width=8, multipliers=(1, 2), dropout=0.1), cond_width=16),
+    "vae": VAEConfig(
+        encoder=TRANSFORMER, decoder=TRANSFORMER, latent=4, word_dropout=0.2, conditioning=NARROW),
+    "gan": GANConfig(generator=CONV, critic=CONV, latent=8, conditioning=NARROW),
+    "diffusion": DiffusionConfig(
+        denoiser=UNetConfig(width=8, multipliers=(1, 2), dropout=0.1), conditioning=NARROW),
     "autoregressive": AutoregressiveConfig(
-        model=TRANSFORMER, quantizer=LearnedCodes(network=CONV, fsq=FSQ(levels=(4, 4))), cond_width=16),
+        model=TRANSFORMER, quantizer=LearnedCodes(network=CONV, fsq=FSQ(levels=(4, 4))), conditioning=NARROW),
 }
 SETTINGS: dict[str, dict[str, Any]] = {
     "vae": {"optimizer": "muon"},

@@ -172,26 +172,26 @@ def test_cached_makes_once_and_maps(cache):
         return {"x": np.arange(5000), "names": np.array(["ä", "b"]), "none": np.zeros((0, 3))}
 
     for _ in range(2):
-        arrays = cached(["test", 1], make)
+        arrays = cached("test", 1, [], make)
         assert isinstance(arrays["x"], np.memmap) and arrays["x"].sum() == 4999 * 2500
         assert arrays["names"].tolist() == ["ä", "b"] and arrays["none"].shape == (0, 3)
-    cached(["test", 2], make)
+    cached("test", 2, [], make)
     assert len(calls) == 2
     assert not list(cache.rglob(".tmp-*"))
 
 
 def test_damaged_cache_is_made_again(cache):
-    cached(["damaged"], lambda: {"x": np.arange(5000)})
+    cached("damaged", 1, [], lambda: {"x": np.arange(5000)})
     (file,) = cache.rglob("x.npy")
     file.write_bytes(file.read_bytes()[:10000])
-    assert cached(["damaged"], lambda: {"x": np.arange(5000)})["x"][-1] == 4999
+    assert cached("damaged", 1, [], lambda: {"x": np.arange(5000)})["x"][-1] == 4999
 
 
 def test_unwritable_cache_is_one_line(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("FOURFOLD_CACHE", str(tmp_path / "file" / "cache"))
     with pytest.raises(FourfoldError, match="FOURFOLD_CACHE"):
-        cached(["x"], lambda: {"x": np.arange(3)})
+        cached("x", 1, [], lambda: {"x": np.arange(3)})
 
 
 def test_errors_of_making_stay_themselves(cache):
@@ -199,7 +199,7 @@ def test_errors_of_making_stay_themselves(cache):
         raise FileNotFoundError("gone")
 
     with pytest.raises(FileNotFoundError, match="gone"):
-        cached(["y"], make)
+        cached("y", 1, [], make)
 
 
 def test_content_hash_follows_contents(tmp_path):

@@ -154,8 +154,8 @@ def test_damaged_models(
 
 @pytest.mark.parametrize(("words", "expected"), [
     (["-n", "0"], ["-n", "greater"]),
-    (["--class", "lefft"], ["lefft", "did you mean 'left'"]),
-    (["--class", "7"], ["7"]),
+    (["--label", "lefft"], ["lefft", "did you mean 'left'"]),
+    (["--label", "7"], ["7"]),
     (["--colour", "red"], ["--colour"]),
     (["--temperature", "1"], ["temperature", "Diffusion"]),
     (["--solver", "huen"], ["huen", "did you mean 'heun'"]),

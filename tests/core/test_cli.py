@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 from tiny_domain import DOMAIN, app
 
 from core.runs.pretrained import load
-from core.runs.run import differences
+from core.serialization import differences
 
 ROOT = Path(__file__).parent.parent.parent
 Cli = Callable[..., tuple[int, str, str]]
@@ -117,9 +117,9 @@ def test_sample_options_and_conditions(cli: Cli, tmp_path: Path, trained: Path) 
     assert points("--seed", 3) == plain != points("--seed", 4)
     assert points("--seed", 3, "--steps", 2) != plain
     assert points("--seed", 3, "--solver", "euler") != plain
-    left = points("--seed", 3, "--class", "left", "--guidance", 2)
-    assert left not in (plain, points("--seed", 3, "--class", "right", "--guidance", 2))
-    assert "--class" in cli("sample", "--help")[1]
+    left = points("--seed", 3, "--label", "left", "--guidance", 2)
+    assert left not in (plain, points("--seed", 3, "--label", "right", "--guidance", 2))
+    assert "--label" in cli("sample", "--help")[1]
 
 
 def test_evaluate_shows_and_keeps_what_it_measured(cli: Cli, tmp_path: Path, trained: Path) -> None:
@@ -164,7 +164,7 @@ def test_cell_of_the_tour(cli: Cli, tmp_path: Path) -> None:
 
 def test_interrupted_training_saves_exits_130_and_resumes(cli: Cli, tmp_path: Path) -> None:
     """Ctrl-C in a real process; the resumed weights equal those of a run never stopped."""
-    script = "import sys; sys.path.insert(0, 'tests/core'); import tiny_domain as t, core.cli; core.cli.main(t.app)"
+    script = "import sys; sys.path.insert(0, 'tests/core'); import tiny_domain as t; from core.command_line.program import main; main(t.app)"
 
     words = ["train", "ring-diffusion", "--set", "train.steps=800", "--set", "train.checkpoint_every=5000", "--run"]
     process = subprocess.Popen([sys.executable, "-c", script, *words, str(tmp_path / "stopped")],

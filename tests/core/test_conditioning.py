@@ -1,4 +1,4 @@
-"""Conditions become network inputs, and a user's words become conditions."""
+"""Conditions as network inputs, and their parsing from text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from core.condition_parsing import parse_condition
 from core.conditions import ClassCondition, SequenceCondition, VectorCondition
 from core.errors import FourfoldError
-from core.networks.conditioning import Conditioner
+from core.networks.conditioning import Conditioner, ConditioningConfig
 
 CLASSES = ClassCondition(names=("sneaker", "boot", "7"))
 VECTOR = VectorCondition(names=("logp", "qed"), mean=(1.0, 0.5), std=(2.0, 0.1))
@@ -19,11 +19,11 @@ SPECS = {"label": CLASSES, "target": VECTOR}
 @pytest.fixture
 def conditioner() -> Conditioner:
     torch.manual_seed(0)
-    return Conditioner(SPECS, 16)
+    return Conditioner(SPECS, ConditioningConfig(width=16))
 
 
 def test_without_specs_there_is_no_vector():
-    assert Conditioner({}, 16)(None, 3).vector is None
+    assert Conditioner({}, ConditioningConfig(width=16))(None, 3).vector is None
 
 
 def test_missing_and_dropped_conditions_are_the_learned_null(conditioner):
@@ -37,8 +37,8 @@ def test_missing_and_dropped_conditions_are_the_learned_null(conditioner):
     assert (full - null).abs().amax(1).gt(1e-3).all()
     # One condition of the two: the other takes its null.
     only = conditioner({"label": given["label"]}, 3).vector
-    heard = conditioner.embeddings["target"](given["target"]) - conditioner.nulls["target"]
-    torch.testing.assert_close(only, full - heard)
+    part = conditioner.embeddings["target"](given["target"]) - conditioner.nulls["target"]
+    torch.testing.assert_close(only, full - part)
 
 
 def test_an_unknown_condition_is_named(conditioner):
@@ -48,7 +48,7 @@ def test_an_unknown_condition_is_named(conditioner):
 
 def test_a_source_is_read_without_its_padding():
     torch.manual_seed(0)
-    conditioner = Conditioner({"source": SOURCE} | SPECS, 32)
+    conditioner = Conditioner({"source": SOURCE} | SPECS, ConditioningConfig(width=32))
     for parameter in conditioner.parameters():
         parameter.data.add_(0.1 * torch.randn_like(parameter))
     source = torch.tensor([[3, 4, 5, 0, 0, 0], [1, 2, 3, 4, 5, 6]])
@@ -63,47 +63,38 @@ def test_a_source_is_read_without_its_padding():
     assert dropped.sequence.isfinite().all()
 
 
-def test_words_become_conditions():
-    parsed = parse_condition(SPECS, {"label": "boot", "target": "qed=0.8, logp=2"}, 2)
-    assert parsed["label"].tolist() == [1, 1] and parsed["label"].dtype == torch.int64
-    torch.testing.assert_close(parsed["target"], torch.tensor([[0.5, 3.0]] * 2))
-    torch.testing.assert_close(parse_condition(SPECS, {"target": "2,0.8"}, 1)["target"], torch.tensor([[0.5, 3.0]]))
-    assert parse_condition(SPECS, {"label": "0"}, 1)["label"].item() == 0
-    assert parse_condition(SPECS, {"label": "7"}, 1)["label"].item() == 2, "a name goes before an index"
+def test_the_share_of_dropped_conditions_is_the_configured_one():
+    torch.manual_seed(0)
+    hidden = Conditioner(SPECS, ConditioningConfig(width=4, dropout=0.3)).hidden(20_000, torch.device("cpu"))
+    assert abs(hidden.float().mean().item() - 0.3) < 0.02
+    assert Conditioner(SPECS, ConditioningConfig(width=4, dropout=0.0)).hidden(5, torch.device("cpu")) is None
 
 
-@pytest.mark.parametrize(("texts", "message"), [
-    ({"labl": "boot"}, "no condition 'labl': did you mean 'label'"),
-    ({"label": "bot"}, "no label 'bot': did you mean 'boot'"),
-    ({"label": "3"}, "no label '3'"),
-    ({"label": "-1"}, "no label '-1'"),
-    ({"label": "²"}, "no label '²'"),
-    ({"label": ""}, "no label ''"),
-    ({"target": "2"}, "needs 2 numbers, logp, qed"),
-    ({"target": "1,2,3"}, "needs 2 numbers, logp, qed"),
-    ({"target": "logP=2,qed=0.8"}, "target has no 'logP': did you mean 'logp'"),
-    ({"target": "logp=2"}, "qed is missing"),
-    ({"target": "logp=2,qed=high"}, "target.qed is 'high': must be a number"),
-    ({"target": "nan,0.5"}, "target.logp is 'nan': must be finite"),
-    ({"target": "logp=1,logp=2,qed=0"}, "target names 'logp' twice"),
-    ({"source": "hello"}, "'source' cannot be written"),
+def test_text_becomes_conditions():
+    label = parse_condition(CLASSES, "label", "boot")
+    assert label.item() == 1 and label.shape == () and label.dtype == torch.int64
+    assert parse_condition(CLASSES, "label", "0").item() == 0
+    assert parse_condition(CLASSES, "label", "7").item() == 2, "a name takes precedence over an index"
+    for text in ("qed=0.8, logp=2", "2,0.8"):
+        torch.testing.assert_close(parse_condition(VECTOR, "target", text), torch.tensor([0.5, 3.0]))
+
+
+@pytest.mark.parametrize(("name", "text", "message"), [
+    ("label", "bot", "no label 'bot': did you mean 'boot'"),
+    ("label", "3", "no label '3'"),
+    ("label", "-1", "no label '-1'"),
+    ("label", "²", "no label '²'"),
+    ("label", "", "no label ''"),
+    ("target", "2", "needs 2 numbers, logp, qed"),
+    ("target", "1,2,3", "needs 2 numbers, logp, qed"),
+    ("target", "logP=2,qed=0.8", "target has no 'logP': did you mean 'logp'"),
+    ("target", "logp=2", "qed is missing"),
+    ("target", "logp=2,qed=high", "target.qed is 'high': must be a number"),
+    ("target", "nan,0.5", "target.logp is 'nan': must be finite"),
+    ("target", "logp=1,logp=2,qed=0", "target names 'logp' twice"),
+    ("source", "hello", "'source' cannot be written"),
 ])
-def test_wrong_words_are_one_clear_line(texts, message):
+def test_wrong_text_is_refused_in_one_line(name, text, message):
     with pytest.raises(FourfoldError, match=message) as caught:
-        parse_condition(SPECS | {"source": SOURCE}, texts, 1)
+        parse_condition((SPECS | {"source": SOURCE})[name], name, text)
     assert "\n" not in str(caught.value)
-
-
-def test_a_caption_becomes_the_tokens_of_its_words():
-    spec = SequenceCondition(length=4, vocab=4, pad=3, words=("cat", "red", "smiling"))
-    parsed = parse_condition({"prompt": spec}, {"prompt": "Smiling, red CAT!"}, 2)["prompt"]
-    assert parsed.tolist() == [[2, 1, 0, 3]] * 2
-    for text, message in (("a dog", "'a', which this model never saw"), ("", "must have words"),
-                          ("smilling cat", "did you mean 'smiling'")):
-        with pytest.raises(FourfoldError, match=message):
-            parse_condition({"prompt": spec}, {"prompt": text}, 1)
-
-
-def test_a_model_without_conditions_says_so():
-    with pytest.raises(FourfoldError, match="trained without conditions"):
-        parse_condition({}, {"label": "boot"}, 1)

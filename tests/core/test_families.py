@@ -16,6 +16,7 @@ from core.errors import FourfoldError, Unsupported
 from core.families import (
     EDM,
     AutoregressiveConfig,
+    ConditioningConfig,
     DiffusionConfig,
     GANConfig,
     LearnedCodes,
@@ -86,7 +87,7 @@ def test_batches_of_like_lengths_teach_the_share_of_each_length(config, tmp_path
     x = (np.arange(8) < sizes[:, None] - 1).astype(np.uint8)
     family = fit(config.build(space, {}), ArrayData(space, x, {}, sizes), tmp_path, steps=400, batch_size=32,
                  learning_rate=1e-3, ema_decay=0.99)
-    drawn = family.sample(2000, generator=torch.Generator().manual_seed(0)).mask.sum(1)
+    drawn = family.sample(2000, draws=torch.Generator().manual_seed(0)).mask.sum(1)
     assert (drawn == 2).float().mean() == pytest.approx(0.5, abs=0.1)
     assert (drawn == 8).float().mean() == pytest.approx(0.5, abs=0.1)
 
@@ -95,7 +96,7 @@ def test_autoregressive_samples_follow_its_probabilities():
     family = shaken(AutoregressiveConfig(model=TINY).build(Discrete(length=2, vocab=3), {}))
     x = every(3, 2)
     probability = (-family.bound(Batch(x))).exp()
-    drawn = family.sample(20_000, generator=torch.Generator().manual_seed(0)).x
+    drawn = family.sample(20_000, draws=torch.Generator().manual_seed(0)).x
     share = torch.bincount(drawn[:, 0] * 3 + drawn[:, 1], minlength=9) / 20_000
     torch.testing.assert_close(share, probability, rtol=0, atol=0.015)
 
@@ -106,7 +107,7 @@ def test_guidance_of_an_autoregressive_model_sharpens_towards_the_condition():
 
     def advantage(scale: float) -> float:
         x = family.sample(2000, condition, settings=SampleSettings(guidance_scale=scale),
-                          generator=torch.Generator().manual_seed(0)).x
+                          draws=torch.Generator().manual_seed(0)).x
         return (family.bound(Batch(x)) - family.bound(Batch(x, condition))).mean().item()
 
     assert advantage(3.0) > advantage(1.0) > advantage(0.0)
@@ -114,7 +115,7 @@ def test_guidance_of_an_autoregressive_model_sharpens_towards_the_condition():
 
 @pytest.mark.parametrize("scale", [None, 3.0])
 def test_cached_sampling_is_greedy_by_the_full_logits(scale):
-    """Classes and a source sequence, guided or not: each token is the likeliest by the logits without a cache."""
+    """Classes and a source sequence, guided or not: each token is the most probable by the logits without a cache."""
     torch.manual_seed(1)
     specs = {**CLASSES, "source": SequenceCondition(length=4, vocab=9, pad=0)}
     family = shaken(AutoregressiveConfig(model=TINY).build(Discrete(length=8, vocab=11), specs)).eval()
@@ -132,14 +133,14 @@ def test_cached_sampling_is_greedy_by_the_full_logits(scale):
 def test_what_training_never_saw_is_copied_from_the_source(copy, tmp_path):
     """Targets repeat their source; half of the vocabulary occurs in no training pair, so its embeddings are noise."""
     space, spec = Discrete(length=4, vocab=41, eos=40), SequenceCondition(length=4, vocab=41, pad=40)
-    config = AutoregressiveConfig(model=TINY, cond_width=32, condition_dropout=0.0, copy=copy)
+    config = AutoregressiveConfig(model=TINY, conditioning=ConditioningConfig(width=32, dropout=0.0), copy=copy)
     x = torch.randint(20, (2000, 4), generator=torch.Generator().manual_seed(0))
     x[:, 3] = 40
     data = ArrayData(space, x.numpy(), {"source": x.numpy()}, np.full(len(x), 4))
     family = fit(config.build(space, {"source": spec}), data, tmp_path, steps=300, batch_size=64, learning_rate=1e-2)
     unseen = x[:200].clone()
     unseen[:, :3] += 20
-    made = family.likeliest({"source": unseen}, beams=2).x
+    made = family.search({"source": unseen}, beams=2).x
     right = made[:, :3].eq(unseen[:, :3]).float().mean()
     assert right > 0.6 if copy else right < 0.05
 
@@ -154,9 +155,9 @@ def test_copying_needs_one_source_of_the_same_vocabulary():
 def test_a_prefix_is_kept():
     family = shaken(AutoregressiveConfig(model=TINY).build(TOKENS, {}))
     prefix = torch.tensor([[2, 1]] * 5)
-    assert family.sample(5, prefix=prefix).x[:, :2].eq(prefix).all()
+    assert family.continue_prefix(prefix).x[:, :2].eq(prefix).all()
     with pytest.raises(Unsupported, match="no room"):
-        family.sample(1, prefix=torch.zeros(1, 5, dtype=torch.long))
+        family.continue_prefix(torch.zeros(1, 5, dtype=torch.long))
 
 
 def test_bins_are_exact_on_data_of_as_many_levels():
@@ -187,7 +188,7 @@ def test_an_array_condition_is_heard_at_every_place_and_size(tmp_path):
     space, specs = Continuous(shape=(2, 8)), {"view": ArrayCondition(shape=(1, 8))}
     process = EDM(sigma_data=0.6, log_mean=0.0, sigma_max=5.0)
     config = DiffusionConfig(denoiser=UNetConfig(width=16, multipliers=(1,), patch=2), process=process,
-                             condition_dropout=0.0)
+                             conditioning=ConditioningConfig(dropout=0.0))
     torch.manual_seed(0)
     family = config.build(space, specs)
     seen = lines(2000, torch.Generator().manual_seed(0))
@@ -196,7 +197,7 @@ def test_an_array_condition_is_heard_at_every_place_and_size(tmp_path):
 
     def error(family) -> float:
         drawn = family.eval().sample(64, held.condition, settings=SampleSettings(num_steps=6),
-                                     generator=torch.Generator().manual_seed(0)).x
+                                     draws=torch.Generator().manual_seed(0)).x
         return (drawn - held.x).square().mean().item()
 
     assert error(family) > 0.2
@@ -217,7 +218,7 @@ def test_latents_decode_to_what_sampling_draws():
     for config in configs:
         family = shaken(config.build(space, {}))
         z = torch.randn(2, *family.latent_shape, generator=torch.Generator().manual_seed(0))
-        torch.testing.assert_close(family.decode(z).x, family.sample(2, generator=torch.Generator().manual_seed(0)).x)
+        torch.testing.assert_close(family.decode(z).x, family.sample(2, draws=torch.Generator().manual_seed(0)).x)
     with pytest.raises(Unsupported, match="no latents"):
         _ = shaken(AutoregressiveConfig(model=TINY).build(TOKENS, {})).latent_shape
 
@@ -225,7 +226,7 @@ def test_latents_decode_to_what_sampling_draws():
 def test_variations_are_as_far_as_they_are_strong():
     family = shaken(DiffusionConfig(denoiser=UNetConfig(width=8, multipliers=(1,))).build(Continuous(shape=(1, 8)), {}))
     x = torch.zeros(50, 1, 8)
-    distances = [family.vary(x, strength, generator=torch.Generator().manual_seed(0)).x.square().mean()
+    distances = [family.vary(x, strength, draws=torch.Generator().manual_seed(0)).x.square().mean()
                  for strength in (0.1, 0.6, 1.0)]
     assert distances[0] < distances[1] < distances[2]
     with pytest.raises(FourfoldError, match="strength"):
@@ -262,7 +263,7 @@ def test_masked_diffusion_bounds_the_entropy_and_comes_near_it_when_trained(mark
                  batch_size=128, learning_rate=3e-3)
     measured = expected_bound(family, x, probability, repeats=16)
     assert entropy - 0.01 < measured < entropy + 0.09
-    samples = family.sample(20_000, generator=torch.Generator().manual_seed(0)).x
+    samples = family.sample(20_000, draws=torch.Generator().manual_seed(0)).x
     index = (samples * torch.tensor([27, 9, 3, 1])).sum(1)
     share = torch.bincount(index, minlength=81) / 20_000
     assert 0.5 * (share - probability).abs().sum() < 0.08  # total variation
@@ -330,11 +331,11 @@ def test_a_packed_critic_judges_pairs_together():
     space = Continuous(shape=(2,))
     family = shaken(GANConfig(generator=network, critic=network, packing=2).build(space, {}))
     x = torch.randn(5, 2)  # an odd one is left out
-    score = family.judge(x[:4], Batch(x[:4]), None)
+    score = family.scores(x[:4], Batch(x[:4]), None)
     changed = x.clone()
     changed[1] += 1
     assert score.shape == (2,)
-    assert (family.judge(changed[:4], Batch(x[:4]), None) != score).tolist() == [True, False]
+    assert (family.scores(changed[:4], Batch(x[:4]), None) != score).tolist() == [True, False]
     family.train()
     for player in family.players:
         assert family(Batch(x), player).value.isfinite()
@@ -348,7 +349,7 @@ def test_codes_of_a_learned_quantiser_are_modelled(tmp_path):
 
     def distance(family) -> float:
         """How far samples are from the nearest of the four patterns; 1 is as far as grey is."""
-        x = family.sample(64, generator=torch.Generator().manual_seed(0)).x
+        x = family.sample(64, draws=torch.Generator().manual_seed(0)).x
         return torch.cdist(x.flatten(1), patterns.flatten(1)).amin(1).square().mean().item() / 64
 
     torch.manual_seed(0)
@@ -381,7 +382,7 @@ def test_a_pair_finds_the_latents_of_its_autoencoder(tmp_path):
     with torch.no_grad():
         mean, std = family.autoencoder.posterior(Batch(torch.from_numpy(x.astype(np.int64))), Conditioning())
         noise = torch.randn(mean.shape, generator=generator)
-        real, made = mean + std * noise, family.gan.generate(len(x), None, generator=generator)
+        real, made = mean + std * noise, family.gan.generate(len(x), None, draws=generator)
     assert frechet_distance(made.numpy(), real.numpy()) < 0.5 * frechet_distance(noise.numpy(), real.numpy())
 
 
@@ -399,7 +400,7 @@ def test_gan_covers_the_grid_of_25_gaussians(tmp_path):
     fit(family, ArrayData(space, (points / scale).astype(np.float32)), tmp_path, steps=8000, batch_size=128,
         learning_rate=3e-3, ema_decay=0.998, checkpoint_every=8000, betas=(0.0, 0.99), weight_decay=0.0,
         schedule="cosine", clip=0.0)
-    modes, quality = grid_quality(family.sample(2500, generator=torch.Generator().manual_seed(0)).x.numpy() * scale)
+    modes, quality = grid_quality(family.sample(2500, draws=torch.Generator().manual_seed(0)).x.numpy() * scale)
     assert before[1] < 0.2
     assert modes >= 24 and quality >= 0.9, (modes, quality)
 
@@ -421,12 +422,12 @@ def test_lengths_leave_room_for_what_is_known():
 def test_masked_diffusion_of_sequences_that_end_ends_them_once():
     space = Discrete(length=6, vocab=5, eos=4, length_histogram=(0.0, 0.2, 0.3, 0.1, 0.2, 0.2))
     family = DiffusionConfig(denoiser=TransformerConfig(width=16, depth=1, heads=2), process=Masking()).build(space, {})
-    batch = family.eval().sample(300, generator=torch.Generator().manual_seed(0))
+    batch = family.eval().sample(300, draws=torch.Generator().manual_seed(0))
     ends = batch.x == 4
     assert torch.equal(ends.int().argmax(1), batch.mask.sum(1) - 1)
     assert torch.equal(ends & batch.mask, ends & (ends.cumsum(1) == 1))
     known = torch.full((300, 6), -1)
     known[:, 2], known[:, 5] = 3, 4
-    filled = family.sample(300, known=known, generator=torch.Generator().manual_seed(0))
+    filled = family.fill(known, draws=torch.Generator().manual_seed(0))
     assert (filled.x[:, 2] == 3).all() and (filled.x[:, 5] == 4).all() and (filled.x[:, :5] != 4).all()
     assert len(filled.x.unique(dim=0)) > 100

@@ -67,19 +67,19 @@ def test_every_channel_and_place_has_its_own_parameters():
 @pytest.mark.parametrize("likelihood", [Bernoulli(), LogisticMixture(levels=2), LogisticMixture(levels=5)])
 def test_draws_of_levels_follow_the_probabilities(likelihood):
     p = parameters(likelihood, c=1, size=(1,), n=1, scale=1.5)
-    drawn = likelihood.draw(p.expand(20_000, -1, -1), generator=torch.Generator().manual_seed(0)).flatten()
+    drawn = likelihood.draw(p.expand(20_000, -1, -1), draws=torch.Generator().manual_seed(0)).flatten()
     levels = getattr(likelihood, "levels", 2)
     for index in range(levels):
         value = torch.tensor(2 * index / (levels - 1) - 1)
         probability = (-likelihood.nll(p, value.view(1, 1, 1))).exp().item()
         assert abs(torch.isclose(drawn, value, atol=1e-6).float().mean().item() - probability) < 0.015
     generators = [torch.Generator().manual_seed(1) for _ in range(2)]
-    assert likelihood.draw(p, generator=generators[0]).equal(likelihood.draw(p, generator=generators[1]))
+    assert likelihood.draw(p, generators[0]).equal(likelihood.draw(p, generators[1]))
 
 
 def test_draws_of_a_gaussian_have_its_moments():
     p = torch.tensor([[0.5, -1.0]]).view(1, 2, 1).expand(20_000, -1, -1)
-    drawn = Gaussian().draw(p, generator=torch.Generator().manual_seed(0))
+    drawn = Gaussian().draw(p, draws=torch.Generator().manual_seed(0))
     std = 0.01 + torch.nn.functional.softplus(torch.tensor(-1.0)).item()
     assert abs(drawn.mean().item() - 0.5) < 0.01 and abs(drawn.std().item() / std - 1) < 0.02
 

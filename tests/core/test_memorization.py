@@ -65,7 +65,7 @@ def test_a_model_overfit_on_200_digits_is_caught(digits, tmp_path):
     family = DiffusionConfig(denoiser=MLPConfig(width=256, depth=2)).build(Continuous(shape=(1, 8, 8)), {})
     config = TrainConfig(steps=900, learning_rate=5e-3, ema_decay=0.99, checkpoint_every=900)
     train(family, ArrayData(Continuous(shape=(1, 8, 8)), digits[:200]), config, tmp_path)
-    samples = family.sample(400, generator=torch.Generator().manual_seed(0)).x.numpy()
+    samples = family.sample(400, draws=torch.Generator().manual_seed(0)).x.numpy()
     assert memorization_test(samples, digits[:200], digits[1000:])["memorized"]
     # The same samples against 200 digits that it has not seen: the digits are to blame, not the samples.
     assert not memorization_test(samples, digits[200:400], digits[1000:])["memorized"]

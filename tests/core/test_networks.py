@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from core.conditions import ArrayCondition, ClassCondition, SequenceCondition, VectorCondition
 from core.errors import FourfoldError
 from core.networks import ConvConfig, KVCache, MLPConfig, TransformerConfig, UNetConfig
 from core.networks.attention import rotary_table, rotate
-from core.networks.conditioning import Conditioning
+from core.networks.conditioning import Conditioner, Conditioning, ConditioningConfig
 from core.networks.decoding import packed
-from core.networks.layers import NoiseEmbedding, RMSNorm, shuffled, unshuffled
+from core.networks.layers import NoiseEmbedding, RMSNorm, is_edge, shuffled, unshuffled
 from core.spaces import Continuous, Discrete
 
 TRANSFORMER = TransformerConfig(width=32, depth=2, heads=2, patch=2)
@@ -24,6 +26,7 @@ PATCHED_UNET = UNetConfig(width=16, multipliers=(1, 2), patch=2, attention=True)
 PATCHED_CONV = ConvConfig(width=8, multipliers=(1, 2), patch=2)
 MLP = MLPConfig(width=16, depth=2)
 TOKENS = Discrete(length=10, vocab=7)
+SPACE = Continuous(shape=(2, 8, 8))
 SHAPES = [(3, 8, 8), (1, 7, 5), (2, 13), (3, 1, 1)]
 
 
@@ -82,7 +85,7 @@ def test_down_and_upsampling_are_inverse_in_shape(shape):
 
 
 @pytest.mark.parametrize("config", [TRANSFORMER, UNET, MLP])
-def test_fields_begin_at_zero_and_conditions_begin_unheard(config):
+def test_fields_are_zero_at_first(config):
     """adaLN-zero: an untrained denoiser predicts nothing, and yet every part of it learns."""
     torch.manual_seed(0)
     field, x, cond = config.field(Continuous(shape=(2, 8, 8)), cond_width=16), torch.randn(4, 2, 8, 8), conditioning(4)
@@ -137,7 +140,7 @@ def test_cached_logits_equal_full_logits(cross, copy, prompt):
         torch.testing.assert_close(full.exp().sum(-1), torch.ones(3, 10))
     elif cross:
         silent = Conditioning(cond.vector, cond.sequence + 1, cond.sequence_mask)
-        assert not torch.allclose(field(x, silent), full), "the source is heard"
+        assert not torch.allclose(field(x, silent), full), "the output depends on the source"
 
 
 @pytest.mark.parametrize(("autocast", "tolerance"), [(False, 1e-5), (True, 0.15)])
@@ -153,7 +156,7 @@ def test_a_cache_without_a_condition_and_in_bfloat16(autocast, tolerance):
 @pytest.mark.parametrize("seen", [1, 5, 9])
 @pytest.mark.parametrize(("autocast", "tolerance"), [(False, 1e-5), (True, 0.02)])
 def test_a_cache_attends_as_softmax_says_on_every_device(seen, autocast, tolerance):
-    """A CPU sums weighted rows, other devices multiply matrices; positions not noted yet count for nothing."""
+    """A CPU sums weighted rows, other devices multiply matrices; later positions have no influence."""
     torch.manual_seed(0)
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
         cache = KVCache(depth=2, batch=3, heads=2, length=9, head_width=8, device=torch.device("cpu"))
@@ -162,9 +165,9 @@ def test_a_cache_attends_as_softmax_says_on_every_device(seen, autocast, toleran
     cache.length, q = seen, torch.randn(6, 8)
     for layer in range(2):
         keys, values = (part[layer].flatten(0, 1)[:, :seen].float() for part in (cache.keys, cache.values))
-        told = torch.einsum("ns,nsd->nd", torch.einsum("nd,nsd->ns", q, keys).softmax(-1), values)
+        expected = torch.einsum("ns,nsd->nd", torch.einsum("nd,nsd->ns", q, keys).softmax(-1), values)
         for attend in (cache.attention_by_rows(), cache.attention_by_products()):
-            torch.testing.assert_close(attend(layer, q).float(), told, rtol=tolerance, atol=2 * tolerance)
+            torch.testing.assert_close(attend(layer, q).float(), expected, rtol=tolerance, atol=2 * tolerance)
 
 
 @pytest.mark.parametrize("width", [8, 40, 96, 344])
@@ -333,7 +336,37 @@ def test_autocast_stays_close_to_float32(config):
     assert (rounded - exact).square().mean().sqrt() < 0.05 * exact.std()
 
 
-def test_noise_levels_are_told_apart():
+LAYER = ["attention.projection", "attention.out", "mlp_in", "mlp_out"]
+CROSS = ["cross.query", "cross.projection", "cross.out"]
+STAGES = ["stages.*.*.first", "stages.*.*.second", "stages.*.*.modulation", "steps.*"]
+
+
+@pytest.mark.parametrize(("make", "expected"), [
+    (lambda: TRANSFORMER.field(TOKENS, cond_width=16, causal=True, cross=True, copy=True),
+     ["trunk.project_source", *(f"trunk.blocks.*.{name}" for name in (*LAYER, *CROSS, "modulation")),
+      "copy.query", "copy.key", "copy.gate"]),
+    (lambda: TRANSFORMER.field(SPACE), [f"trunk.blocks.*.{name}" for name in LAYER]),
+    (lambda: TRANSFORMER.encoder(TOKENS, 4), [f"trunk.blocks.*.{name}" for name in LAYER]),
+    (lambda: TRANSFORMER.decoder(4, SPACE), ["vector", *(f"trunk.blocks.*.{name}" for name in (*LAYER, "modulation"))]),
+    (lambda: CONV.encoder(SPACE, 4, cond_width=16), [f"down.stages.{name}" for name in STAGES]),
+    (lambda: CONV.decoder(4, SPACE), ["vector.*", *(f"up.stages.{name}" for name in STAGES)]),
+    (lambda: UNET.field(SPACE, cond_width=16, cross=True),
+     [*(f"{part}.{name}" for part in ("down.*.*", "middle", "up.*.*") for name in ("conv1", "conv2", "modulation")),
+      "down.*.*.skip", "up.*.*.skip", "attention.projection", "attention.source", "attention.out"]),
+    (lambda: MLP.field(SPACE, cond_width=16), ["condition", "modulations.*", "first.*", "second.*"]),
+    (lambda: NoiseEmbedding(16), []),
+    (lambda: Conditioner({
+        "a": ClassCondition(names=("x", "y")), "b": VectorCondition(names=("x",), mean=(0.0,), std=(1.0,)),
+        "c": SequenceCondition(length=4, vocab=5, pad=0), "d": ArrayCondition(shape=(1, 8, 8)),
+    }, ConditioningConfig(width=16)), [f"embeddings.c.blocks.*.{name}" for name in LAYER]),
+])
+def test_all_but_first_and_last_layers_are_hidden_matrices(make, expected):
+    """Muon trains exactly these; numbers in names stand as *."""
+    hidden = {name for name, parameter in make().named_parameters() if parameter.ndim >= 2 and not is_edge(parameter)}
+    assert {re.sub(r"\.\d+", ".*", name) for name in hidden} == {f"{name}.weight" for name in expected}
+
+
+def test_noise_levels_have_different_vectors():
     torch.manual_seed(0)
     embedding = NoiseEmbedding(16)
     vectors = embedding(torch.linspace(-1.5, 1.5, 50))
@@ -357,6 +390,7 @@ def test_noise_levels_are_told_apart():
     (lambda: CONV.encoder(TOKENS, 3), "takes arrays, and the data are 7 kinds of token: use a transformer"),
     (lambda: UNET.field(TOKENS), "takes arrays, and the data are 7 kinds of token: use a transformer"),
     (lambda: TRANSFORMER.field(Continuous(shape=(1, 4)), causal=True), "causal"),
+    (lambda: MLP.field(TOKENS), "takes arrays"),
 ])
 def test_what_does_not_fit_is_refused(make, message):
     with pytest.raises(FourfoldError, match=message):

@@ -11,7 +11,9 @@ import pytest
 from tiny_domain import DOMAIN, RingData, ring_diffusion
 
 from core.errors import FourfoldError
-from core.runs.recipe import Recipe, override, recipe_from_dict, recipe_to_json
+from core.runs.migrations import FORMAT
+from core.runs.recipe import Recipe
+from core.runs.run import recipe_to_json
 from core.serialization import from_dict, to_dict
 from core.training.config import TrainConfig
 
@@ -57,14 +59,15 @@ def test_every_kind_of_field_survives_json() -> None:
     value = Every(needed=3, number=2.5, flag=True, word="b", choice="y", pair=(1.0, 2.0), several=(4,),
                   network=Large(size=2, deep=Small(size=3)), optional=Small(size=5), limit=7,
                   many=(Small(size=1), Small(size=2)), plain="text")
-    assert from_dict(Every, json.loads(json.dumps(to_dict(value)))) == value
-    assert from_dict(Every, {"needed": 1}) == Every(needed=1)
+    assert from_dict(Every, json.loads(json.dumps(to_dict(value))), "recipe") == value
+    assert from_dict(Every, {"needed": 1}, "recipe") == Every(needed=1)
 
 
 @pytest.mark.parametrize("name", sorted(DOMAIN.recipes))
 def test_recipes_survive_json(name: str) -> None:
     recipe = DOMAIN.recipe(name)
-    assert recipe_from_dict(json.loads(recipe_to_json(recipe)), RingData) == recipe
+    value = json.loads(recipe_to_json(recipe))
+    assert value.pop("format") == FORMAT and DOMAIN.read_recipe(value) == recipe
 
 
 @pytest.mark.parametrize(("value", "words"), [
@@ -98,7 +101,7 @@ def test_recipes_survive_json(name: str) -> None:
     ([1], ["recipe", "[1]", "object"]),
 ])
 def test_what_is_wrong_is_named(value: Any, words: list[str]) -> None:
-    message = error(lambda: from_dict(Every, value))
+    message = error(lambda: from_dict(Every, value, "recipe"))
     for word in words:
         assert word in message, message
 
@@ -110,13 +113,13 @@ def test_every_value_of_a_recipe_is_checked() -> None:
         "family": {"kind": "Nothing"}, "sample": {"kind": "SampleSettings", "temperature": -1.0},
     }
     for key, value in cases.items():
-        assert key in error(lambda key=key, value=value: recipe_from_dict({**tree, key: value}, RingData))  # type: ignore[misc]
+        assert key in error(lambda key=key, value=value: DOMAIN.read_recipe({**tree, key: value}))  # type: ignore[misc]
     for key in ("domain", "name", "data", "family"):
         without = {name: value for name, value in tree.items() if name != key}
-        message = error(lambda without=without: recipe_from_dict(without, RingData))  # type: ignore[misc]
+        message = error(lambda without=without: DOMAIN.read_recipe(without))  # type: ignore[misc]
         assert f"recipe.{key}" in message and "missing" in message
-    assert "did you mean 'train'" in error(lambda: recipe_from_dict({**tree, "trian": {}}, RingData))
-    assert "must be an object" in error(lambda: recipe_from_dict(None, RingData))
+    assert "did you mean 'train'" in error(lambda: DOMAIN.read_recipe({**tree, "trian": {}}))
+    assert "must be an object" in error(lambda: DOMAIN.read_recipe(None))
 
 
 @pytest.mark.parametrize(("changes", "words"), [
@@ -134,8 +137,8 @@ def test_training_settings_out_of_range(changes: dict[str, Any], words: list[str
     assert all(word in message for word in words), message
 
 
-def changed(*assignments: str) -> Recipe:
-    return override(ring_diffusion(), list(assignments), RingData)
+def changed(*assignments: str) -> Recipe[RingData]:
+    return DOMAIN.override(ring_diffusion(), assignments)
 
 
 def test_override() -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from core.runs.measures import Measure, markdown_table
 from core.runs.media import Media
-from core.runs.report import Cell, cell_html, curve_svg, media_html, page, wall
+from core.runs.report import curve_svg, media_html, page
+from core.tour.wall import Cell, cell_html, wall
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 40
 MEASURE = Measure(name="bits_per_dim", value=1.2345678, better="lower", kind="exact", count=1000, interval=(1.2, 1.3),

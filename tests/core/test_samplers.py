@@ -172,7 +172,7 @@ def test_unmasking_fills_every_hidden_position_and_only_those(num_steps):
         seen.append((tokens == 9).sum(1))
         return torch.zeros(*tokens.shape, 3)
 
-    filled = unmask(logits_of, tokens, hidden, num_steps, generator=torch.Generator().manual_seed(0))
+    filled = unmask(logits_of, tokens, hidden, num_steps, draws=torch.Generator().manual_seed(0))
     assert (filled[:, 2] == 4).all() and (filled[hidden] < 3).all()
     if num_steps >= 6:  # one at a time, as the exact reverse process
         assert max((a - b).max() for a, b in zip(seen, seen[1:], strict=False)) <= 1

@@ -16,6 +16,7 @@ from toy_family import SPACE, Toy, toy_config, toy_data, weights
 from core.data.arrays import ArrayData, indices_of_step
 from core.errors import FourfoldError
 from core.families.family import Loss
+from core.networks.layers import edge
 from core.seeds import derive, seed_step
 from core.training import checkpoint
 from core.training.log import console, read_log
@@ -26,7 +27,7 @@ from core.training.optimizers import PlayerOptimizer, learning_rate
 class Unlike(Toy):
     """Its critic is trained with settings of its own."""
 
-    def train_settings(self, player):
+    def player_settings(self, player):
         return {"learning_rate": 2e-3, "betas": (0.0, 0.5)} if player == "critic" else {}
 
 
@@ -36,7 +37,7 @@ def test_the_loop_equals_the_same_steps_written_out(tmp_path, toy):
     config = toy_config(steps=12, weight_decay=0.0, ema_decay=0.0, clip=0.05)
     trained, by_hand, data = toy(), toy(), toy_data()
     train(trained, data, config, tmp_path, seed=5)
-    configs = {p: replace(config, **by_hand.train_settings(p)) for p in by_hand.players}
+    configs = {p: replace(config, **by_hand.player_settings(p)) for p in by_hand.players}
     optimizers = {p: torch.optim.AdamW(by_hand.owned(p), betas=configs[p].betas, weight_decay=0.0) for p in configs}
     for step in range(12):
         batch = data.batch(indices_of_step(5, step, config.batch_size, len(data)))
@@ -263,10 +264,10 @@ def test_schedules():
 class Layers(torch.nn.Module):
     def __init__(self):
         super().__init__()
-        self.embedding = torch.nn.Embedding(5, 8)
+        self.embedding = edge(torch.nn.Embedding(5, 8))
         self.conv = torch.nn.Conv2d(4, 8, 3)
         self.body = torch.nn.Linear(8, 8)
-        self.head = torch.nn.Linear(8, 5)
+        self.head = edge(torch.nn.Linear(8, 5))
 
 
 def test_muon_takes_hidden_matrices_and_adamw_the_rest():

@@ -12,6 +12,7 @@ from torch import nn
 from core.batches import Batch
 from core.data.arrays import ArrayData
 from core.families.family import Family, Loss
+from core.seeds import normal
 from core.spaces import Continuous
 from core.training.config import TrainConfig
 
@@ -47,8 +48,11 @@ class Toy(Family):
             return Loss(nn.functional.softplus(-margin).mean(), {"margin": margin.mean().detach()})
         return Loss(nn.functional.softplus(margin).mean())
 
-    def sample(self, n, condition=None, *, settings=None, generator=None) -> Batch:
-        return Batch(self.generator(torch.randn(n, 4, generator=generator)))
+    def passes(self, settings) -> int:
+        return 1
+
+    def sample(self, n, condition=None, *, settings=None, draws=None) -> Batch:
+        return Batch(self.generator(normal(draws, (n, 4), self.device)))
 
 
 def toy_data(n: int = 100, seed: int = 0) -> ArrayData:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,15 +15,18 @@ from PIL import Image
 from apps import image
 from apps.image import metrics
 from apps.image.cli import app
-from apps.image.codec import ImageCodec
-from apps.image.data import ImageData, labels, open_image, prepare
+from apps.image.codec import ImageCodec, from_version_0_1_0
+from apps.image.data import ImageData, labels, prepare
 from apps.image.domain import DOMAIN
 from apps.image.metrics import classifier, feature_space
-from apps.image.recipes import digits_autoregressive, digits_diffusion, digits_gan, digits_vae
+from apps.image.recipes import tour_autoregressive, tour_diffusion, tour_gan, tour_vae
+from apps.image.sources import open_image
+from core.errors import FourfoldError
 from core.families import AutoregressiveConfig
 from core.metrics import FittedGaussian, frechet_distance
 from core.networks import TransformerConfig
 from core.runs.pretrained import build
+from core.serialization import from_dict, to_dict
 from core.training.loop import train
 
 CPU = torch.device("cpu")
@@ -54,10 +58,19 @@ def test_the_digits_codec_keeps_seventeen_levels():
     assert x.x.unique().numel() == 17 and x.x.min() == -1 and x.x.max() == 1
 
 
-def test_the_codec_is_saved_with_the_model(tmp_path):
-    codec = ImageCodec(shape=(1, 8, 8), levels=17, class_names=("cat", "dog"))
-    codec.save(tmp_path)
-    assert ImageCodec.load(tmp_path) == codec
+def test_a_codec_is_stored_as_its_fields():
+    codec = ImageCodec(shape=(1, 8, 8), levels=17, class_names=("cat", "dog"), words=("cat", "dog"), caption_length=4)
+    assert from_dict(ImageCodec, json.loads(json.dumps(to_dict(codec))), "codec") == codec
+    old = {"shape": [1, 8, 8], "levels": 256, "class_names": []}  # from before there were captions and enhancement
+    assert from_dict(ImageCodec, from_version_0_1_0(old), "codec") == ImageCodec(shape=(1, 8, 8))
+
+
+@pytest.mark.parametrize(("field", "value"), [
+    ("shape", (2, 8, 8)), ("shape", (1, 0, 8)), ("levels", 1), ("levels", 257), ("caption_length", 0),
+])
+def test_codecs_that_make_no_sense_are_refused(field, value):
+    with pytest.raises(FourfoldError, match=field):
+        ImageCodec(**{"shape": (1, 8, 8), "words": ("cat",), "caption_length": 4, field: value})
 
 
 @pytest.mark.parametrize(("mode", "expected"), [("I;16", 128), ("RGBA", 255), ("LA", 255), ("P", 200), ("1", 255)])
@@ -103,12 +116,12 @@ def quality(model, prepared) -> tuple[float, float]:
     drawn = model.sample_batch(400, condition={"class": torch.from_numpy(wanted)}).x.numpy()
     _, features = feature_space(model, prepared)
     test = prepared.test.batch(np.arange(400)).x.numpy()
-    judge = classifier(model.recipe.data, prepared)
-    return frechet_distance(features(test), features(drawn)), judge.accuracy(drawn, wanted)
+    accuracy = classifier(model.recipe.data, prepared).accuracy(drawn, wanted)
+    return frechet_distance(features(test), features(drawn)), accuracy
 
 
 @pytest.mark.parametrize(("make", "steps"), [
-    (digits_vae, 150), (digits_gan, 500), (digits_diffusion, 80), (digits_autoregressive, 120),
+    (tour_vae, 150), (tour_gan, 500), (tour_diffusion, 80), (tour_autoregressive, 120),
 ])
 def test_each_family_learns_digits(make, steps, tmp_path):
     recipe = make()
@@ -165,7 +178,7 @@ def test_a_trained_model_is_a_library(run):
 def test_sampling_by_class_writes_pictures(run, tmp_path):
     succeed(app, "sample", run, "-n", 4, "--class", 7, "-o", tmp_path / "out")
     assert len(list((tmp_path / "out").glob("0*.png"))) == 4
-    assert Image.open(tmp_path / "out" / "grid.png").size[0] > 16
+    assert open_image(tmp_path / "out" / "grid.png").size[0] > 16
 
 
 def damaged(path: Path, content: bytes) -> Path:
@@ -201,7 +214,7 @@ def test_damaged_and_missing_pictures_are_named(refused, tmp_path):
     assert "not a folder" in refused(*TRAIN, "--data", tmp_path / "whole.png")
 
 
-def test_a_judgement_needs_held_out_pictures(refused, tmp_path):
+def test_measures_need_held_out_pictures(refused, tmp_path):
     folder = folder_of(tmp_path / "few", {"": 12})
     succeed(app, "train", "folder-gan", "--data", folder, "--run", tmp_path / "run", "--set", "train.steps=1",
             "--set", "train.batch_size=2", "--set", "data.size=8")

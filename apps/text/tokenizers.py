@@ -1,0 +1,174 @@
+"""Text <-> token ids, without loss: characters, bytes, or pieces of sentencepiece."""
+
+from __future__ import annotations
+
+import functools
+import io
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from core.errors import FourfoldError
+
+if TYPE_CHECKING:
+    from sentencepiece import SentencePieceProcessor
+
+MARK = "\N{LOWER ONE EIGHTH BLOCK}"  # how sentencepiece spells a space
+
+Kind = Literal["characters", "bytes", "unigram", "bpe"]
+
+
+@dataclass(frozen=True)
+class Characters:
+    """One token a character of the training text; others are their UTF-8 bytes, each two hexadecimal digits."""
+
+    alphabet: str
+
+    @property
+    def size(self) -> int:
+        return len(self.alphabet) + 16
+
+    @functools.cached_property
+    def _ids(self) -> dict[str, int]:
+        return {character: i for i, character in enumerate(self.alphabet)}
+
+    def encode(self, text: str) -> list[int]:
+        ids, digits = self._ids, len(self.alphabet)
+        out: list[int] = []
+        for character in text:
+            known = ids.get(character)
+            if known is not None:
+                out.append(known)
+            else:
+                out += [digits + half for byte in character.encode() for half in divmod(byte, 16)]
+        return out
+
+    def decode(self, ids: Sequence[int]) -> str:
+        digits = len(self.alphabet)
+        out, spelled = bytearray(), []
+        for i in [*ids, None]:
+            if i is not None and i >= digits:
+                spelled.append(i - digits)
+                continue
+            # A window may cut an escape in its middle: half a byte says nothing.
+            out += bytes(16 * high + low for high, low in zip(spelled[::2], spelled[1::2], strict=False))
+            spelled.clear()
+            if i is not None:
+                out += self.alphabet[i].encode()
+        return out.decode(errors="replace")
+
+    def byte_counts(self) -> np.ndarray:
+        return np.array([len(character.encode()) for character in self.alphabet] + [0.5] * 16)
+
+
+@dataclass(frozen=True)
+class Bytes:
+    """One token a byte of UTF-8."""
+
+    @property
+    def size(self) -> int:
+        return 256
+
+    def encode(self, text: str) -> list[int]:
+        return list(text.encode())
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return bytes(ids).decode(errors="replace")
+
+    def byte_counts(self) -> np.ndarray:
+        return np.ones(256)
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """Pieces of words, by a sentencepiece model (Kudo & Richardson 1808.06226) whose characters fall back to bytes."""
+
+    proto: bytes
+
+    @functools.cached_property
+    def _processor(self) -> SentencePieceProcessor:
+        from sentencepiece import SentencePieceProcessor
+
+        return SentencePieceProcessor(model_proto=self.proto)
+
+    @functools.cached_property
+    def _bytes(self) -> list[bytes]:
+        p = self._processor
+        spelled = []
+        for i in range(p.get_piece_size()):
+            piece = p.id_to_piece(i)
+            if p.is_unknown(i):
+                spelled.append(b"\xff")  # never encoded; a model that draws it shows U+FFFD
+            elif p.is_byte(i):
+                spelled.append(bytes([int(piece[3:5], 16)]))
+            else:
+                spelled.append(piece.replace(MARK, " ").encode())
+        return spelled
+
+    @property
+    def size(self) -> int:
+        return int(self._processor.get_piece_size())
+
+    def encode(self, text: str) -> list[int]:
+        # sentencepiece would take the mark for a space, and stops at NUL: these are spelled as bytes.
+        out: list[int] = []
+        for part in re.split(f"([{MARK}\0])", text):
+            if part in (MARK, "\0"):
+                out += [self._processor.piece_to_id(f"<0x{byte:02X}>") for byte in part.encode()]
+            elif part:
+                out += self._processor.encode(part)
+        return out
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return b"".join(self._bytes[i] for i in ids).decode(errors="replace")
+
+    def byte_counts(self) -> np.ndarray:
+        return np.array([float(len(spelled)) for spelled in self._bytes])
+
+
+Tokenizer = Characters | Bytes | Pieces
+"""Text -> ids in [0, `size`), of which every text has some, and back.
+
+`decode` makes U+FFFD of what is no valid UTF-8 (a cut character); `byte_counts` are the bytes of UTF-8 that each id
+stands for, float64 `[size]`.
+"""
+
+
+def fit(kind: Kind, documents: Sequence[str], vocab: int) -> Tokenizer:
+    """The tokenizer of training documents; `vocab` is the number of pieces, 256 bytes and one symbol included.
+
+    Raises:
+        FourfoldError: sentencepiece cannot make so many pieces of these documents.
+    """
+    if kind == "bytes":
+        return Bytes()
+    if kind == "characters":
+        counts: Counter[str] = Counter()
+        for document in documents:
+            counts.update(document)
+        return Characters("".join(sorted(counts)))
+    return Pieces(_train_pieces(kind, documents, vocab))
+
+
+def _train_pieces(kind: Kind, documents: Sequence[str], vocab: int) -> bytes:
+    from sentencepiece import SentencePieceTrainer
+
+    lines = [line for document in documents for line in document.replace("\0", "").splitlines() if line.strip()]
+    out = io.BytesIO()
+    try:
+        SentencePieceTrainer.train(
+            sentence_iterator=iter(lines), model_writer=out, model_type=kind, vocab_size=vocab, byte_fallback=True,
+            normalization_rule_name="identity", add_dummy_prefix=False, remove_extra_whitespaces=False,
+            character_coverage=0.9999, bos_id=-1, eos_id=-1, pad_id=-1, unk_id=0, max_sentence_length=100_000,
+            input_sentence_size=50_000, shuffle_input_sentence=False, num_threads=1, minloglevel=2,
+            allow_whitespace_only_pieces=True,
+        )
+    except (RuntimeError, OSError) as error:  # its checks raise these with a source line in front
+        found = re.search(r"value <= (\d+)", str(error))
+        hint = f"at most {found[1]}" if found else "another number (between 300 and what the text has words for)"
+        raise FourfoldError(f"data.vocab is {vocab}: sentencepiece needs {hint} for this text") from None
+    return out.getvalue()
