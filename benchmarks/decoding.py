@@ -4,11 +4,12 @@
 
 Both have random weights, 256 kinds of token and a window of 256, and write whole windows from a start symbol at
 temperature 1: `Autoregressive.sample` and `GPT2LMHeadModel.generate` with its key-value cache, alone and in a batch.
-Each runs in float32 and in bfloat16 (ours under autocast, the peer with its weights cast); the ratios are of each at
-the faster of its two, and of both in float32, as medians over the slices. Writes benchmarks/results/decoding.json.
+Each runs in float32 and in bfloat16 (ours under autocast, with `int8` for up to `FEW` rows; the peer with its weights
+cast); the ratios are of each at the faster of its two, and of both in float32, as medians over the slices. Writes
+benchmarks/results/decoding.json.
 
-In bfloat16 one row reads its weights as bytes; `--model`, a trained run of text, tells what that costs: nats a token
-of held-out windows, one token at a time, in float32, in bfloat16 (several rows) and with bytes (one row).
+`--model`, a trained run of text, tells what lower precision costs: nats a token of held-out windows, one token at a
+time, in float32, in bfloat16 and in bfloat16 with weights as int8 ("bytes").
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from apps.text.domain import DOMAIN
 from benchmarks.results_file import FOLDER, write_result
 from benchmarks.training import parameter_count
 from core.families.autoregressive import Autoregressive, AutoregressiveConfig
+from core.families.family import SampleSettings
 from core.likelihood import categorical_nll
 from core.metrics.intervals import bootstrap
 from core.networks import TransformerConfig
@@ -40,6 +42,7 @@ from core.spaces import Discrete
 VOCAB, WINDOW = 256, 256
 FULL = TransformerConfig(width=384, depth=6, heads=6)
 SMALL = TransformerConfig(width=32, depth=2, heads=2)
+FEW = 2  # rows up to which ours reads bfloat16 weights as int8: with more it is slower
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 Draw = Callable[[int, int], object]
@@ -80,9 +83,11 @@ def our_ways(config: TransformerConfig, tokens: int) -> tuple[dict[str, Draw], i
     draws = torch.Generator().manual_seed(0)
 
     def way(dtype: torch.dtype) -> Draw:
+        half = dtype == torch.bfloat16
+
         def draw(rows: int, tokens: int) -> object:
-            with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
-                return family.sample(rows, draws=draws)
+            with torch.autocast("cpu", torch.bfloat16, enabled=half):
+                return family.sample(rows, settings=SampleSettings(int8=half and rows <= FEW), draws=draws)
 
         return draw
 
@@ -152,7 +157,7 @@ def nats_by_precision(model: TextModel, windows: int) -> dict[str, dict[str, Any
         parts = []
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=name != "float32"):
             for some in x.split(rows):
-                cache = network.new_cache(len(some), x.shape[1], x.device)
+                cache = network.new_cache(len(some), x.shape[1], x.device, int8=name == "bytes")
                 start = torch.full_like(some[:, :1], vocab)
                 given = torch.cat([start, some[:, :-1]], dim=1)
                 logits = [network(given[:, t : t + 1], cache=cache) for t in range(x.shape[1])]

@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+SHOWN = 200
+"""Characters of a refused value that an error's line shows."""
+
 
 class FourfoldError(Exception):
     """A mistake the user can mend. The command line prints its one line and exits with code 2."""
@@ -31,4 +34,18 @@ def require(condition: bool, key: str, value: object, allowed: str) -> None:
         FourfoldError: `condition` is false.
     """
     if not condition:
-        raise FourfoldError(f"{key} is {value!r}: {allowed}")
+        try:
+            shown = repr(value)
+        except ValueError:  # a whole number of more digits than Python prints
+            shown = "a number of thousands of digits"
+        shown = shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}..."
+        raise FourfoldError(f"{key} is {shown}: {allowed}")
+
+
+def require_within(low: float, high: float, key: str, value: float) -> None:
+    """Refuse a number outside [low, high].
+
+    Raises:
+        FourfoldError: it is.
+    """
+    require(low <= value <= high, key, value, f"must be in [{low:,}, {high:,}]")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from core.errors import require
+from core.errors import require, require_within
 from core.spaces import Continuous, Discrete
 
 
@@ -27,7 +27,7 @@ class UniformBins:
     patch: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        require(self.bins >= 2, "quantizer.bins", self.bins, "must be at least 2")
+        require_within(2, 2**16, "quantizer.bins", self.bins)
         require(self.low < self.high, "quantizer.low", self.low, f"must be below high ({self.high})")
         require(min(self.patch, default=1) >= 1 and self.vocab <= 2**16, "quantizer.patch", self.patch,
                 f"must be of sizes of at least 1, and its {self.bins} bins make at most 65,536 tokens")
@@ -86,8 +86,8 @@ class FSQ:
     levels: tuple[int, ...] = (8, 5, 5)
 
     def __post_init__(self) -> None:
-        require(len(self.levels) >= 1 and min(self.levels) >= 2, "quantizer.levels", self.levels,
-                "must be whole numbers of at least 2")
+        few = 1 <= len(self.levels) <= 16 and min(self.levels) >= 2 and self.codes <= 2**16
+        require(few, "quantizer.levels", self.levels, "must be whole numbers of at least 2, of at most 65,536 codes")
 
     @property
     def channels(self) -> int:

@@ -22,6 +22,13 @@ def version() -> str:
         return "source"
 
 
+def memory() -> int:
+    """Bytes of this machine's memory; 64 GiB where the system does not say."""
+    if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return 2**36
+
+
 def resolve_device(name: str = "auto") -> torch.device:
     """The device called `name`: "auto" (CUDA, else Apple's MPS, else the CPU), "cpu", "cuda", "cuda:0", "mps".
 
@@ -33,7 +40,7 @@ def resolve_device(name: str = "auto") -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     kind, _, index = name.partition(":")
-    if kind not in ("cpu", "cuda", "mps") or (index and not index.isdigit()):
+    if kind not in ("cpu", "cuda", "mps") or (index and not (index.isascii() and index.isdigit() and len(index) < 4)):
         known = ("auto", "cpu", "cuda", "cuda:0", "mps")
         raise FourfoldError(f"--device is {name!r}: {did_you_mean(name, known)}")
     if kind == "cuda" and int(index or 0) >= (count := torch.cuda.device_count()):

@@ -170,8 +170,8 @@ def read_chorales(root: Path, steps_per_beat: int) -> dict[str, list[Score]]:
     tunes = [zlib.crc32(_opening(score).tobytes()) for score in scores]
     different = len(set(tunes))
     splits = split(tunes, test=different // 7, validation=different // 10, seed=None)
-    return {name: [coarser(scores[i], 4 // steps_per_beat) for i in np.sort(rows)]
-            for name, rows in vars(splits).items()}
+    factor = 4 // steps_per_beat
+    return {name: [coarser(scores[i], factor) for i in np.sort(rows)] for name, rows in vars(splits).items()}
 
 
 def _parsed(root: Path) -> dict[str, np.ndarray]:
@@ -226,8 +226,8 @@ def _prepare_notes(data: NoteData) -> Prepared[AudioCodec]:
         root = _sound_root(data.folder)
         files = _classified(root)
         names = tuple(sorted({name for _, name in files if name}))
-        arrays = cached("sounds", VERSION, [data.mel, root],
-                        lambda: _note_arrays(*_recorded(files, names, data.mel), data.mel))
+        key = [data.mel, root]
+        arrays = cached("sounds", VERSION, key, lambda: _note_arrays(*_recorded(files, names, data.mel), data.mel))
     codec = NoteCodec(mel=data.mel, names=names)
     splits = {
         name: ArrayData(codec.space, arrays[name], {"instrument": arrays[f"{name}_label"]} if names else {})

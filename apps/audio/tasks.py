@@ -40,11 +40,8 @@ def compose(model: AudioModel, parameters: Compose, progress: Progress) -> Resul
 
     scores = composition.compose(model, parameters.num, beats=parameters.beats, seed=parameters.seed,
                                  progress=progress, temperature=parameters.temperature)
-    notes = [
-        [{"voice": VOICES[voice], "begin": begin / score.steps_per_beat, "end": end / score.steps_per_beat,
-          "pitch": pitch} for voice, begin, end, pitch in notes_of(score)]
-        for score in scores
-    ]
+    notes = [[{"voice": VOICES[voice], "begin": begin / score.steps_per_beat, "end": end / score.steps_per_beat,
+               "pitch": pitch} for voice, begin, end, pitch in notes_of(score)] for score in scores]
     return Result(data={"scores": notes}, write=lambda folder: write_scores(scores, folder, parameters.tempo),
                   media=lambda: preview(scores))
 

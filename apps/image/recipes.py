@@ -220,8 +220,8 @@ def _named(make: Callable[[str, Subject], ImageRecipe], name: str, subject: Subj
 
     words = f"{subject.words}: {make.__doc__}."
     command = f"fourfold image train {name}" + (" --data FOLDER" if subject.data.source == "folder" else "")
-    measured = MEASURED.get(name, "not trained in full.")
-    recipe.__doc__ = f"{words[0].upper()}{words[1:]}\n\n`{command}`: {measured}"
+    measured = MEASURED.get(name, "Not trained in full.")
+    recipe.__doc__ = f"{words[0].upper()}{words[1:]}\n\n`{command}`. {measured}"
     return recipe
 
 

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from apps.robotics.data import Demonstrations, collect
     from apps.robotics.domain import DOMAIN, load
     from apps.robotics.environments import TASKS, make
-    from apps.robotics.episodes import Episode
     from apps.robotics.metrics import success_rate
     from apps.robotics.model import RoboticsData
     from apps.robotics.rollouts import Policy, rollout, run_episodes
+    from apps.robotics.simulation import Episode
 
 __all__ = [
     "DOMAIN", "TASKS", "ActionChunk", "Demonstrations", "Episode", "Policy", "RoboticsData", "collect", "load", "make",
@@ -33,7 +33,7 @@ __getattr__ = lazy(__name__, {
     "ActionChunk": "apps.robotics.codec",
     "DOMAIN": "apps.robotics.domain",
     "Demonstrations": "apps.robotics.data",
-    "Episode": "apps.robotics.episodes",
+    "Episode": "apps.robotics.simulation",
     "Policy": "apps.robotics.rollouts",
     "RoboticsData": "apps.robotics.model",
     "TASKS": "apps.robotics.environments",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from apps.robotics.codec import CONDITION, ChunkCodec
-from apps.robotics.model import RoboticsData
-from apps.robotics.simulation import Bools, Floats
+from apps.robotics.model import RoboticsModel
 from core.batches import Batch
 from core.conditions import ConditionSpec
 from core.data.arrays import ArrayData
@@ -23,7 +22,7 @@ from core.families.family import DEFAULTS, Condition, Family, FamilyConfig, Loss
 from core.networks import ConvConfig
 from core.networks.conditioning import Conditioner
 from core.runs.domain import Prepared
-from core.runs.recipe import Recipe
+from core.runs.model import Model
 from core.seeds import Draws
 from core.spaces import Continuous
 from core.training.config import TrainConfig
@@ -47,7 +46,6 @@ class Regression(Family):
         self.network: nn.Module = network.field(space, cond_width=config.conditioning.width)
 
     def passes(self, settings: SampleSettings) -> int:
-        """One pass."""
         return 1
 
     def forward(self, batch: Batch, player: str = "model", progress: float = 1.0) -> Loss:
@@ -63,26 +61,13 @@ class Regression(Family):
     def sample(
         self, n: int, condition: Condition | None = None, *, settings: SampleSettings = DEFAULTS, draws: Draws = None
     ) -> Batch:
-        """The mean chunk, `n` times."""
         self.check(settings)
         return Batch(self.mean(n, condition))
 
 
-@dataclass(frozen=True)
-class Regressor:
-    """A `Regression` as an actor, executing its chunks as a `Policy` does."""
-
-    family: Regression
-    codec: ChunkCodec
-    execute: int
-
-    def __call__(self, histories: Floats, active: Bools, key: tuple[int, ...] = (0,)) -> Floats:
-        chunks = self.family.sample(len(histories), self.codec.observe(histories)).x
-        return self.codec.actions(chunks)[:, : self.execute]
-
-
-def regression(recipe: Recipe[RoboticsData], prepared: Prepared[ChunkCodec], codec: ChunkCodec) -> Regression:
-    """The regression that a recipe is compared with: its network, data, batch size and learning rate; cached."""
+def regression(model: RoboticsModel, prepared: Prepared[ChunkCodec]) -> RoboticsModel:
+    """The regression that a model is compared with: its network, data and batch size; cached."""
+    recipe, codec = replace(model.recipe, sample=DEFAULTS), model.codec
     steps = min(STEPS, recipe.train.steps)
     config = TrainConfig(steps=steps, batch_size=recipe.train.batch_size, learning_rate=1e-3, checkpoint_every=steps,
                          log_every=steps)
@@ -93,7 +78,7 @@ def regression(recipe: Recipe[RoboticsData], prepared: Prepared[ChunkCodec], cod
     parts = (recipe.family.sampling_network, recipe.family.conditioning, config, data.x, data.condition[CONDITION])
     weights = cached("robotics regression", VERSION, parts, lambda: _trained(family, data, config))
     family.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
-    return family.eval()
+    return Model(recipe=recipe, codec=codec, family=family, device=family.device)
 
 
 def _trained(family: Regression, data: ArrayData, config: TrainConfig) -> dict[str, np.ndarray]:

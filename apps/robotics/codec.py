@@ -18,8 +18,7 @@ from core.serialization import Json
 from core.spaces import Continuous
 
 CONDITION = "observation"
-LARGEST = 6.0
-"""Standard deviations to which observations are clipped: a network learns nothing of what lies beyond."""
+LARGEST = 6.0  # standard deviations to which observations are clipped: a network learns nothing of what lies beyond
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,13 +73,12 @@ class ChunkCodec(Codec[ActionChunk]):
         std = observations.std(0)
         return ChunkCodec(
             task=task, history=history, horizon=horizon, action_names=names[0], observation_names=names[1],
-            low=_numbers(np.where(constant, low - 1, low)), high=_numbers(np.where(constant, high + 1, high)),
-            mean=_numbers(observations.mean(0)), std=_numbers(np.where(std < 1e-3, 1.0, std)),
+            low=tuple(np.where(constant, low - 1, low).tolist()), mean=tuple(observations.mean(0).tolist()),
+            high=tuple(np.where(constant, high + 1, high).tolist()), std=tuple(np.where(std < 1e-3, 1.0, std).tolist()),
         )
 
     @property
     def space(self) -> Continuous:
-        """Chunks of all action numbers over the horizon."""
         return Continuous(shape=(len(self.action_names), self.horizon))
 
     @property
@@ -92,7 +90,8 @@ class ChunkCodec(Codec[ActionChunk]):
     def standardised(self, histories: Floats) -> np.ndarray:
         """Observations `[N, history, D]` as float32 `[N, history * D]` of about unit variance, clipped."""
         flat = (histories - np.asarray(self.mean)) / np.asarray(self.std)
-        return np.clip(flat, -LARGEST, LARGEST).reshape(len(histories), -1).astype(np.float32)
+        rows: np.ndarray = np.clip(flat, -LARGEST, LARGEST).reshape(len(histories), -1).astype(np.float32)
+        return rows
 
     def observe(self, histories: Floats) -> dict[str, Tensor]:
         """Observations `[N, history, D]` as the condition of a model."""
@@ -101,13 +100,15 @@ class ChunkCodec(Codec[ActionChunk]):
     def normalised(self, chunks: Floats) -> np.ndarray:
         """Actions `[N, horizon, A]` as float32 `[N, A, horizon]` in [-1, 1]."""
         low, high = np.asarray(self.low), np.asarray(self.high)
-        return np.swapaxes(2 * (chunks - low) / (high - low) - 1, 1, 2).astype(np.float32)
+        scaled: np.ndarray = np.swapaxes(2 * (chunks - low) / (high - low) - 1, 1, 2).astype(np.float32)
+        return scaled
 
     def actions(self, x: Tensor) -> Floats:
         """The inverse of `normalised`: `[N, A, horizon]` -> `[N, horizon, A]`, clipped to the demonstrated range."""
         low, high = np.asarray(self.low), np.asarray(self.high)
         unit = np.swapaxes(x.detach().cpu().numpy().astype(np.float64), 1, 2)
-        return low + (np.clip(np.nan_to_num(unit), -1, 1) + 1) / 2 * (high - low)
+        chunks: Floats = low + (np.clip(np.nan_to_num(unit), -1, 1) + 1) / 2 * (high - low)
+        return chunks
 
     def encode(self, items: Sequence[ActionChunk | np.ndarray]) -> Batch:
         """`ActionChunk`s, or arrays `[horizon, A]`, as a batch.
@@ -139,7 +140,3 @@ class ChunkCodec(Codec[ActionChunk]):
 def from_version_0_1_0(value: Json) -> Json:
     """A codec.json of version 0.1.0 as one of today's."""
     return {"kind": "ChunkCodec", **value}
-
-
-def _numbers(values: np.ndarray) -> tuple[float, ...]:
-    return tuple(float(v) for v in values)

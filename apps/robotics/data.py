@@ -12,9 +12,9 @@ import numpy as np
 
 from apps.robotics.codec import CONDITION, ChunkCodec
 from apps.robotics.environments import TASKS, make
-from apps.robotics.episodes import Episode
 from apps.robotics.model import RoboticsData
 from apps.robotics.rollouts import Demonstrator, Purpose, episode_seeds, run_episodes
+from apps.robotics.simulation import Episode
 from core.data.arrays import ArrayData
 from core.data.cache import cached
 from core.data.splits import split
@@ -23,8 +23,7 @@ from core.files import write_atomically
 from core.runs.domain import Prepared
 from core.runs.tasks import Progress
 
-VERSION = 3
-"""Of what `collect` does."""
+VERSION = 3  # of what `collect` does
 
 
 @dataclass(frozen=True)
@@ -43,8 +42,7 @@ class Demonstrations:
 
     @staticmethod
     def of(episodes: Sequence[Episode]) -> Demonstrations:
-        """The steps of episodes, and the actions as they were meant; an episode without a step counts as none."""
-        episodes = [episode for episode in episodes if episode.steps]
+        """The steps of episodes, and the actions as they were meant."""
         return Demonstrations(
             episodes[0].task,
             np.concatenate([episode.observations[:-1] for episode in episodes]).astype(np.float32),
@@ -54,11 +52,7 @@ class Demonstrations:
         )
 
     def save(self, path: Path) -> None:
-        """Write an .npz.
-
-        Raises:
-            FourfoldError: the file cannot be written.
-        """
+        """Write an .npz; FourfoldError where it cannot be written."""
         content = io.BytesIO()
         np.savez_compressed(content, allow_pickle=False, task=np.array(self.task), **_arrays(self))
         write_atomically(path, content.getvalue())
@@ -73,7 +67,7 @@ class Demonstrations:
         if not path.is_file():
             raise FourfoldError(f"{path}: no such file of demonstrations; make one with `fourfold robotics collect`")
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:  # of a path it would stay open
                 values = {name: file[name] for name in ("task", "observations", "actions", "lengths", "succeeded")}
         except KeyError as error:
             raise FourfoldError(f"{path} has no array {error.args[0].split()[0]!r}: is it from `collect`?") from error
@@ -98,8 +92,7 @@ def collect(
         FourfoldError: an unknown task, or a number out of range.
     """
     RoboticsData(task=task, demonstrations=max(n, 10), seed=seed, noise=noise)  # checks the ranges
-    if n < 1:
-        raise FourfoldError(f"the number of demonstrations is {n}: must be at least 1")
+    require(n >= 1, "the number of demonstrations", n, "must be at least 1")
     environment, seeds = make(task), episode_seeds(Purpose.DEMONSTRATION, seed, n)
     demonstrator = Demonstrator(environment, seed)
     return Demonstrations.of(run_episodes(environment, demonstrator, seeds, noise=noise, progress=progress))
@@ -175,8 +168,7 @@ def prepare(config: RoboticsData) -> Prepared[ChunkCodec]:
 
 
 def _arrays(found: Demonstrations) -> Mapping[str, np.ndarray]:
-    names = ("observations", "actions", "lengths", "succeeded")
-    return {name: getattr(found, name) for name in names}
+    return {name: value for name, value in vars(found).items() if name != "task"}
 
 
 def _checked(found: Demonstrations, where: str) -> Demonstrations:

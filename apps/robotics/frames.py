@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from apps.robotics.episodes import Episode
+from apps.robotics.manipulation import Manipulation
+from apps.robotics.simulation import Episode
 from core.errors import FourfoldError
 
 SECONDS = 60
@@ -38,20 +39,18 @@ def frames(episode: Episode, every: int = 4) -> np.ndarray:
         for backend in backends:
             setting = {"MUJOCO_GL": backend, "PYOPENGL_PLATFORM": backend} if backend else {}
             try:
-                child = subprocess.run(command, env=os.environ | setting | {"PYTHONPATH": path}, capture_output=True,
-                                       timeout=SECONDS, check=False)
-            except (subprocess.TimeoutExpired, OSError):
+                subprocess.run(command, env=os.environ | setting | {"PYTHONPATH": path}, capture_output=True,
+                               timeout=SECONDS, check=True)
+                drawn: np.ndarray = np.load(pictures, allow_pickle=False)
+            except (subprocess.SubprocessError, OSError):
                 continue
-            if child.returncode == 0 and pictures.is_file():
-                return np.load(pictures, allow_pickle=False)
+            return drawn
     raise FourfoldError("MuJoCo finds no GL to draw with: install libegl1 (or libosmesa6) and set MUJOCO_GL=egl "
                         "(or osmesa); training and rollouts need none")
 
 
 def main(arguments: list[str]) -> None:
     """Replay one episode and save its pictures."""
-    from apps.robotics.manipulation import Manipulation
-
     task, seed, actions, pictures, every = arguments
     environment = Manipulation(task, render=True)
     environment.reset([int(seed)])

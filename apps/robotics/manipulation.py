@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,17 +17,13 @@ from apps.robotics.simulation import Bools, Floats, Scene, Step
 from core.errors import FourfoldError
 
 if TYPE_CHECKING:
+    from metaworld.policies.policy import Policy
     from metaworld.sawyer_xyz_env import SawyerXYZEnv
 
-PARALLEL = 16
 PICTURE, CAMERA = 240, 2  # pixels a side; "corner2"
 # Of Meta-World's 39 numbers: the present 18 and the goal; what lies between is the previous frame.
 SEEN = np.r_[0:18, 36:39]
-NAMES = (
-    "hand_x", "hand_y", "hand_z", "gripper",
-    *(f"object{i}_{part}" for i in (1, 2) for part in ("x", "y", "z", "qx", "qy", "qz", "qw")),
-    "goal_x", "goal_y", "goal_z",
-)
+OBJECTS = tuple(f"object{i}_{part}" for i in (1, 2) for part in ("x", "y", "z", "qx", "qy", "qz", "qw"))
 
 
 class Manipulation:
@@ -37,8 +33,8 @@ class Manipulation:
     """
 
     limit = 200
-    parallel = PARALLEL
-    observation_names: tuple[str, ...] = NAMES
+    parallel = 16
+    observation_names = ("hand_x", "hand_y", "hand_z", "gripper", *OBJECTS, "goal_x", "goal_y", "goal_z")
     action_names: tuple[str, ...] = ("dx", "dy", "dz", "grip")
     action_low, action_high = -1.0, 1.0
 
@@ -49,20 +45,18 @@ class Manipulation:
             FourfoldError: Meta-World or MuJoCo cannot be imported.
         """
         self.name, self.render = task, render
-        self.count = 0
         _require_meta_world()
 
     def reset(self, seeds: Sequence[int]) -> Floats:
-        """Begin one episode a seed, at most `parallel`; returns observations `[N, 21]`."""
-        self.count = len(seeds)
-        self.observations = np.stack([
-            _reset(_simulator(self.name, i, self.render), seed) for i, seed in enumerate(seeds)
-        ])
+        simulators = [_simulator(self.name, index, self.render) for index in range(len(seeds))]
+        for simulator, seed in zip(simulators, seeds, strict=True):
+            simulator.seed(seed)
+        self.observations = np.stack([simulator.reset()[0] for simulator in simulators])
         return self.observations[:, SEEN]
 
     def step(self, actions: Floats, active: Bools) -> Step:
         """Apply actions `[N, 4]` clipped to [-1, 1]; nothing fails before the limit."""
-        succeeded = np.zeros(self.count, dtype=bool)
+        succeeded = np.zeros(len(active), dtype=bool)
         for i in np.flatnonzero(active):
             observation, _, _, _, info = _simulator(self.name, i, self.render).step(np.clip(actions[i], -1, 1))
             self.observations[i], succeeded[i] = observation, info["success"] > 0
@@ -75,8 +69,9 @@ class Manipulation:
         """Meta-World's scripted policy, clipped to [-1, 1], `[N, 4]`."""
         from metaworld.policies import ENV_POLICY_MAP
 
-        actions = np.zeros((self.count, len(self.action_names)))
-        policy = ENV_POLICY_MAP[self.name]()
+        actions = np.zeros((len(active), len(self.action_names)))
+        make: Callable[[], Policy] = ENV_POLICY_MAP[self.name]
+        policy = make()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # "Constant(s) may be too high": clipping is meant
             for i in np.flatnonzero(active):
@@ -84,17 +79,15 @@ class Manipulation:
         return actions
 
     def scenes(self) -> list[Scene]:
-        """The goal of each episode."""
         return [Scene(tuple(row[-3:].tolist()), 0.05) for row in self.observations]
 
     def places(self) -> Floats:
-        """The hand's position, `[N, 3]`."""
         return self.observations[:, :3].copy()
 
     def frame(self, index: int = 0) -> np.ndarray:
         """A picture of an episode's scene now, uint8 `[height, width, 3]`; only with `render`."""
-        # Meta-World's corner cameras hang upside down.
-        return np.ascontiguousarray(_simulator(self.name, index, self.render).render()[::-1, ::-1])
+        picture: np.ndarray = _simulator(self.name, index, self.render).render()  # type: ignore[no-untyped-call]
+        return np.ascontiguousarray(picture[::-1, ::-1])  # Meta-World's corner cameras hang upside down
 
 
 def _require_meta_world() -> None:
@@ -113,8 +106,8 @@ def _simulator(task: str, index: int, render: bool) -> SawyerXYZEnv:
     """The `index`-th simulator of a task; building one takes 0.2 s, so a process keeps them."""
     from metaworld.env_dict import ALL_V3_ENVIRONMENTS_GOAL_OBSERVABLE
 
-    kind = ALL_V3_ENVIRONMENTS_GOAL_OBSERVABLE[f"{task}-goal-observable"]
-    simulator = kind(seed=0, render_mode="rgb_array") if render else kind(seed=0)
+    make: Callable[..., SawyerXYZEnv] = ALL_V3_ENVIRONMENTS_GOAL_OBSERVABLE[f"{task}-goal-observable"]
+    simulator = make(seed=0, render_mode="rgb_array") if render else make(seed=0)
     if render:
         # Shadows and multisampling are what software rendering spends its time on.
         simulator.model.vis.quality.shadowsize = simulator.model.vis.quality.offsamples = 0
@@ -124,8 +117,3 @@ def _simulator(task: str, index: int, render: bool) -> SawyerXYZEnv:
     # Goals and objects are drawn at every reset, from the seed.
     simulator._freeze_rand_vec, simulator.seeded_rand_vec = False, True
     return simulator
-
-
-def _reset(simulator: SawyerXYZEnv, seed: int) -> Floats:
-    simulator.seed(int(seed))
-    return simulator.reset()[0]

@@ -11,10 +11,10 @@ from PIL import Image
 
 from apps.robotics.codec import ActionChunk
 from apps.robotics.data import Demonstrations
-from apps.robotics.episodes import Episode
 from apps.robotics.frames import frames
 from apps.robotics.model import RoboticsItem
 from apps.robotics.render import animated, chunk_png, gif
+from apps.robotics.simulation import Episode
 from core.errors import FourfoldError
 from core.files import write_atomically
 from core.runs.media import Media
@@ -22,26 +22,30 @@ from core.runs.media import Media
 
 def write(items: Sequence[RoboticsItem], folder: Path) -> list[Path]:
     """Episodes as an animation, episodes.json (a summary), episodes.npz (trajectories); chunks as JSON and PNG."""
-    episodes, chunks = _apart(items)
-    paths = []
+    episodes = [item for item in items if isinstance(item, Episode)]
+    chunks = [item for item in items if isinstance(item, ActionChunk)]
+    files: dict[str, bytes] = {}
     if episodes:
         for index, media in enumerate(preview(episodes)):
-            paths.append(folder / f"rollouts{index or ''}.{media.kind if media.kind != 'text' else 'txt'}")
-            write_atomically(paths[-1], media.content if isinstance(media.content, bytes) else media.content.encode())
-        paths += [folder / "episodes.json", folder / "episodes.npz"]
-        write_atomically(paths[-2], (json.dumps([_summary(e) for e in episodes], indent=1) + "\n").encode())
-        Demonstrations.of(episodes).save(paths[-1])  # so that a policy's own episodes can be learned from
+            name = f"rollouts{index or ''}.{media.kind if media.kind != 'text' else 'txt'}"
+            files[name] = media.content if isinstance(media.content, bytes) else media.content.encode()
+        files["episodes.json"] = (json.dumps([_summary(episode) for episode in episodes], indent=1) + "\n").encode()
     if chunks:
-        rows = [{"task": c.task, "actions": c.actions.round(6).tolist()} for c in chunks]
-        paths += [folder / "chunks.json", folder / "chunks.png"]
-        write_atomically(paths[-2], (json.dumps(rows) + "\n").encode())
-        write_atomically(paths[-1], chunk_png(chunks))
+        rows = [{"task": chunk.task, "actions": chunk.actions.round(6).tolist()} for chunk in chunks]
+        files |= {"chunks.json": (json.dumps(rows) + "\n").encode(), "chunks.png": chunk_png(chunks)}
+    for name, content in files.items():
+        write_atomically(folder / name, content)
+    paths = [folder / name for name in files]
+    if episodes:
+        paths.append(folder / "episodes.npz")
+        Demonstrations.of(episodes).save(paths[-1])  # so that a policy's own episodes can be learned from
     return paths
 
 
 def preview(items: Sequence[RoboticsItem]) -> list[Media]:
     """Episodes as animations: MuJoCo's pictures of two where there is a GL, and a plan of all; chunks as trails."""
-    episodes, chunks = _apart(items)
+    episodes = [item for item in items if isinstance(item, Episode)]
+    chunks = [item for item in items if isinstance(item, ActionChunk)]
     media = []
     if episodes:
         won = sum(episode.succeeded for episode in episodes)
@@ -52,11 +56,6 @@ def preview(items: Sequence[RoboticsItem]) -> list[Media]:
     if chunks:
         media.append(Media(kind="png", content=chunk_png(chunks), caption=f"{len(chunks)} action chunks"))
     return media
-
-
-def _apart(items: Sequence[RoboticsItem]) -> tuple[list[Episode], list[ActionChunk]]:
-    return ([item for item in items if isinstance(item, Episode)],
-            [item for item in items if isinstance(item, ActionChunk)])
 
 
 def _simulator_pictures(episodes: Sequence[Episode]) -> Media:
@@ -72,6 +71,5 @@ def _simulator_pictures(episodes: Sequence[Episode]) -> Media:
 
 
 def _summary(episode: Episode) -> dict[str, str | int | None]:
-    side = {1: "left", -1: "right", 0: None}[episode.scene.passed_side(episode.places)]
     return {"task": episode.task, "seed": episode.seed, "succeeded": episode.succeeded, "steps": episode.steps,
-            "side": side}
+            "side": {1: "left", -1: "right", 0: None}[episode.scene.passed_side(episode.places)]}

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from apps.robotics.baselines import Regressor, regression
+from apps.robotics.baselines import regression
 from apps.robotics.codec import ChunkCodec
 from apps.robotics.environments import make
-from apps.robotics.episodes import Episode
 from apps.robotics.model import RoboticsModel
-from apps.robotics.rollouts import (
-    Actor,
-    Demonstrator,
-    Policy,
-    Purpose,
-    RandomPolicy,
-    episode_seeds,
-    run_episodes,
-)
-from apps.robotics.simulation import Environment
+from apps.robotics.rollouts import Actor, Demonstrator, Policy, Purpose, RandomPolicy, episode_seeds, run_episodes
+from apps.robotics.simulation import Environment, Episode, by_start
 from core.metrics.intervals import wilson
 from core.runs.domain import Prepared
 from core.runs.measures import Measure
 
-SCENES, VISITS = 20, 16
-"""Starts, and rollouts from each, behind the measure of sides."""
+SCENES, VISITS = 20, 16  # starts, and rollouts from each, behind the measure of sides
 
 
 def success_rate(episodes: Sequence[Episode]) -> float:
@@ -41,20 +32,13 @@ def side_entropy(episodes: Sequence[Episode]) -> float:
 
     Where fewer than two episodes of a seed succeed there is no choice to see: it counts as 0.
     """
-    sides: dict[int, list[int]] = {}
-    for episode in episodes:
-        sides.setdefault(episode.seed, [])
-        if episode.succeeded and (side := episode.scene.passed_side(episode.places)):
-            sides[episode.seed].append(side)
-    return float(np.mean([_entropy(found) for found in sides.values()]))
+    return float(np.mean([_side_entropy(group) for group in by_start(episodes)]))
 
 
-def _entropy(sides: Sequence[int]) -> float:
-    if len(sides) < 2:
-        return 0.0
-    left = sum(side > 0 for side in sides) / len(sides)
-    parts = np.array([left, 1 - left])
-    return float(-np.sum(parts * np.log2(np.where(parts > 0, parts, 1.0))))
+def _side_entropy(episodes: Sequence[Episode]) -> float:
+    sides = [side for one in episodes if one.succeeded and (side := one.scene.passed_side(one.places))]
+    left = sum(side > 0 for side in sides) / max(1, len(sides))
+    return sum(-part * math.log2(part) for part in (left, 1 - left) if part > 0)
 
 
 def evaluate(model: RoboticsModel, prepared: Prepared[ChunkCodec], n: int, seed: int) -> list[Measure]:
@@ -63,7 +47,7 @@ def evaluate(model: RoboticsModel, prepared: Prepared[ChunkCodec], n: int, seed:
     environment = make(config.task)
     seeds = episode_seeds(Purpose.EVALUATION, seed, n)
     policy = Policy(model=model, seed=seed)
-    regressor = Regressor(regression(model.recipe, prepared, model.codec), model.codec, config.execute)
+    regressor = Policy(model=regression(model, prepared), seed=seed)
     # Rates near 0 and 1 need fewer episodes, each of which costs a simulator's time.
     actors: dict[str, tuple[Actor, int]] = {
         "policy": (policy, n),
@@ -82,15 +66,14 @@ def evaluate(model: RoboticsModel, prepared: Prepared[ChunkCodec], n: int, seed:
         floor=success_rate(rates["demonstrator"]),
     )
     random = success_rate(rates["random"])
-    against_random = replace(success, name="success_vs_random", baseline=random, baseline_name="random actions")
-    measures = [success, against_random]
+    measures = [success, replace(success, name="success_vs_random", baseline=random, baseline_name="random actions")]
     if environment.name == "planar":
         measures.append(_side_measure(environment, policy, regressor, seed, config.history))
     return [*measures, *_bound_measure(model, prepared), _latency(policy, environment, config.history)]
 
 
-def _side_measure(environment: Environment, policy: Policy, regressor: Regressor, seed: int, history: int) -> Measure:
-    seeds = [start for start in episode_seeds(Purpose.EVALUATION, seed, SCENES) for _ in range(VISITS)]
+def _side_measure(environment: Environment, policy: Policy, regressor: Policy, seed: int, history: int) -> Measure:
+    seeds = episode_seeds(Purpose.EVALUATION, seed, SCENES * VISITS, VISITS)
     entropy = {
         name: side_entropy(run_episodes(environment, actor, seeds, history=history))
         for name, actor in (("policy", policy), ("regression", regressor), ("expert", Demonstrator(environment, seed)))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from apps.robotics.codec import ActionChunk, ChunkCodec
 from apps.robotics.environments import TASKS
-from apps.robotics.episodes import Episode
+from apps.robotics.simulation import Episode
 from core.errors import did_you_mean, require
 from core.runs.model import Model
 

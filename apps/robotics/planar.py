@@ -57,7 +57,6 @@ class PlanarReach:
     side: Floats
 
     def reset(self, seeds: Sequence[int]) -> Floats:
-        """Begin one episode a seed; returns observations `[N, 5]`."""
         self.layout = Layout.draw(seeds)
         self.position = self.layout.start.copy()
         self.side = np.ones(len(self.position))
@@ -88,7 +87,6 @@ class PlanarReach:
         return plan(self.observe(), self.side) * active[:, None]
 
     def scenes(self) -> list[Scene]:
-        """Goal and obstacle of each episode."""
         layout = self.layout
         return [
             Scene(tuple(goal.tolist()), GOAL_RADIUS, tuple(centre.tolist()), float(radius))
@@ -96,7 +94,6 @@ class PlanarReach:
         ]
 
     def places(self) -> Floats:
-        """Where the point is, `[N, 2]`."""
         return self.position.copy()
 
 
@@ -105,7 +102,8 @@ def segment_distance(point: Floats, start: Floats, end: Floats) -> Floats:
     step = end - start
     share = np.sum((point - start) * step, axis=1) / np.maximum(np.sum(step * step, axis=1), 1e-12)
     nearest = start + np.clip(share, 0.0, 1.0)[:, None] * step
-    return np.linalg.norm(point - nearest, axis=1)
+    distance: Floats = np.linalg.norm(point - nearest, axis=1)
+    return distance
 
 
 def plan(observations: Floats, side: Floats) -> Floats:
@@ -127,4 +125,5 @@ def plan(observations: Floats, side: Floats) -> Floats:
     tangent = np.stack([cos * x - sin * y, sin * x + cos * y], axis=1)
     direction = np.where(around[:, None], tangent, goal)
     length = np.maximum(np.linalg.norm(direction, axis=1), 1e-9)
-    return direction * (np.minimum(SPEED, np.linalg.norm(goal, axis=1)) / length)[:, None]
+    actions: Floats = direction * (np.minimum(SPEED, np.linalg.norm(goal, axis=1)) / length)[:, None]
+    return actions

@@ -35,8 +35,7 @@ def tour_vae() -> Recipe[RoboticsData]:
     `fourfold robotics train tour-vae`, 30 s on one core, measuring included.
     """
     return Recipe(
-        name="tour-vae", domain="robotics", data=PLANAR,
-        family=_vae(latent=2, beta=3.0),
+        name="tour-vae", domain="robotics", data=PLANAR, family=_vae(latent=2, beta=3.0),
         train=TrainConfig(steps=4500, batch_size=128, ema_decay=0.998),
     )
 
@@ -131,13 +130,8 @@ def drawer_open_diffusion() -> Recipe[RoboticsData]:
 
 
 RECIPES: dict[str, Callable[[], Recipe[RoboticsData]]] = {
-    "tour-vae": tour_vae,
-    "tour-gan": tour_gan,
-    "tour-diffusion": tour_diffusion,
-    "tour-autoregressive": tour_autoregressive,
-    "pick-place-vae": pick_place_vae,
-    "pick-place-gan": pick_place_gan,
-    "pick-place-diffusion": pick_place_diffusion,
-    "pick-place-autoregressive": pick_place_autoregressive,
-    "drawer-open-diffusion": drawer_open_diffusion,
+    make.__name__.replace("_", "-"): make for make in (
+        tour_vae, tour_gan, tour_diffusion, tour_autoregressive, pick_place_vae, pick_place_gan, pick_place_diffusion,
+        pick_place_autoregressive, drawer_open_diffusion,
+    )
 }

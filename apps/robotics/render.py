@@ -9,17 +9,15 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from apps.robotics.codec import ActionChunk
-from apps.robotics.episodes import Episode
-from apps.robotics.simulation import Scene
+from apps.robotics.simulation import Episode, Scene, by_start
 
 Ink = tuple[int, int, int]
-SIZE, SCALE, COLUMNS, MOST = 200, 2, 4, 8  # pixels of a panel, supersampling, panels a row, panels
+SIZE, SCALE, COLUMNS, MOST, FRAMES = 200, 2, 4, 8, 32  # pixels of a panel, supersampling, panels a row, panels, frames
 INK = {
     "paper": (250, 250, 248), "rule": (226, 226, 222), "obstacle": (84, 92, 104), "start": (40, 40, 44),
     "goal": (46, 160, 90), "field": (214, 240, 222), "left": (31, 119, 200), "right": (235, 132, 30),
     "neither": (120, 90, 180), "failed": (208, 44, 52),
 }
-FRAMES = 32
 
 
 def gif(episodes: Sequence[Episode]) -> bytes:
@@ -27,7 +25,7 @@ def gif(episodes: Sequence[Episode]) -> bytes:
 
     Blue passes the obstacle on the left, orange on the right, red failed; seen from above.
     """
-    panels = _panels(episodes)
+    panels = by_start(episodes)[:MOST]
     columns = min(COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
     longest = max(len(episode.places) for panel in panels for episode in panel)
@@ -47,10 +45,8 @@ def animated(frames: Sequence[Image.Image], milliseconds: int = 80) -> bytes:
     palette = frames[-1].quantize(128, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     first, *rest = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     file = io.BytesIO()
-    first.save(
-        file, "GIF", save_all=True, append_images=rest, loop=0, optimize=True,
-        duration=[milliseconds] * len(rest) + [1600],
-    )
+    first.save(file, "GIF", save_all=True, append_images=rest, loop=0, optimize=True,
+               duration=[milliseconds] * len(rest) + [1600])
     return file.getvalue()
 
 
@@ -65,14 +61,6 @@ def chunk_png(chunks: Sequence[ActionChunk]) -> bytes:
     file = io.BytesIO()
     _draw(panel, _view(panel), 10**6).resize((2 * SIZE, 2 * SIZE), Image.Resampling.LANCZOS).save(file, "PNG")
     return file.getvalue()
-
-
-def _panels(episodes: Sequence[Episode]) -> list[list[Episode]]:
-    """Episodes by start, at most `MOST` starts."""
-    starts: dict[int, list[Episode]] = {}
-    for episode in episodes:
-        starts.setdefault(episode.seed, []).append(episode)
-    return list(starts.values())[:MOST]
 
 
 def _view(panel: Sequence[Episode]) -> tuple[np.ndarray, float]:

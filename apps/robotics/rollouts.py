@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -11,9 +10,8 @@ from typing import Unpack
 import numpy as np
 
 from apps.robotics.environments import make
-from apps.robotics.episodes import Episode
 from apps.robotics.model import RoboticsItem, RoboticsModel
-from apps.robotics.simulation import Bools, Environment, Floats
+from apps.robotics.simulation import Bools, Environment, Episode, Floats
 from core.errors import require
 from core.families.family import SettingChanges
 from core.runs.tasks import Progress
@@ -35,9 +33,9 @@ class Purpose(IntEnum):
     NOISE = 5
 
 
-def episode_seeds(purpose: Purpose, seed: int, n: int) -> list[int]:
-    """Seeds of `n` episodes, which are those of no other purpose or seed."""
-    return [derive(purpose, seed, index) for index in range(n)]
+def episode_seeds(purpose: Purpose, seed: int, n: int, visits: int = 1) -> list[int]:
+    """Seeds of `n` episodes, `visits` from each start; those of another purpose or seed are others."""
+    return [derive(purpose, seed, index // visits) for index in range(n)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,8 +169,7 @@ def rollout(
         ("execute", config.execute if execute is None else execute, 1, config.horizon),
     ):
         require(low <= value <= high, name, value, f"must be in [{low}, {high}]")
-    starts = episode_seeds(Purpose.EVALUATION, seed, math.ceil(n / visits))
-    seeds = [start for start in starts for _ in range(visits)][:n]
+    seeds = episode_seeds(Purpose.EVALUATION, seed, n, visits)
     policy = Policy(model=model, seed=seed, execute=execute, settings=changes)
     return run_episodes(make(config.task), policy, seeds, history=config.history, noise=noise, progress=progress)
 

@@ -1,4 +1,4 @@
-"""What a task is to a policy: many episodes stepped together, each a function of its own seed."""
+"""What a task is to whoever acts in it: many episodes stepped together, each a function of its own seed."""
 
 from __future__ import annotations
 
@@ -42,6 +42,35 @@ class Scene:
         swept = np.unwrap(np.arctan2(offset[:, 1], offset[:, 0]))
         turn = swept[-1] - swept[0]
         return 0 if abs(turn) < 0.5 * np.pi else (-1 if turn > 0 else 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Episode:
+    """T actions from a start, and what was seen before, between and after them.
+
+    `observations` `[T + 1, D]`, `actions` `[T, A]`, `places` `[T + 1, 2 or 3]` metres.
+    """
+
+    task: str
+    seed: int
+    succeeded: bool
+    observations: np.ndarray
+    actions: np.ndarray
+    places: np.ndarray
+    scene: Scene
+
+    @property
+    def steps(self) -> int:
+        """Actions executed."""
+        return len(self.actions)
+
+
+def by_start(episodes: Sequence[Episode]) -> list[list[Episode]]:
+    """Episodes of the same seed together."""
+    starts: dict[int, list[Episode]] = {}
+    for episode in episodes:
+        starts.setdefault(episode.seed, []).append(episode)
+    return list(starts.values())
 
 
 class Environment(Protocol):

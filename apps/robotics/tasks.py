@@ -28,8 +28,6 @@ NOISE = "Of executed actions, as a share of their limit."
 
 @dataclass(frozen=True, kw_only=True)
 class Collect:
-    """What `collect` takes."""
-
     task: str = argument("TASK", "planar, or one of Meta-World's: reach-v3, push-v3, ...")
     num: int = num_option(100)
     output: Path | None = option(None, "The .npz to write; else TASK.npz.", "--output", "-o")
@@ -39,8 +37,6 @@ class Collect:
 
 @dataclass(frozen=True, kw_only=True)
 class Rollout:
-    """What `rollout` takes."""
-
     num: int = num_option(16)
     visits: int = option(1, "Episodes from each start.", minimum=1)
     execute: int | None = option(None, "Actions executed of each chunk.", minimum=1)
@@ -57,7 +53,8 @@ def collect(model: None, parameters: Collect, progress: Progress) -> Result:
 
     found = data.collect(parameters.task, parameters.num, seed=parameters.seed, noise=parameters.noise,
                          progress=progress)
-    path, won, steps = parameters.output or Path(f"{parameters.task}.npz"), int(found.succeeded.sum()), len(found.actions)
+    won, steps = int(found.succeeded.sum()), len(found.actions)
+    path = parameters.output or Path(f"{parameters.task}.npz")
     found.save(path)
     return Result(
         text=f"{won} of {parameters.num} episodes succeed, {steps:,} steps\n{path}",

@@ -14,7 +14,6 @@ from core.batches import Batch
 from core.conditions import ConditionSpec, SequenceCondition
 from core.errors import FourfoldError, require
 from core.runs.codec import Codec
-from core.serialization import Json
 from core.spaces import Discrete
 
 BETWEEN_DOCUMENTS = "\n\n"  # what a document's end looks like in decoded text
@@ -126,16 +125,3 @@ class TextCodec(Codec[str]):
                                     f"{self.source_length}; give it in parts")
             place[: len(row)] = torch.from_numpy(row[: self.source_length])
         return made
-
-
-def from_version_0_1_0(old: Json) -> Json:
-    """0 -> 1: the tokenizer is an object of its own."""
-    tokenizer = {"kind": old["tokenizer"].capitalize()}
-    for name, was in (("alphabet", "alphabet"), ("proto", "sentencepiece")):
-        if was in old:
-            tokenizer[name] = old[was]
-    return {"kind": "TextCodec", "tokenizer": tokenizer, "length": old["length"], "histogram": old.get("histogram"),
-            "source_length": old.get("source_length", 0)}
-
-
-MIGRATIONS = (from_version_0_1_0,)

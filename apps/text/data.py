@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from apps.text import sources
-from apps.text.codec import MIGRATIONS, TextCodec
+from apps.text.codec import TextCodec
+from apps.text.migrations import CODEC_MIGRATIONS
 from apps.text.text_data import TextData
 from apps.text.tokenizers import Bytes, Characters, Pieces, Tokenizer, fit
 from core.data.arrays import ArrayData, windows
@@ -38,7 +39,7 @@ def prepare(data: TextData) -> Prepared[TextCodec]:
     given = None
     if data.tokenizer_of is not None:
         folder = model_folder(Path(data.tokenizer_of).expanduser())
-        given = load_codec(folder, (TextCodec,), MIGRATIONS).tokenizer
+        given = load_codec(folder, (TextCodec,), CODEC_MIGRATIONS).tokenizer
     vocab = data.vocab if data.tokenizer in ("unigram", "bpe") else 0
     origin = data.source if data.folder is None else "folder"
     parts = (origin, data.unit, data.pair, given or (data.tokenizer, vocab), data.limit, *sources.files(data))

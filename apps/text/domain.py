@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from apps.text.codec import MIGRATIONS, TextCodec
+from apps.text.codec import TextCodec
 from apps.text.data import TextModel, prepare
 from apps.text.media import preview, write
 from apps.text.metrics import evaluate
+from apps.text.migrations import CODEC_MIGRATIONS, RECIPE_MIGRATIONS
 from apps.text.recipes import RECIPES
 from apps.text.tasks import TASKS
 from apps.text.text_data import TextData
@@ -26,7 +27,8 @@ DOMAIN = Domain(
     recipes=RECIPES,
     data_types=(TextData,),
     codec_types=(TextCodec,),
-    codec_migrations=MIGRATIONS,
+    recipe_migrations=RECIPE_MIGRATIONS,
+    codec_migrations=CODEC_MIGRATIONS,
     prepare=prepare,
     evaluate=evaluate,
     write=write,

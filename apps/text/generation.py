@@ -16,6 +16,7 @@ from apps.text.data import TextModel
 from core.batches import Batch
 from core.errors import FourfoldError, Unsupported
 from core.families.family import SettingChanges
+from core.runs.tasks import Progress
 
 DECODED_AT_ONCE = 64  # tokens of a text that is written
 GAP = re.compile(r"\[MASK(?::([^\]]*))?\]")
@@ -23,7 +24,8 @@ GAP = re.compile(r"\[MASK(?::([^\]]*))?\]")
 
 def generate(
     model: TextModel, prompt: str = "", n: int = 1, *, length: int | None = None, seed: int = 0,
-    stop: Sequence[str] = (), stream: Callable[[str], None] | None = None, **settings: Unpack[SettingChanges],
+    stop: Sequence[str] = (), stream: Callable[[str], None] | None = None, progress: Progress | None = None,
+    **settings: Unpack[SettingChanges],
 ) -> list[str]:
     """`n` texts that begin with `prompt` and go on for `length` tokens (default: to the end of a window).
 
@@ -56,14 +58,15 @@ def generate(
     writing = Writing(codec, prompt, n, stop, stream) if stop or stream is not None else None
     try:
         if codec.histogram is None:
-            drawn = model.write_on(prefix, total, seed=seed, watch=writing, **settings)
+            drawn = model.write_on(prefix, total, seed=seed, watch=writing, progress=progress, **settings)
         else:
             limit = None if length is None else total
             drawn = model.continue_prefix(prefix, length=limit, seed=seed, watch=writing, **settings).x
     except Unsupported:
         if begun or writing is not None or total > codec.length:
             raise
-        drawn = model.sample_batch(n, seed=seed, **settings).x[:, :total]  # of a family that draws whole windows
+        # A family that draws whole windows.
+        drawn = model.sample_batch(n, seed=seed, progress=progress, **settings).x[:, :total]
     texts = [before_stop(text, stop)[0] for text in codec.decode(Batch(drawn[:, begun:]))]
     if writing is not None:
         writing.show(texts[0], last=True)

@@ -48,7 +48,7 @@ def generate(model: TextModel, parameters: Generate, progress: Progress) -> Resu
 
     return _texts(generate(
         model, parameters.prompt, parameters.num, length=parameters.length, seed=parameters.seed,
-        stop=parameters.stop or (), stream=progress.on_text, **changes(parameters),
+        stop=parameters.stop or (), stream=progress.on_text, progress=progress, **changes(parameters),
     ))
 
 

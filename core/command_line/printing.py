@@ -56,7 +56,8 @@ def shown_progress(title: str, seconds_between_lines: float = 10.0) -> Iterator[
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     last = time.monotonic()
-    with Bars(*columns, console=console, disable=not console.is_terminal, transient=True) as bars:
+    bars = Bars(*columns, console=console, disable=not console.is_terminal, transient=True, redirect_stdout=False)
+    with bars:
         bar = bars.add_task(title, total=None, visible=False)
 
         def show(done: int, total: int) -> None:

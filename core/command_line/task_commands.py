@@ -6,6 +6,7 @@ import inspect
 import json
 import typing
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, TypedDict, cast
 
@@ -14,7 +15,7 @@ import typer
 from core.command_line.options import AsJson, Device, Output, RunFolder
 from core.command_line.printing import print_paths, shown_progress
 from core.errors import FourfoldError
-from core.runs.tasks import Description, Task, described
+from core.runs.tasks import Description, Progress, Task, described
 
 LoadModel = Callable[[Path, str], object]
 
@@ -74,6 +75,10 @@ def _typer_info(description: Description) -> object:
                         metavar=description.metavar)
 
 
+def _show(piece: str) -> None:
+    print(piece, end="", flush=True)
+
+
 def _run(task: Task, load_model: LoadModel, parameters: object, shared: Shared) -> None:
     """Do the task, write its files, print what it says."""
     from core.files import writing
@@ -82,9 +87,9 @@ def _run(task: Task, load_model: LoadModel, parameters: object, shared: Shared) 
     if stream and as_json:
         raise FourfoldError("--stream and --json exclude each other: JSON is complete or none")
     model = load_model(shared["run"], shared["device"]) if task.takes_model else None
-    with shown_progress(task.name) as progress:
-        if stream:
-            progress.on_text = lambda piece: print(piece, end="", flush=True)
+    # A bar would stand in the middle of a text that is written.
+    shown = nullcontext(Progress(on_text=_show)) if stream else shown_progress(task.name)
+    with shown as progress:
         result = task.run(model, parameters, progress)
     paths: list[Path] = []
     if output is not None and result.write is not None:
@@ -94,7 +99,8 @@ def _run(task: Task, load_model: LoadModel, parameters: object, shared: Shared) 
     if as_json:
         data = result.data
         if paths:
-            data = {**(data if isinstance(data, dict) else {}), "files": [str(path) for path in paths]}
+            made = data if isinstance(data, dict) else {} if data is None else {"made": data}
+            data = {**made, "files": [str(path) for path in paths]}
         print(json.dumps(data, ensure_ascii=False, indent=2))
         return
     if stream or result.text:

@@ -89,7 +89,7 @@ class AutoregressiveConfig(FamilyConfig):
 class Autoregressive(Family):
     """p(x) as the product of p(x_t | x_<t): exact likelihood, sampling with a key-value cache."""
 
-    options = frozenset({"guidance_scale", "temperature", "top_k", "top_p", "min_p", "repetition_penalty"})
+    options = frozenset({"guidance_scale", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "int8"})
     likelihood = "exact"
 
     def __init__(self, config: AutoregressiveConfig, space: Discrete, conditions: Mapping[str, ConditionSpec]) -> None:
@@ -144,7 +144,7 @@ class Autoregressive(Family):
         prefix = prefix.to(self.device)
         start = torch.full((n, 1), self.space.vocab, device=self.device)
         tokens, mask = generate(
-            self._next_logits(n, condition, settings.guidance_scale), torch.cat([start, prefix], dim=1),
+            self._next_logits(n, condition, settings), torch.cat([start, prefix], dim=1),
             longest - begun, self.space.eos, draws=draws, watch=watch,
             transform=lambda logits: truncate(logits, **truncations(settings)),
             repetition_penalty=1.0 if settings.repetition_penalty is None else settings.repetition_penalty,
@@ -167,17 +167,17 @@ class Autoregressive(Family):
         )
         return Batch(tokens, {}, mask)
 
-    def _next_logits(self, n: int, condition: Condition | None, scale: float | None) -> Callable[[Tensor], Tensor]:
+    def _next_logits(self, n: int, condition: Condition | None, settings: SampleSettings) -> Callable[[Tensor], Tensor]:
         """What `generate` calls: with guidance, the conditional and the null half share one doubled batch."""
-        device = self.device
+        device, scale, int8 = self.device, settings.guidance_scale, bool(settings.int8)
         if scale is None or scale == 1 or not condition:
             cond = self.conditioner(condition, n)
-            cache = self.network.new_cache(n, self.space.length + 1, device)
+            cache = self.network.new_cache(n, self.space.length + 1, device, int8)
             return lambda fresh: self.network(fresh, cond, cache=cache)[:, -1]
         doubled = {name: torch.cat([value, value]) for name, value in condition.items()}
         drop = torch.arange(2 * n, device=device) >= n
         cond = self.conditioner(doubled, 2 * n, drop)
-        cache = self.network.new_cache(2 * n, self.space.length + 1, device)
+        cache = self.network.new_cache(2 * n, self.space.length + 1, device, int8)
 
         def next_logits(fresh: Tensor) -> Tensor:
             with_condition, without = self.network(torch.cat([fresh, fresh]), cond, cache=cache)[:, -1].chunk(2)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from core.batches import Batch
 from core.conditions import ArrayCondition, ConditionSpec
-from core.errors import FourfoldError, Unsupported, did_you_mean, require
+from core.errors import FourfoldError, Unsupported, did_you_mean, require, require_within
 from core.families.family import (
     DEFAULTS,
     Condition,
@@ -57,8 +57,8 @@ class DiffusionConfig(FamilyConfig):
     likelihood_steps: int = 32
 
     def __post_init__(self) -> None:
-        require(self.bound_samples >= 1, "bound_samples", self.bound_samples, "must be at least 1")
-        require(self.likelihood_steps >= 1, "likelihood_steps", self.likelihood_steps, "must be at least 1")
+        require_within(1, 10**6, "bound_samples", self.bound_samples)
+        require_within(1, 10**6, "likelihood_steps", self.likelihood_steps)
 
     @property
     def sampling_network(self) -> TransformerConfig | UNetConfig | MLPConfig:
@@ -228,7 +228,9 @@ class MaskedDiffusion(Family):
         nll = self._weighted_nll(batch, cond, uniform, None)
         return Loss(nll.mean() / self.mean_length)
 
-    def _weighted_nll(self, batch: Batch, cond: Conditioning, uniform: Tensor, generator: torch.Generator | None) -> Tensor:
+    def _weighted_nll(
+        self, batch: Batch, cond: Conditioning, uniform: Tensor, generator: torch.Generator | None
+    ) -> Tensor:
         """One draw of each example's bound `[n]`; `uniform` `[n]` in [0, 1) chooses how many tokens hide."""
         length = lengths(batch)
         hidden_count = (uniform * length).long().clamp(max=length - 1) + 1

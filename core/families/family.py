@@ -45,6 +45,7 @@ class SampleSettings:
         temperature: > 0; divides logits, or scales latent noise.
         top_k, top_p, min_p: truncations of the next-token distribution.
         repetition_penalty: > 1 makes tokens that occurred before less likely (autoregressive).
+        int8: read bfloat16 weights as int8: faster for one text or two on a CPU, not quite the same (autoregressive).
     """
 
     num_steps: int | None = None
@@ -56,6 +57,7 @@ class SampleSettings:
     top_p: float | None = None
     min_p: float | None = None
     repetition_penalty: float | None = None
+    int8: bool | None = None
 
     def __post_init__(self) -> None:
         limits = {
@@ -82,6 +84,7 @@ class SettingChanges(TypedDict, total=False):
     top_p: float | None
     min_p: float | None
     repetition_penalty: float | None
+    int8: bool | None
 
 
 class Truncations(TypedDict):

@@ -14,7 +14,7 @@ from torch.nn.functional import softplus
 
 from core.batches import Batch
 from core.conditions import ConditionSpec
-from core.errors import FourfoldError, require
+from core.errors import FourfoldError, require, require_within
 from core.families.family import (
     DEFAULTS,
     Condition,
@@ -28,6 +28,7 @@ from core.families.family import (
 from core.families.vae import VAE, VAEConfig
 from core.networks import ConvConfig, MLPConfig, TransformerConfig
 from core.networks.conditioning import Conditioner, ConditioningConfig
+from core.networks.layers import WIDEST
 from core.seeds import Draws, normal
 from core.spaces import Continuous, Discrete, Space
 
@@ -62,8 +63,8 @@ class GANConfig(FamilyConfig):
     pair_learning_rate: float = 1e-3
 
     def __post_init__(self) -> None:
-        require(self.latent >= 1, "latent", self.latent, "must be at least 1")
-        require(self.packing >= 1, "packing", self.packing, "must be at least 1")
+        require_within(1, WIDEST, "latent", self.latent)
+        require_within(1, 1_000, "packing", self.packing)
         require(self.pair_learning_rate > 0, "pair_learning_rate", self.pair_learning_rate, "must be above 0")
         require(self.gamma >= 0, "gamma", self.gamma, "must be at least 0")
         require(0 < self.autoencoder_share < 1, "autoencoder_share", self.autoencoder_share, "must be in (0, 1)")

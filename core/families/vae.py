@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from core.batches import Batch
 from core.conditions import ConditionSpec
-from core.errors import require
+from core.errors import require, require_within
 from core.families.family import (
     DEFAULTS,
     Condition,
@@ -28,6 +28,7 @@ from core.families.lengths import mean_length
 from core.likelihood import Bernoulli, Gaussian, LogisticMixture, categorical_nll
 from core.networks import ConvConfig, MLPConfig, TransformerConfig
 from core.networks.conditioning import Conditioner, Conditioning, ConditioningConfig
+from core.networks.layers import WIDEST
 from core.networks.transformer import TokenField
 from core.samplers.tokens import generate, truncate
 from core.seeds import Draws, normal
@@ -61,10 +62,10 @@ class VAEConfig(FamilyConfig):
     importance_samples: int = 16
 
     def __post_init__(self) -> None:
-        require(self.latent >= 1, "latent", self.latent, "must be at least 1")
+        require_within(1, WIDEST, "latent", self.latent)
         require(self.beta >= 0, "beta", self.beta, "must be at least 0")
         require(self.free_bits >= 0, "free_bits", self.free_bits, "must be at least 0")
-        require(self.importance_samples >= 1, "importance_samples", self.importance_samples, "must be at least 1")
+        require_within(1, 10**6, "importance_samples", self.importance_samples)
         for key in ("kl_warmup", "word_dropout"):
             require(0 <= getattr(self, key) <= 1, key, getattr(self, key), "must be in [0, 1]")
 

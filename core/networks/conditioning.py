@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from core.conditions import ArrayCondition, ClassCondition, ConditionSpec, SequenceCondition, VectorCondition
-from core.errors import FourfoldError, did_you_mean, require
+from core.errors import FourfoldError, did_you_mean, require, require_within
 from core.networks.attention import Block, rotary_table
-from core.networks.layers import RMSNorm, edge
+from core.networks.layers import DEEPEST, WIDEST, RMSNorm, edge
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ class ConditioningConfig:
     source_dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        require(self.width >= 1, "conditioning.width", self.width, "must be at least 1")
+        require_within(1, WIDEST, "conditioning.width", self.width)
         require(0 <= self.dropout <= 1, "conditioning.dropout", self.dropout, "must be in [0, 1]")
-        require(self.source_depth >= 1, "conditioning.source_depth", self.source_depth, "must be at least 1")
+        require_within(1, DEEPEST, "conditioning.source_depth", self.source_depth)
         require(0 <= self.source_dropout < 1, "conditioning.source_dropout", self.source_dropout, "must be in [0, 1)")
 
 

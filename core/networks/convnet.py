@@ -13,9 +13,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, silu
 
-from core.errors import require
 from core.networks.conditioning import Conditioning
-from core.networks.layers import array_axes, cropped, edge, leaky, padded, require_arrays, shuffled, unshuffled, zeroed
+from core.networks.layers import (
+    array_axes,
+    cropped,
+    edge,
+    leaky,
+    padded,
+    require_arrays,
+    require_stages,
+    shuffled,
+    unshuffled,
+    zeroed,
+)
 from core.spaces import Continuous, Space
 
 CONV = {1: nn.Conv1d, 2: nn.Conv2d}
@@ -38,11 +48,7 @@ class ConvConfig:
     patch: int = 1
 
     def __post_init__(self) -> None:
-        require(self.width >= 1, "conv.width", self.width, "must be at least 1")
-        require(self.patch >= 1, "conv.patch", self.patch, "must be at least 1")
-        require(self.blocks >= 1, "conv.blocks", self.blocks, "must be at least 1")
-        require(len(self.multipliers) >= 1 and min(self.multipliers) >= 1, "conv.multipliers", self.multipliers,
-                "must be whole numbers of at least 1")
+        require_stages("conv", self.width, self.multipliers, self.blocks, self.patch)
 
     @property
     def factor(self) -> int:

@@ -10,17 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from functools import partial
+from functools import cache, partial
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear, scaled_dot_product_attention, silu
+from torch.nn.functional import linear, pad, scaled_dot_product_attention, silu
 
 from core.networks.attention import Block, LayerCondition
 from core.networks.copying import Copied
-
-FEW_ROWS = 2
-"""The most rows for which weights are stored as int8: with more, conversion takes longer than the reading it saves."""
 
 Attend = Callable[[int, Tensor], Tensor]
 """(layer, one query for each head `[B * H, D]`) -> attention's output over the positions so far `[B * H, D]`."""
@@ -33,9 +30,11 @@ class KVCache:
         keys, values: `[layers, B, H, length, D]`, written in place; in autocast's dtype where autocast is on.
         conditions, copied: the inputs of each block and of the copying head from the condition, set by the first call.
         step: the network for single positions, made at the second call; `length`: positions so far.
+        int8: whether it reads its weights as int8; see `packed`.
     """
 
-    def __init__(self, depth: int, batch: int, heads: int, length: int, head_width: int, device: torch.device) -> None:
+    def __init__(self, depth: int, batch: int, heads: int, length: int, head_width: int, device: torch.device,
+                 int8: bool = False) -> None:
         autocast = torch.is_autocast_enabled(device.type)
         dtype = torch.get_autocast_dtype(device.type) if autocast else torch.float32
         # A head's keys are [D, length] in memory, which is the faster layout for one query.
@@ -50,7 +49,7 @@ class KVCache:
         self.conditions: list[LayerCondition] | None = None
         self.copied: Copied | None = None
         self.step: Step | None = None
-        self.length = 0
+        self.length, self.int8 = 0, int8
 
     def keep(self, rows: Tensor) -> None:
         """Replace row i by row `rows[i]` (`[B]`), which must have the same condition: for beam search."""
@@ -87,35 +86,70 @@ class KVCache:
         return attend
 
 
-def packed(layer: nn.Linear, dtype: torch.dtype, rows: int) -> Callable[[Tensor], Tensor]:
-    """The layer as a function of few `rows` `[rows, in]` -> `[rows, out]` in `dtype`, without gradients.
+Product = Callable[[Tensor], Tensor]
 
-    On a CPU the weights are in oneDNN's blocked layout, which is faster to read than the plain one; in bfloat16 and
-    for up to `FEW_ROWS` rows they are int8 with a scale for each output, half as much to read (2208.07339, section 2).
+
+def packed(layer: nn.Linear, dtype: torch.dtype, int8: bool) -> Product:
+    """The layer as a function of few rows `[rows, in]` -> `[rows, out]` in `dtype`, without gradients.
+
+    On a CPU the weights are in oneDNN's blocked layout, which is faster to read than the plain one; with `int8` (and
+    bfloat16) they are int8 with a scale for each output, half as much to read (2208.07339, section 2). What is laid
+    out is kept with the layer until its weights change.
     """
+    weight = layer.weight
+    key = dtype, int8, weight.device, weight.data_ptr(), weight._version
+    kept: tuple[object, Product] | None = getattr(layer, "packed", None)
+    if kept is None or kept[0] != key:
+        kept = key, _packed(layer, dtype, int8)
+        object.__setattr__(layer, "packed", kept)
+    return kept[1]
+
+
+def _packed(layer: nn.Linear, dtype: torch.dtype, int8: bool) -> Product:
     weight = layer.weight.detach().to(dtype)
     bias = None if layer.bias is None else layer.bias.detach().to(dtype)
-    # PyTorch's int8 product reads 16 numbers at a time, past the end of a row of another width.
-    readable = layer.in_features % 32 == 0
-    if weight.device.type == "cpu" and dtype == torch.bfloat16 and rows <= FEW_ROWS and readable:
+    on_cpu = weight.device.type == "cpu"
+    if on_cpu and int8 and dtype == torch.bfloat16 and int8_works():
         scale = (layer.weight.detach().abs().amax(1) / 127).clamp_min(torch.finfo(torch.float32).tiny)
-        integers = (layer.weight.detach() / scale[:, None]).round().to(torch.int8)
+        # PyTorch's int8 product reads 32 numbers at a time, past the end of a row of another width.
+        gap = (0, -layer.in_features % 32)
+        integers = pad((layer.weight.detach() / scale[:, None]).round().to(torch.int8), gap)
         scale = scale.to(dtype)
 
         def int8_product(x: Tensor) -> Tensor:
-            y = torch._weight_int8pack_mm(x.to(dtype), integers, scale)
+            y = torch._weight_int8pack_mm(pad(x.to(dtype), gap) if gap[1] else x.to(dtype), integers, scale)
             return y if bias is None else y + bias
 
         return int8_product
-    available = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    onednn = weight.device.type == "cpu" and available and (
-        dtype == torch.float32 or (dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()))
-    if not onednn:
+    if not on_cpu or dtype not in (torch.float32, torch.bfloat16) or not onednn_works(dtype):
         return lambda x: linear(x.to(dtype), weight, bias)
     # The layout for 16 rows is faster, even for one row, than the layout for one.
     blocked = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), 16)
     product = torch.ops.mkldnn._linear_pointwise.default
     return lambda x: product(x.to(dtype), blocked, bias, "none", [], "")
+
+
+@cache
+def int8_works() -> bool:
+    """Whether PyTorch's int8 product, which is not public, is there and computes what it should."""
+    x, integers = torch.ones(1, 32, dtype=torch.bfloat16), torch.ones(16, 32, dtype=torch.int8)
+    try:
+        return bool((torch._weight_int8pack_mm(x, integers, torch.full((16,), 0.5, dtype=x.dtype)) == 16).all())
+    except (AttributeError, RuntimeError, TypeError):
+        return False
+
+
+@cache
+def onednn_works(dtype: torch.dtype) -> bool:
+    """Whether PyTorch's oneDNN product, which is not public, is there and computes what it should."""
+    x, weight = torch.ones(1, 32, dtype=dtype), torch.full((16, 32), 0.5, dtype=dtype)
+    try:
+        if dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+            return False
+        blocked = torch.ops.mkldnn._reorder_linear_weight(weight, 16)
+        return bool((torch.ops.mkldnn._linear_pointwise.default(x, blocked, None, "none", [], "") == 16).all())
+    except (AttributeError, RuntimeError, TypeError):
+        return False
 
 
 class ScaledNorm:
@@ -135,7 +169,7 @@ class ScaledNorm:
 class BlockStep:
     """`Block` for one new position of each row, `[B, W]` -> `[B, W]`."""
 
-    def __init__(self, block: Block, condition: LayerCondition, dtype: torch.dtype, rows: int) -> None:
+    def __init__(self, block: Block, condition: LayerCondition, dtype: torch.dtype, int8: bool) -> None:
         attention, self.condition = block.attention, condition
         self.heads = attention.heads
         scale1 = scale2 = shift1 = shift2 = None
@@ -148,10 +182,10 @@ class BlockStep:
         queries = attention.query_norm.weight / math.sqrt(attention.query_norm.weight.numel())
         self.head_norm = ScaledNorm(torch.stack([queries, attention.key_norm.weight])[:, None])
         self.projection, self.out, self.mlp_in, self.mlp_out = (
-            packed(layer, dtype, rows) for layer in (attention.projection, attention.out, block.mlp_in, block.mlp_out))
+            packed(layer, dtype, int8) for layer in (attention.projection, attention.out, block.mlp_in, block.mlp_out))
         self.cross = None
         if block.cross is not None and block.cross_norm is not None and condition.keys is not None:
-            self.cross = packed(block.cross.query, dtype, rows), packed(block.cross.out, dtype, rows)
+            self.cross = packed(block.cross.query, dtype, int8), packed(block.cross.out, dtype, int8)
             self.cross_norm = ScaledNorm(block.cross_norm.weight)
             self.query_norm = ScaledNorm(block.cross.query_norm.weight)
 
@@ -188,18 +222,18 @@ class BlockStep:
 class Step:
     """All blocks, the last norm and the head for a new position: `[B, W]` -> hidden state `[B, W]`, logits `[B, out]`.
 
-    It copies the weights when it is made, in autocast's dtype where autocast is on, laid out for B = `rows`.
+    It lays out the weights when it is made, in autocast's dtype where autocast is on; see `packed` for `int8`.
     """
 
     def __init__(
         self, blocks: Iterable[Block], conditions: Iterable[LayerCondition], norm: nn.RMSNorm, head: nn.Linear,
-        rows: int,
+        int8: bool,
     ) -> None:
         kind = head.weight.device.type
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else head.weight.dtype
         with torch.autocast(kind, enabled=False):
-            self.blocks = [BlockStep(*pair, dtype, rows) for pair in zip(blocks, conditions, strict=True)]
-            self.norm, self.head = ScaledNorm(norm.weight), packed(head, dtype, rows)
+            self.blocks = [BlockStep(*pair, dtype, int8) for pair in zip(blocks, conditions, strict=True)]
+            self.norm, self.head = ScaledNorm(norm.weight), packed(head, dtype, int8)
 
     def __call__(self, x: Tensor, cache: KVCache, rotary: Tensor) -> tuple[Tensor, Tensor]:
         """Add the position to `cache` and attend to all in it; `rotary` `[D / 2, 2]`: its row of `rotary_table`."""

@@ -10,8 +10,11 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 from torch.nn.functional import leaky_relu, pad, pixel_shuffle, pixel_unshuffle
 
-from core.errors import FourfoldError, require
+from core.errors import FourfoldError, require, require_within
 from core.spaces import Continuous, Discrete, Space
+
+WIDEST, DEEPEST = 65_536, 1_000
+"""Bounds of sizes, so that a slip of the keyboard is refused before memory is asked for."""
 
 Layer = TypeVar("Layer", bound=nn.Module)
 Edge = TypeVar("Edge", bound=nn.Parameter | nn.Module)
@@ -30,6 +33,20 @@ def edge(layer: Edge) -> Edge:
 def is_edge(parameter: nn.Parameter) -> bool:
     """Whether `edge` marked the parameter."""
     return getattr(parameter, "is_edge", False) is True
+
+
+def require_stages(network: str, width: int, multipliers: tuple[int, ...], blocks: int, patch: int) -> None:
+    """Refuse sizes of stages that are out of bounds.
+
+    Raises:
+        FourfoldError: one is.
+    """
+    require_within(1, WIDEST, f"{network}.width", width)
+    require_within(1, DEEPEST, f"{network}.blocks", blocks)
+    require_within(1, WIDEST, f"{network}.patch", patch)
+    wide = 1 <= len(multipliers) <= 16 and min(multipliers) >= 1 and max(multipliers) * width <= WIDEST
+    require(wide, f"{network}.multipliers", multipliers, f"must be 1 to 16 whole numbers of at least 1, and at most "
+            f"{WIDEST:,} channels")
 
 
 class NoiseEmbedding(nn.Module):

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from core.errors import require
+from core.errors import require, require_within
 from core.networks.conditioning import Conditioning
-from core.networks.layers import edge, leaky, require_arrays, zeroed
+from core.networks.layers import DEEPEST, WIDEST, edge, leaky, require_arrays, zeroed
 from core.spaces import Continuous, Space
 
 
@@ -21,8 +21,8 @@ class MLPConfig:
     depth: int = 3
 
     def __post_init__(self) -> None:
-        require(self.width >= 1, "mlp.width", self.width, "must be at least 1")
-        require(self.depth >= 0, "mlp.depth", self.depth, "must be at least 0")
+        require_within(1, WIDEST, "mlp.width", self.width)
+        require_within(0, DEEPEST, "mlp.depth", self.depth)
 
     def field(
         self, space: Space, out: int | None = None, cond_width: int = 0, causal: bool = False, cross: bool = False

@@ -13,12 +13,12 @@ from typing import cast, overload
 import torch
 from torch import Tensor, nn
 
-from core.errors import require
+from core.errors import require, require_within
 from core.networks.attention import Block, LayerCondition, rotary_table
 from core.networks.conditioning import Conditioning
 from core.networks.copying import CopyHead
 from core.networks.decoding import KVCache, Step
-from core.networks.layers import RMSNorm, cropped, edge, padded, shuffled, unshuffled, zeroed
+from core.networks.layers import DEEPEST, WIDEST, RMSNorm, cropped, edge, padded, shuffled, unshuffled, zeroed
 from core.spaces import Continuous, Discrete, Space
 
 
@@ -35,7 +35,7 @@ class TransformerConfig:
 
     def __post_init__(self) -> None:
         for key in ("width", "depth", "heads", "patch", "mlp_ratio"):
-            require(getattr(self, key) >= 1, f"transformer.{key}", getattr(self, key), "must be at least 1")
+            require_within(1, DEEPEST if key == "depth" else WIDEST, f"transformer.{key}", getattr(self, key))
         require(self.width % (2 * self.heads) == 0, "transformer.width", self.width,
                 f"must be a multiple of twice the heads ({self.heads})")
         require(0 <= self.dropout < 1, "transformer.dropout", self.dropout, "must be in [0, 1)")
@@ -137,10 +137,10 @@ class TokenField(nn.Module):
         self.head = edge(zeroed(nn.Linear(config.width, out)))
         self.copy = CopyHead(config.width, cond_width) if copy else None
 
-    def new_cache(self, batch: int, length: int, device: torch.device) -> KVCache:
+    def new_cache(self, batch: int, length: int, device: torch.device, int8: bool = False) -> KVCache:
         """An empty cache for up to `length` positions."""
         c = self.config
-        return KVCache(c.depth, batch, c.heads, length, c.width // c.heads, device)
+        return KVCache(c.depth, batch, c.heads, length, c.width // c.heads, device, int8)
 
     def forward(
         self, x: Tensor, cond: Conditioning | None = None, mask: Tensor | None = None, cache: KVCache | None = None
@@ -173,7 +173,7 @@ class TokenField(nn.Module):
         if cache.step is None:
             assert cache.conditions is not None
             blocks = [cast(Block, block) for block in self.trunk.blocks]
-            cache.step = Step(blocks, cache.conditions, self.trunk.norm, self.head, len(x))
+            cache.step = Step(blocks, cache.conditions, self.trunk.norm, self.head, cache.int8)
         embedded = self.embedding(x) + self.positions[cache.length]  # [B, W]
         h, logits = cache.step(embedded, cache, self.trunk.rotary[cache.length])
         if self.copy is None or cache.copied is None:

@@ -12,7 +12,17 @@ from torch.nn.functional import interpolate, scaled_dot_product_attention, silu
 from core.errors import require
 from core.networks.conditioning import Conditioning
 from core.networks.convnet import CONV, POOL, modulated, modulation
-from core.networks.layers import array_axes, cropped, edge, padded, require_arrays, shuffled, unshuffled, zeroed
+from core.networks.layers import (
+    array_axes,
+    cropped,
+    edge,
+    padded,
+    require_arrays,
+    require_stages,
+    shuffled,
+    unshuffled,
+    zeroed,
+)
 from core.spaces import Continuous, Space
 
 
@@ -34,10 +44,7 @@ class UNetConfig:
 
     def __post_init__(self) -> None:
         require(self.width >= 8 and self.width % 8 == 0, "unet.width", self.width, "must be a multiple of 8")
-        require(self.blocks >= 1, "unet.blocks", self.blocks, "must be at least 1")
-        require(self.patch >= 1, "unet.patch", self.patch, "must be at least 1")
-        require(len(self.multipliers) >= 1 and min(self.multipliers) >= 1, "unet.multipliers", self.multipliers,
-                "must be whole numbers of at least 1")
+        require_stages("unet", self.width, self.multipliers, self.blocks, self.patch)
         require(0 <= self.dropout < 1, "unet.dropout", self.dropout, "must be in [0, 1)")
 
     def field(

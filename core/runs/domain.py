@@ -50,7 +50,7 @@ class Domain(Generic[DataT, CodecT, Item]):
         conditions: those that `sample` takes as options of the same name.
         default_samples: how many samples `evaluate` draws when not told.
         tasks: what people come for.
-        codec_migrations: as `core.runs.migrations`, of the codecs.
+        recipe_migrations, codec_migrations: as `core.runs.migrations`, after them, of the domain's own.
         draw: (model, n, seed, settings) -> items, for domains whose items are more than one draw of the family
             (robotics: episodes of a policy): what `sample` without a condition and reports show.
     """
@@ -69,6 +69,7 @@ class Domain(Generic[DataT, CodecT, Item]):
     conditions: tuple[str, ...] = ()
     default_samples: int = 1000
     tasks: tuple[Task, ...] = ()
+    recipe_migrations: tuple[Migration, ...] = ()
     codec_migrations: tuple[Migration, ...] = ()
     draw: Callable[[Model[DataT, CodecT, Item], int, int, SettingChanges], list[Item]] | None = None
 

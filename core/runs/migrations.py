@@ -15,7 +15,7 @@ Migration = Callable[[Json], Json]
 
 
 def _conditioning_in_one_place(recipe: Json) -> Json:
-    """0 -> 1: a family's conditioning is a config of its own; a source's dropout was that of the model."""
+    """0 -> 1: a family's conditioning is a config of its own."""
 
     def moved(config: object) -> object:
         if not isinstance(config, dict):
@@ -23,11 +23,7 @@ def _conditioning_in_one_place(recipe: Json) -> Json:
         rest = {name: moved(value) for name, value in config.items()}
         names = {"cond_width": "width", "condition_dropout": "dropout", "source_depth": "source_depth"}
         found = {new: rest.pop(old) for old, new in names.items() if old in rest}
-        if not found:
-            return rest
-        if config.get("kind") == "AutoregressiveConfig":
-            found["source_dropout"] = config["model"].get("dropout", 0.0)
-        return rest | {"conditioning": {"kind": "ConditioningConfig", **found}}
+        return rest | {"conditioning": {"kind": "ConditioningConfig", **found}} if found else rest
 
     return {**recipe, "family": moved(recipe.get("family"))}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypedDict, TypeVar, Unpack
@@ -18,10 +18,10 @@ from core.errors import FourfoldError, Unsupported, did_you_mean
 from core.families.family import Condition, Family, SampleSettings, SettingChanges
 from core.runs.codec import Codec
 from core.runs.recipe import Recipe
+from core.runs.tasks import Progress
 from core.samplers.interpolation import slerp
 from core.seeds import Rows, derive, generator
 from core.spaces import Discrete
-from core.runs.tasks import Progress
 
 DataT = TypeVar("DataT")
 CodecT = TypeVar("CodecT", bound="Codec[Any]")
@@ -261,4 +261,4 @@ class Model(Generic[DataT, CodecT, Item]):
         """Nats per example `[B]` of one batch, float64; draws are derived from `seed`."""
         self.family.eval()
         nats = self.family.bound(batch.to(self.device), generator=generator(self.device, *seed))
-        return nats.detach().double().cpu()
+        return nats.detach().cpu().double()

@@ -15,7 +15,7 @@ from core.runs.domain import Domain
 from core.runs.migrations import FORMAT, RECIPE_MIGRATIONS, Migration, migrated
 from core.runs.model import CodecT, DataT, Item, Model
 from core.runs.recipe import Recipe
-from core.runtime import resolve_device, version
+from core.runtime import memory, resolve_device, version
 from core.serialization import Json, from_union, to_dict
 from core.training.checkpoint import WEIGHTS, load_weights
 
@@ -25,7 +25,16 @@ CONFIG, CODEC, CARD = "config.json", "codec.json", "README.md"
 def build(
     domain: Domain[DataT, CodecT, Item], recipe: Recipe[DataT], codec: CodecT, device: torch.device
 ) -> Model[DataT, CodecT, Item]:
-    """The recipe's family, untrained, on `device`; its first weights depend on the recipe's seed only."""
+    """The recipe's family, untrained, on `device`; its first weights depend on the recipe's seed only.
+
+    Raises:
+        FourfoldError: the weights would not fit into memory.
+    """
+    with torch.device("meta"):  # where tensors have shapes and no numbers
+        count = sum(p.numel() for p in recipe.family.build(codec.space, codec.conditions).parameters())
+    if 4 * count > memory() // 2:
+        raise FourfoldError(f"the recipe's model has {count:,} parameters, which do not fit into this machine's memory: "
+                            "choose smaller sizes")
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
         family = recipe.family.build(codec.space, codec.conditions)
@@ -76,7 +85,8 @@ def read_recipe(value: object, found: object, domain: Domain[DataT, CodecT, Item
     if not isinstance(value, dict):
         raise FourfoldError(f"{path}: recipe is {value!r}: must be an object")
     try:
-        recipe = domain.read_recipe(migrated(value, found, RECIPE_MIGRATIONS, str(path)))
+        value = migrated(value, found, RECIPE_MIGRATIONS, str(path))
+        recipe = domain.read_recipe(migrated(value, found, domain.recipe_migrations, str(path)))
     except FourfoldError as error:
         raise error if str(path) in str(error) else FourfoldError(f"{path}: {error}") from error
     if recipe.domain != domain.name:
@@ -98,7 +108,8 @@ def load_codec(folder: Path, codec_types: Sequence[type[CodecT]], codec_migratio
     except FourfoldError as error:
         raise FourfoldError(f"{path} is damaged ({error}): train the model again with --fresh") from error
     except (ValueError, KeyError, TypeError, RuntimeError, OverflowError) as error:
-        raise FourfoldError(f"{path} is damaged ({type(error).__name__}): train the model again with --fresh") from error
+        what = type(error).__name__
+        raise FourfoldError(f"{path} is damaged ({what}): train the model again with --fresh") from error
     return codec
 
 

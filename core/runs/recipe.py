@@ -42,7 +42,8 @@ class Recipe(Generic[DataT]):
 
     def __post_init__(self) -> None:
         require(0 <= self.seed < 2**63, "seed", self.seed, "must be in [0, 2^63)")
-        require(bool(self.name) and not set(self.name) & set('/\\'), "name", self.name, "must be a file's name")
+        named = 0 < len(self.name) <= 200 and self.name.isprintable() and not set(self.name) & set("/\\")
+        require(named and self.name not in (".", ".."), "name", self.name, "must be a file's name")
 
 
 def recipe_from_dict(

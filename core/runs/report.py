@@ -9,15 +9,13 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
+from core.files import read_json, write_atomically
 from core.runs.domain import Domain
+from core.runs.measures import Measure, figure, measure_cells
+from core.runs.media import Media, load_media
 from core.runs.model import CodecT, DataT, Item
-from core.runs.measures import Measure
-from core.runs.media import Media
-from core.runs.measures import figure, measure_cells
-from core.runs.media import load_media
 from core.runs.run import Run, load_measures, recipe_to_json
 from core.runtime import environment
-from core.files import read_json, write_atomically
 from core.serialization import Json
 from core.training.log import read_log
 

@@ -8,7 +8,6 @@ samples/       a few samples;  metrics.json: what `evaluate` measured;  report.h
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 import time

@@ -43,10 +43,13 @@ def draw(logits: Tensor, draws: Draws | Tensor = None) -> Tensor:
     This is faster than `torch.multinomial`, and no token of probability 0 is drawn, as uniform < 1. In float64, as
     float32 has too few different uniforms for tokens of small probability.
     """
+    device = logits.device
+    if device.type == "mps":  # which has no float64
+        logits = logits.cpu()
     cumulative = logits.double().softmax(-1).cumsum(-1)
     total = cumulative[..., -1:]
     chance = draws if isinstance(draws, Tensor) else uniform(draws, total.shape, total.device, total.dtype)
-    return torch.searchsorted(cumulative, chance * total, right=True).squeeze(-1)
+    return torch.searchsorted(cumulative, chance.to(total.device) * total, right=True).squeeze(-1).to(device)
 
 
 def generate(

@@ -23,13 +23,14 @@ def unmask(
     without its times). `length`: the longest that T may be, so that what is drawn for a row does not depend on T.
     """
     n, width = tokens.shape
-    score, chance = uniform(draws, (n, 2, length or width), tokens.device, torch.float64)[:, :, :width].unbind(1)
-    score = score.masked_fill(~hidden, 2.0)
+    place = torch.device("cpu") if tokens.device.type == "mps" else tokens.device  # mps has no float64
+    score, chance = uniform(draws, (n, 2, length or width), place, torch.float64)[:, :, :width].unbind(1)
+    score = score.float().to(tokens.device).masked_fill(~hidden, 2.0)
     rank = score.argsort(1).argsort(1)
     count = hidden.sum(1, keepdim=True)
     group = (rank * num_steps).div(count.clamp(min=1), rounding_mode="floor")
     for step in range(num_steps):
         chosen = hidden & (group == step)
-        drawn = draw(transform(logits_of(tokens)[chosen]), chance[chosen][:, None])
+        drawn = draw(transform(logits_of(tokens)[chosen]), chance[chosen.to(place)][:, None])
         tokens = tokens.masked_scatter(chosen, drawn)
     return tokens

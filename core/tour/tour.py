@@ -1,7 +1,7 @@
 """The tour: every domain times every family, trained, sampled and judged from scratch, into one report.
 
-Each cell is a process of its own (`core.tour.cell`), so that one cell's failure is one cell's failure, and all cores are
-busy. This module starts them and watches their logs; it needs no torch until the report is written.
+Each cell is a process of its own (`core.tour.cell`), so that one cell's failure is one cell's failure, and all cores
+are busy. This module starts them and watches their logs; it needs no torch until the report is written.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ def wall(title: str, cells: Sequence[Cell], facts: Mapping[str, object]) -> str:
     columns = f"grid-template-columns: 9rem repeat({len(domains)}, minmax(14rem, 1fr))"
     return page(title, "\n".join([
         f"<h1>{html.escape(title)}</h1>",
-        f'<p class="dim">Every model was trained from scratch on this machine, then sampled and evaluated; {score}.</p>',
+        f'<p class="dim">Every model was trained from scratch on this machine, then sampled and measured; {score}.</p>',
         f'<div class="wide" style="margin-top: 1.6rem"><div class="wall" style="{columns}">{"".join(body)}</div></div>',
         f"<h2>Environment</h2>{facts_table(facts)}",
     ]))

@@ -44,6 +44,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for key in ("steps", "batch_size", "accumulation", "checkpoint_every", "log_every"):
             require(getattr(self, key) >= 1, f"train.{key}", getattr(self, key), "must be at least 1")
+        require(self.steps <= 10**9, "train.steps", self.steps, "must be at most a thousand million")
+        require(self.batch_size <= 10**6, "train.batch_size", self.batch_size, "must be at most a million")
         require(self.batch_size % self.accumulation == 0, "train.accumulation", self.accumulation,
                 f"must divide train.batch_size ({self.batch_size})")
         # `0 < nan` is false, so NaN is refused by the same comparison.

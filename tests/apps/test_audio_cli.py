@@ -13,9 +13,10 @@ import soundfile
 from command_line import succeed
 
 from apps.audio.cli import app
+from apps.audio.codec import ChoraleCodec
 from apps.audio.data import ChoraleData, prepare
-from apps.audio.domain import load
 from apps.audio.scores import to_midi
+
 
 @pytest.fixture(scope="module")
 def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -31,6 +32,7 @@ def _midi_folder(folder: Path, count: int, beats: int = 16) -> Path:
     folder.mkdir(exist_ok=True)
     prepared = prepare(ChoraleData(beats=beats, transpose=False))
     starts = np.linspace(0, len(prepared.train) - 1, count).astype(int)
+    assert isinstance(prepared.codec, ChoraleCodec)
     for index, score in enumerate(prepared.codec.decode(prepared.train.batch(starts))):
         to_midi(score).write(str(folder / f"{index}.mid"))
     return folder
@@ -109,19 +111,6 @@ def test_damaged_codecs(text: str, untrained: Path, tmp_path: Path, refused: Cal
     shutil.copytree(untrained, broken)
     (broken / "model" / "codec.json").write_text(text)
     assert "codec" in refused("sample", broken, "-o", tmp_path / "out")
-
-
-def test_models_of_version_0_1_0_load(untrained: Path, tmp_path: Path) -> None:
-    old = tmp_path / "old"
-    shutil.copytree(untrained, old)
-    config = json.loads((old / "model" / "config.json").read_text())
-    del config["format"], config["recipe"]["family"]["conditioning"]
-    config["recipe"]["family"] |= {"cond_width": 128, "condition_dropout": 0.1, "source_depth": 2}
-    (old / "model" / "config.json").write_text(json.dumps(config))
-    (old / "model" / "codec.json").write_text(
-        '{"kind": "ChoraleCodec", "beats": 16, "steps_per_beat": 1, "low": 36, "high": 81}'
-    )
-    assert load(old).codec == load(untrained).codec
 
 
 def test_an_untrained_model_does_not_beat_the_bigram(untrained: Path) -> None:

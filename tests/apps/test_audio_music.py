@@ -51,8 +51,9 @@ def test_grid_samples_notes_at_steps() -> None:
 
 def test_tokens_to_midi_and_back(tmp_path: Path) -> None:
     prepared = prepare(ChoraleData(beats=8, steps_per_beat=2))
-    batch = prepared.test.batch(range(8))
-    for index, score in enumerate(prepared.codec.decode(batch)):
+    codec, batch = prepared.codec, prepared.test.batch(range(8))
+    assert isinstance(codec, ChoraleCodec)
+    for index, score in enumerate(codec.decode(batch)):
         path = tmp_path / f"{index}.mid"
         to_midi(score).write(str(path))
         again = on_grid(read_midi(path), 2)
@@ -60,7 +61,7 @@ def test_tokens_to_midi_and_back(tmp_path: Path) -> None:
         assert (again.pitches == score.pitches[: len(again)]).all()
         assert not score.pitches[len(again) :].any()
         if len(again) == len(score):
-            assert (prepared.codec.encode([again]).x[0] == batch.x[index]).all()
+            assert (codec.encode([again]).x[0] == batch.x[index]).all()
 
 
 def test_codec_is_saved_folds_octaves_and_takes_stray_holds_for_rests() -> None:
@@ -80,6 +81,7 @@ def test_splits_share_no_tune_and_training_is_transposed() -> None:
     prepared = prepare(ChoraleData())
     grid = np.asarray(prepared.train.x).reshape(len(prepared.train), -1, 4).astype(int)
     assert len(prepared.train) > 5 * sum(len(s) - 15 for s in splits["train"] if len(s) >= 16)
+    assert isinstance(prepared.codec, ChoraleCodec)
     pitches = pitches_of(grid, prepared.codec.low)
     soprano = pitches[:, :, 0][pitches[:, :, 0] > 0]
     assert soprano.min() >= 55 and soprano.max() <= 84
@@ -106,4 +108,5 @@ def test_measures_on_known_music() -> None:
 
 def test_piano_roll_is_a_picture() -> None:
     prepared = prepare(ChoraleData())
+    assert isinstance(prepared.codec, ChoraleCodec)
     assert piano_roll_png(prepared.codec.decode(prepared.test.batch(range(3)))).startswith(b"\x89PNG")

@@ -14,6 +14,7 @@ from apps.audio.effects import trimmed
 from apps.audio.media import write_scores, write_sounds
 from apps.audio.scores import Score
 from apps.audio.sound import Mel, Sound, Synthesizer, fit_length, log_mel, mel_png, read_sound, render, waves
+from core.conditions import ClassCondition
 from core.errors import FourfoldError
 from core.serialization import from_union, to_dict
 
@@ -78,7 +79,7 @@ def test_a_folder_of_sounds_is_data(tmp_path: Path) -> None:
             tone += 0.01 * generator.normal(size=rate // 2)
             soundfile.write(tmp_path / name / f"{index}.wav", np.stack([tone, tone], axis=1), rate)
     prepared = prepare(NoteData(folder=str(tmp_path)))
-    assert prepared.codec.conditions["instrument"].names == ("high", "low")
+    assert prepared.codec.conditions == {"instrument": ClassCondition(names=("high", "low"))}
     assert [len(s) for s in (prepared.train, prepared.validation, prepared.test)] == [19, 2, 3]
     batch = prepared.train.batch(range(19))
     high = batch.x[batch.condition["instrument"] == 0].mean((0, 1, 3)).argmax()

@@ -14,24 +14,26 @@ from PIL import Image
 from apps import image
 from apps.image.cli import app
 from apps.image.data import ImageData, prepare
-from apps.image.degradations import TASKS, boxes, degrade, degrade_batch, grey, luma, noisy, small
+from apps.image.degradations import TASKS as DEGRADATIONS
+from apps.image.degradations import boxes, degrade, degrade_batch, grey, luma, noisy, small
 from apps.image.domain import DOMAIN
 from apps.image.metrics import classical, evaluate_restoration, example
 from apps.image.sources import open_image
+from apps.image.tasks import TASKS, Denoising, Interpolating, Upscaling, Varying
 from core.batches import Batch
 from core.runs.pretrained import build
+from core.runs.tasks import Progress, Stopped
 
 DIGITS = ("--set", "data.source=digits", "--set", "data.size=8")
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Small trained models: enhance (grey), colour (enhances colours, hardly trained), and one of each family."""
+    """Small models: enhance (grey), colour, and one of each family; only the diffusion has learned something."""
     home = tmp_path_factory.mktemp("runs")
     few = ("--set", "train.steps=4", "--set", "train.batch_size=20")
-    succeed(app, "train", "fashion-enhance", "--run", home / "enhance", *DIGITS, "--set", "train.steps=250",
-            "--set", "train.batch_size=64", "--set", "family.denoiser.width=32")
-    succeed(app, "train", "emoji-enhance", "--run", home / "colour", *DIGITS, *few, "--set", "family.denoiser.width=16")
+    for name, recipe in (("enhance", "fashion-enhance"), ("colour", "emoji-enhance")):
+        succeed(app, "train", recipe, "--run", home / name, *DIGITS, *few, "--set", "family.denoiser.width=16")
     succeed(app, "train", "tour-diffusion", "--run", home / "diffusion", "--set", "train.steps=60")
     for family in ("vae", "gan", "autoregressive"):
         mean = ("--set", "family.output=mean") if family == "vae" else ()
@@ -54,7 +56,7 @@ def photo(tmp_path: Path) -> Path:
 def test_degradations_are_what_they_say():
     x = torch.rand(40, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
     draw = torch.Generator().manual_seed(1)
-    for task in TASKS:
+    for task in DEGRADATIONS:
         assert degrade(task, x, draw).shape == (40, 4, 8, 8)
     holes = degrade("inpaint", x, draw)
     missing = holes[:, 3:] > 0
@@ -86,8 +88,11 @@ def test_classical_methods_are_better_than_nothing():
 # ------------------------------------------------------------------------------------------------- what is restored
 
 
-def test_restoring_beats_the_classical_methods(runs):
-    model = image.load(runs / "enhance")
+@pytest.mark.slow
+def test_restoring_beats_the_classical_methods(tmp_path):
+    succeed(app, "train", "fashion-enhance", "--run", tmp_path, *DIGITS, "--set", "train.steps=250",
+            "--set", "train.batch_size=64", "--set", "family.denoiser.width=32", "--set", "train.optimizer=adamw")
+    model = image.load(tmp_path)
     prepared = DOMAIN.prepare(model.recipe.data)
     found = {m.name: m for m in evaluate_restoration(model, prepared, 200, 0)}
     untrained = build(DOMAIN, model.recipe, model.codec, torch.device("cpu"))
@@ -135,6 +140,23 @@ def test_pictures_of_any_size_are_restored(runs, tmp_path):
     succeed(app, "upscale", runs / "enhance", tmp_path / "a.png", tmp_path / "b.webp", "-o", tmp_path / "out")
     assert {p.name for p in (tmp_path / "out").iterdir()} == {"a.png", "b.png"}
     assert open_image(tmp_path / "out" / "a.png").size == (44, 26)
+
+
+def test_a_task_tells_how_far_it_is_and_shows_what_it_made(runs, photo, tmp_path):
+    other, steps = tmp_path / "other.png", []
+    other.write_bytes(photo.read_bytes())
+    progress = Progress(on_step=lambda done, total: steps.append((done, total)))
+    model, tasks = image.load(runs / "enhance"), {task.name: task for task in TASKS}
+    result = tasks["upscale"].run(model, Upscaling(photos=[photo, other]), progress)
+    assert steps == [(1, 2), (2, 2)]
+    assert [(m.kind, m.caption) for m in result.media()] == [("png", "photo.png"), ("png", "other.png")]
+    progress.stopped = True
+    with pytest.raises(Stopped):
+        tasks["denoise"].run(model, Denoising(photos=[photo, other]), progress)
+    moving = tasks["interpolate"].run(image.load(runs / "gan"), Interpolating(frames=3), Progress())
+    assert [m.kind for m in moving.media()] == ["png", "gif"]
+    near = tasks["variations"].run(image.load(runs / "diffusion"), Varying(photo=photo, num=3), Progress())
+    assert [m.caption for m in near.media()] == ["3 samples"]
 
 
 def test_the_same_seed_restores_the_same(runs, photo):

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from apps.robotics.codec import CONDITION, ActionChunk, load_codec
-from apps.robotics.data import Demonstrations, RoboticsData, chunks, collect, prepare
+from apps.robotics.codec import CONDITION, ActionChunk, ChunkCodec, from_version_0_1_0
+from apps.robotics.data import Demonstrations, chunks, collect, prepare
+from apps.robotics.model import RoboticsData
 from apps.robotics.planar import SPEED
+from apps.robotics.rollouts import Purpose, episode_seeds
 from core.errors import FourfoldError
+from core.serialization import from_dict, to_dict
 
 DATA = RoboticsData(demonstrations=60, history=2, horizon=6, execute=3)
 
@@ -52,11 +56,20 @@ def test_prepared_splits_share_no_episode_and_are_scaled() -> None:
     assert not any(row.tobytes() in train for row in np.asarray(prepared.test.condition[CONDITION]))
 
 
-def test_codec_round_trip(tmp_path: Path) -> None:
+def test_no_two_purposes_or_seeds_share_an_episode() -> None:
+    seeds = [episode for purpose in Purpose for seed in (0, 1, 999) for episode in episode_seeds(purpose, seed, 100)]
+    assert len(set(seeds)) == len(seeds) == len(Purpose) * 300
+    assert episode_seeds(Purpose.EVALUATION, 5, 7, visits=3) == [
+        seed for seed in episode_seeds(Purpose.EVALUATION, 5, 3) for _ in range(3)][:7]
+
+
+def test_codec_round_trip() -> None:
     prepared = prepare(DATA)
     codec = prepared.codec
-    codec.save(tmp_path)
-    assert load_codec(tmp_path) == codec
+    stored = to_dict(codec)
+    assert from_dict(ChunkCodec, stored, "codec") == codec
+    old = {name: value for name, value in stored.items() if name != "kind"}
+    assert from_dict(ChunkCodec, from_version_0_1_0(old), "codec") == codec
     batch = prepared.test.batch(np.arange(9))
     items = codec.decode(batch)
     assert items[0].actions.shape == (6, 2) and items[0].observations is not None
@@ -72,17 +85,16 @@ def test_codec_holds_actions_to_the_demonstrated_range() -> None:
     assert np.isfinite(wild).all() and wild[0, 0] == pytest.approx(codec.high)
 
 
-def test_codec_refuses(tmp_path: Path) -> None:
+def test_codec_refuses() -> None:
     codec = prepare(DATA).codec
     with pytest.raises(FourfoldError, match=r"chunk 1 has shape \(5, 2\): must be \(6, 2\)"):
         codec.encode([np.zeros((6, 2)), np.zeros((5, 2))])
     with pytest.raises(FourfoldError, match="not finite"):
         codec.encode([ActionChunk(task="planar", actions=np.full((6, 2), np.inf))])
-    codec.save(tmp_path)
-    text = (tmp_path / "codec.json").read_text()
-    (tmp_path / "codec.json").write_text(text.replace('"horizon": 6', '"horizon": 0'))
-    with pytest.raises(ValueError, match="sizes"):
-        load_codec(tmp_path)
+    for name, value in (("horizon", 0), ("history", 0), ("low", codec.low[:1]), ("std", (0.0, *codec.std[1:])),
+                        ("mean", (float("nan"), *codec.mean[1:]))):
+        with pytest.raises(FourfoldError, match=f"^{name} is"):
+            replace(codec, **{name: value})  # type: ignore[arg-type]
 
 
 def test_file_of_demonstrations(tmp_path: Path) -> None:

@@ -7,11 +7,12 @@ import pytest
 
 pytest.importorskip("metaworld", reason="Meta-World is not installed", exc_type=ImportError)
 
-from apps.robotics import tasks  # noqa: E402
-from apps.robotics.data import RoboticsData, collect, prepare  # noqa: E402
+from apps.robotics.data import collect, prepare  # noqa: E402
 from apps.robotics.environments import make  # noqa: E402
 from apps.robotics.frames import frames  # noqa: E402
+from apps.robotics.media import preview  # noqa: E402
 from apps.robotics.metrics import success_rate  # noqa: E402
+from apps.robotics.model import RoboticsData  # noqa: E402
 from apps.robotics.rollouts import Demonstrator, RandomPolicy, run_episodes  # noqa: E402
 from core.errors import FourfoldError  # noqa: E402
 
@@ -44,5 +45,5 @@ def test_pictures_or_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     except FourfoldError as error:
         assert "libegl1" in str(error)
     monkeypatch.setenv("MUJOCO_GL", "no-such-backend")
-    media = tasks.preview(episodes)
+    media = preview(episodes)
     assert [entry.kind for entry in media] == ["text", "gif"] and "libegl1" in str(media[0].content)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from apps.robotics.environments import Scene, make
-from apps.robotics.metrics import evaluation_seeds, side_entropy, success_rate
+from apps.robotics.environments import make
+from apps.robotics.metrics import side_entropy, success_rate
 from apps.robotics.planar import CLEARANCE, GOAL_RADIUS, SPEED, PlanarReach, segment_distance
-from apps.robotics.rollouts import Demonstrator, RandomPolicy, run_episodes
+from apps.robotics.rollouts import Demonstrator, Purpose, RandomPolicy, episode_seeds, run_episodes
+from apps.robotics.simulation import Scene
 
 
 def walk(environment: PlanarReach, target: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
@@ -112,7 +113,7 @@ def test_passed_side_and_entropy() -> None:
     over = np.stack([np.cos(angle), np.sin(angle)], axis=1)
     assert scene.passed_side(over) == 1 and scene.passed_side(over * [1, -1]) == -1 and scene.passed_side(over[:3]) == 0
     environment = make("planar")
-    both = run_episodes(environment, Demonstrator(environment), np.repeat(evaluation_seeds(0, 8), 32).tolist())
+    both = run_episodes(environment, Demonstrator(environment), episode_seeds(Purpose.EVALUATION, 0, 256, 32))
     assert side_entropy(both) > 0.9
     one = [episode for episode in both if episode.scene.passed_side(episode.places) == 1]
     assert side_entropy(one) == 0.0

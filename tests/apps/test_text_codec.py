@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from apps.text.codec import MIGRATIONS, TextCodec
+from apps.text.codec import TextCodec
+from apps.text.migrations import CODEC_MIGRATIONS
 from apps.text.tokenizers import Bytes, Characters, Pieces, fit
 from core.errors import FourfoldError
 from core.runs.pretrained import load_codec
@@ -64,7 +65,7 @@ def read(folder: Path, content: str | None, version: int) -> TextCodec:
     (folder / "config.json").write_text(json.dumps({"format": version}))
     if content is not None:
         (folder / "codec.json").write_text(content)
-    return load_codec(folder, (TextCodec,), MIGRATIONS)
+    return load_codec(folder, (TextCodec,), CODEC_MIGRATIONS)
 
 
 def test_save_and_load(codec: TextCodec, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from command_line import succeed
 from safetensors.numpy import load_file
@@ -136,7 +137,8 @@ def test_evaluate_shows_and_keeps_what_it_measured(cli: Cli, tmp_path: Path, tra
 
 def test_more_samples_never_change_the_first(trained: Path) -> None:
     model = load(trained, DOMAIN)
-    assert model.sample(10, seed=1, batch_size=4) == model.sample(30, seed=1, batch_size=4)[:10]
+    few, many = model.sample(10, seed=1, batch_size=4), model.sample(30, seed=1)
+    assert np.allclose(few, many[:10], atol=1e-5)
     assert load(trained / "model", DOMAIN).sample(3) == model.sample(3)
 
 

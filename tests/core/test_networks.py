@@ -12,7 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from core.conditions import ArrayCondition, ClassCondition, SequenceCondition, VectorCondition
 from core.errors import FourfoldError
-from core.networks import ConvConfig, KVCache, MLPConfig, TransformerConfig, UNetConfig
+from core.networks import ConvConfig, KVCache, MLPConfig, TransformerConfig, UNetConfig, decoding
 from core.networks.attention import rotary_table, rotate
 from core.networks.conditioning import Conditioner, Conditioning, ConditioningConfig
 from core.networks.decoding import packed
@@ -168,21 +168,6 @@ def test_a_cache_attends_as_softmax_says_on_every_device(seen, autocast, toleran
         expected = torch.einsum("ns,nsd->nd", torch.einsum("nd,nsd->ns", q, keys).softmax(-1), values)
         for attend in (cache.attention_by_rows(), cache.attention_by_products()):
             torch.testing.assert_close(attend(layer, q).float(), expected, rtol=tolerance, atol=2 * tolerance)
-
-
-@pytest.mark.parametrize("width", [8, 40, 96, 344])
-@pytest.mark.parametrize("rows", [1, 2, 40])
-def test_layers_packed_for_few_rows_compute_what_they_did(rows, width):
-    """Bytes (few rows) and bfloat16 (many) differ from float32 by their rounding, float32 not at all."""
-    torch.manual_seed(0)
-    layer, x = nn.Linear(width, 66), torch.randn(rows, width)
-    with torch.no_grad():
-        full = layer(x)
-        torch.testing.assert_close(packed(layer, torch.float32, rows)(x), full)
-        error = (packed(layer, torch.bfloat16, rows)(x).float() - full).norm() / full.norm()
-        assert 1e-4 < error < 0.02
-        nn.init.zeros_(layer.weight)
-        assert packed(layer, torch.bfloat16, rows)(x).float().sub(layer.bias).abs().max() < 1e-2
 
 
 def test_a_cache_in_float64():
@@ -395,3 +380,34 @@ def test_noise_levels_have_different_vectors():
 def test_what_does_not_fit_is_refused(make, message):
     with pytest.raises(FourfoldError, match=message):
         make()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("width", [336, 680, 64])
+def test_packed_products_equal_the_plain_one_and_are_kept_until_weights_change(width, dtype):
+    torch.manual_seed(0)
+    layer, x = torch.nn.Linear(width, 48), torch.randn(2, width)
+    plain = torch.nn.functional.linear(x.to(dtype), layer.weight.to(dtype), layer.bias.to(dtype)).float()
+    for int8, close in ((False, 0.02), (True, 0.03)):
+        product = packed(layer, dtype, int8)
+        assert (product(x).float() - plain).abs().max() < close * plain.abs().max() + 1e-6
+        assert packed(layer, dtype, int8) is product
+    with torch.no_grad():
+        layer.weight.mul_(2)
+        layer.bias.mul_(2)
+    assert (packed(layer, dtype, False)(x).float() - 2 * plain).abs().max() < 0.04 * plain.abs().max()
+
+
+def test_without_pytorchs_private_products_the_plain_path_serves(monkeypatch):
+    """Absent or changed, they are noticed by a tiny product."""
+    layer, x = torch.nn.Linear(32, 16), torch.randn(1, 32)
+    for probe in (decoding.int8_works, decoding.onednn_works):
+        probe.cache_clear()
+    monkeypatch.setattr(torch, "_weight_int8pack_mm", lambda *parts: torch.zeros(1, 16))
+    monkeypatch.setattr(torch.ops.mkldnn, "_reorder_linear_weight", None, raising=False)
+    try:
+        assert not decoding.int8_works() and not decoding.onednn_works(torch.float32)
+        torch.testing.assert_close(packed(layer, torch.float32, True)(x), layer(x).detach())
+    finally:
+        for probe in (decoding.int8_works, decoding.onednn_works):
+            probe.cache_clear()

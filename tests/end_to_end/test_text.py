@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import io
 import json
 import random
 from collections.abc import Callable
@@ -130,7 +131,14 @@ def test_generate_goes_on_from_a_prompt(writer: Path, printed: Callable[..., str
     assert len(model.codec.tokens(text.generate(model, "", length=200)[0])) >= 195
 
 
-def test_generation_stops_streams_and_avoids_repetition(writer: Path, printed: Callable[..., str]) -> None:
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_generation_stops_streams_and_avoids_repetition(
+    writer: Path, printed: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = text.load(writer)
     plain = text.generate(model, "import ", 3, length=120, seed=3)
     cut = text.generate(model, "import ", 3, length=120, seed=3, stop=["e", "\n"])
@@ -143,6 +151,9 @@ def test_generation_stops_streams_and_avoids_repetition(writer: Path, printed: C
     pieces.clear()
     ended = text.generate(model, "import ", length=120, seed=3, stop=["re", alone[0][40:45]], stream=pieces.append)
     assert "".join(pieces) == ended[0] and alone[0].startswith(ended[0]) and len(ended[0]) < len(alone[0])
+    assert printed("generate", writer, "-p", "import ", "--length", 120, "--seed", 3, "--stream") == alone[0] + "\n"
+    # On a terminal too, where other tasks show a bar: no piece on a line of its own, and all of it on stdout.
+    monkeypatch.setattr("sys.stderr", Terminal())
     assert printed("generate", writer, "-p", "import ", "--length", 120, "--seed", 3, "--stream") == alone[0] + "\n"
     usual, varied = (text.generate(model, "x", 4, length=100, top_k=2, repetition_penalty=p) for p in (1.0, 3.0))
     assert sum(len(set(made)) for made in varied) > 1.5 * sum(len(set(made)) for made in usual)
