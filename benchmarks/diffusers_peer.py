@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.results_file import write_json
+from benchmarks.results_file import write_plain_json
 from core.data.arrays import ArrayData, indices_of_step
 
 BATCH, WARMUP, PROBE = 16, 500, 12
@@ -80,7 +80,7 @@ def train(data: ArrayData, folder: Path, minutes: float, seed: int = 0) -> None:
              "seconds": time.perf_counter() - clock, "cpu_seconds": time.process_time() - cpu}
     average.copy_to(model.parameters())
     model.save_pretrained(folder)
-    write_json(folder / "facts.json", facts)
+    write_plain_json(folder / "facts.json", facts)
 
 
 def load(folder: Path) -> Any:

@@ -28,7 +28,7 @@ from apps.image.domain import DOMAIN
 from apps.image.metrics import classifier
 from benchmarks import diffusers_peer as peer
 from benchmarks.paired import ratio, side_by_side, version
-from benchmarks.results_file import FOLDER, write_json, write_result
+from benchmarks.results_file import FOLDER, write_plain_json, write_result
 from benchmarks.training import parameter_count, trained
 from core.metrics.frechet import frechet_distance
 from core.metrics.intervals import bootstrap
@@ -91,7 +91,7 @@ def work(name: str, home: Path, minutes: float) -> None:
     model, seconds = trained(DOMAIN, recipe, home / "run", minutes)
     steps, batch = model.recipe.train.steps, model.recipe.train.batch_size
     facts = {"steps": steps, "images": steps * batch, "seconds": seconds, "cpu_seconds": time.process_time() - cpu}
-    write_json(home / name / "facts.json", facts)
+    write_plain_json(home / name / "facts.json", facts)
 
 
 Ways = tuple[tuple[str, int], ...]

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.results_file import write_json
+from benchmarks.results_file import write_plain_json
 
 WINDOW, BATCH, WARMUP, PROBE = 64, 12, 100, 40
 
@@ -106,4 +106,4 @@ def train(
         "seconds": time.perf_counter() - clock - judging, "cpu_seconds": time.process_time() - cpu,
         "parameters": int(np.sum([p.numel() for p in model.parameters()])),
     }
-    write_json(folder / "facts.json", facts)
+    write_plain_json(folder / "facts.json", facts)

@@ -24,12 +24,12 @@ def write_result(path: Path, metrics: Mapping[str, Any], started: float) -> None
         "hardware": f"{cpu_name()}, {cores} core{'s' if cores > 1 else ''}", "seconds": round(time.time() - started, 1),
         "metrics": dict(metrics),
     }
-    write_json(path, result)
+    write_plain_json(path, result)
     print(path)
 
 
-def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Write a JSON object, in full or not at all."""
+def write_plain_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write a JSON object with no key added, in full or not at all."""
     write_atomically(path, (json.dumps(values, indent=2) + "\n").encode())
 
 

@@ -30,7 +30,7 @@ from apps.text.data import TextModel
 from apps.text.domain import DOMAIN
 from benchmarks import nanogpt_peer as peer
 from benchmarks.paired import ratio, side_by_side, version
-from benchmarks.results_file import FOLDER, write_json, write_result
+from benchmarks.results_file import FOLDER, write_plain_json, write_result
 from benchmarks.training import parameter_count, seconds_a_step, shortened, trained
 from core.metrics.intervals import bootstrap
 from core.runs.pretrained import build
@@ -137,7 +137,7 @@ def work(name: str, options: argparse.Namespace) -> None:
         "parameters": parameter_count(model.family),
         "sample": model.sample(1, seed=0)[0],
     }
-    write_json(home / name / "facts.json", facts)
+    write_plain_json(home / name / "facts.json", facts)
 
 
 def _log(run: Path) -> list[str]:

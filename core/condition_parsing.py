@@ -14,7 +14,7 @@ def parse_condition(spec: ConditionSpec, name: str, text: str) -> Tensor:
 
     Args:
         name: the condition's name, for errors.
-        text: a class's name or index (a name takes precedence); for numbers "logp=2.5,qed=0.8" or "2.5,0.8".
+        text: a class's name; for numbers "logp=2.5,qed=0.8" or "2.5,0.8".
 
     Raises:
         FourfoldError: an unknown class or component, a missing or repeated component, a value that is not a finite
@@ -30,8 +30,6 @@ def parse_condition(spec: ConditionSpec, name: str, text: str) -> Tensor:
 def _class_index(spec: ClassCondition, name: str, text: str) -> int:
     if text in spec.names:
         return spec.names.index(text)
-    if text.isdecimal() and int(text) < len(spec.names):
-        return int(text)
     raise FourfoldError(f"no {name} {text!r}: {did_you_mean(text, spec.names)}")
 
 

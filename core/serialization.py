@@ -113,13 +113,14 @@ def _from_fields(kind: type[T], value: Any, key: str) -> T:
     for name in value:
         if name != "kind" and name not in known:
             raise FourfoldError(f"{key}.{name}: no such key in {kind.__name__}; {did_you_mean(name, known)}")
-    given = value.get("kind", kind.__name__)
-    require(given == kind.__name__, f"{key}.kind", given, f"must be {kind.__name__}")
+    if "kind" not in known:  # else it is a field, and the class goes without saying
+        given = value.get("kind", kind.__name__)
+        require(given == kind.__name__, f"{key}.kind", given, f"must be {kind.__name__}")
     for name, spec in known.items():
         missing = spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING
         if missing and name not in value:
             raise FourfoldError(f"{key}.{name} is missing: {kind.__name__} needs it")
-    values = {n: _read(hints[n], v, f"{key}.{n}") for n, v in value.items() if n != "kind"}
+    values = {n: _read(hints[n], v, f"{key}.{n}") for n, v in value.items() if n in known}
     try:
         return kind(**values)
     except FourfoldError as error:  # the class knows its own keys, not where it stands

@@ -87,7 +87,8 @@ def test_apps_do_not_ask_which_family_they_have(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "isinstance":
             asked = ast.unparse(node.args[1])
-            assert not re.search(r"\b(Family|VAE|GAN|LatentGAN|\w*Diffusion|\w*Autoregressive)\b", asked), ast.unparse(node)
+            kinds = r"\b(Family|VAE|GAN|LatentGAN|\w*Diffusion|\w*Autoregressive)\b"
+            assert not re.search(kinds, asked), ast.unparse(node)
 
 
 @pytest.mark.parametrize("path", CORE, ids=name)
@@ -142,7 +143,7 @@ def test_private_attributes_of_others_are_listed(path: Path) -> None:
     tree = ast.parse(path.read_text())
     bound = {alias.asname or alias.name.split(".")[0]
              for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom) for alias in node.names
-             if (node.module if isinstance(node, ast.ImportFrom) else alias.name or "").split(".")[0] not in
+             if ((node.module or "") if isinstance(node, ast.ImportFrom) else alias.name).split(".")[0] not in
              ("core", "apps", "__future__")}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] not in ("core", "apps"):
@@ -181,7 +182,7 @@ def test_the_same_rooms_in_every_app(domain: str) -> None:
 
 def test_the_core_names_no_field_of_a_domain() -> None:
     for path in CORE:
-        for word in ("tokenizer_of", "data.folder", '"folder"', "words=", 'source="folder"'):
+        for word in ("tokenizer_of", "data.folder", '"folder"', 'source="folder'):
             assert word not in path.read_text(), f"{name(path)} has {word!r}: a domain states it"
 
 

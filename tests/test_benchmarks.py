@@ -23,8 +23,8 @@ ROOT = Path(__file__).parent.parent
 
 
 def test_tour_benchmark_and_picture(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "benchmarks.tour", "--quick", "--run", tmp_path / "runs", "--output",
-               tmp_path / "tour.json"]
+    command: list[str | Path] = [sys.executable, "-m", "benchmarks.tour", "--quick", "--run", tmp_path / "runs",
+                                 "--output", tmp_path / "tour.json"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     result = json.loads((tmp_path / "tour.json").read_text())
     assert {"command", "commit", "hardware", "seconds", "metrics"} == result.keys(), done.stderr
@@ -32,8 +32,8 @@ def test_tour_benchmark_and_picture(tmp_path: Path) -> None:
     assert {"measure", "value", "baseline", "floor", "seconds", "beats_baseline"} <= row.keys() and row["value"] > 0
     assert result["metrics"]["minutes/0"] > 0 and "image/vae" in done.stdout
     assert done.returncode == (0 if row["beats_baseline"] else 1)
-    picture = [sys.executable, "-m", "benchmarks.readme", tmp_path / "runs" / "seed-0", "--picture-only",
-               "--picture", tmp_path / "tour.png"]
+    picture: list[str | Path] = [sys.executable, "-m", "benchmarks.readme", tmp_path / "runs" / "seed-0",
+                                 "--picture-only", "--picture", tmp_path / "tour.png"]
     subprocess.run(picture, cwd=ROOT, check=True, timeout=60)
     assert "| image | vae | `fd" in table(result) and "of 1 beat their" in table(result)
     assert len(Image.open(tmp_path / "tour.png").convert("L").getcolors() or []) > 2
@@ -69,7 +69,7 @@ def test_text_benchmarks_run(name: str, keys: set[str], tmp_path: Path) -> None:
 def quick(name: str, data: Path, scratch: Path) -> dict[str, Any]:
     """What a benchmark writes when it is run in its quick way."""
     output = scratch / "result.json"
-    command = [sys.executable, "-m", f"benchmarks.{name}", "--quick", "--output", output]
+    command: list[str | Path] = [sys.executable, "-m", f"benchmarks.{name}", "--quick", "--output", output]
     environment = {**os.environ, "FOURFOLD_DATA": str(data), "FOURFOLD_CACHE": str(scratch / "cache")}
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400, env=environment)
     assert done.returncode == 0, done.stderr
@@ -108,7 +108,7 @@ def stand_in(folder: Path) -> Path:
     mnist, fashion = folder / "image" / "mnist", folder / "image" / "fashion-mnist"
     mnist.mkdir(parents=True)
     fashion.mkdir(parents=True)
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for name, n in sizes.items():
         x, y = rng.integers(0, 256, (n, 28, 28), dtype=np.uint8), np.arange(n, dtype=np.uint8) % 10
         arrays |= {f"x_{name}": x, f"y_{name}": y}

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 def test_decoding_benchmark_runs(tmp_path: Path) -> None:
     pytest.importorskip("transformers")
     output = tmp_path / "result.json"
-    command = [sys.executable, "-m", "benchmarks.decoding", "--quick", "--output", output]
+    command: list[str | Path] = [sys.executable, "-m", "benchmarks.decoding", "--quick", "--output", output]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     result = json.loads(output.read_text())

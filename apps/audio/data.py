@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import zlib
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -11,19 +14,25 @@ from typing import Literal
 import numpy as np
 
 from apps.audio.codec import AudioCodec, ChoraleCodec, NoteCodec, levels_of, tokens_of
-from apps.audio.scores import Score, coarser, on_grid, read_jsb, read_midi, read_musicxml
-from apps.audio.sound import EXTENSIONS, TINYSOUNDFONT, Mel, Sound, Synthesizer, fit_length, log_mel, read_sound
+from apps.audio.scores import Score, coarser, midi_tracks, on_grid, read_jsb, read_musicxml, voices
+from apps.audio.sound import EXTENSIONS, TINYSOUNDFONT, Mel, Sound, Synthesizer, fit_length, log_mel, read_recording
 from core.data.arrays import ArrayData
 from core.data.cache import cached
+from core.data.folders import Found, as_array, as_lines, find_files, read_all
+from core.data.near_copies import groups_of, told
 from core.data.sources import in_data, package_files
-from core.data.splits import split
+from core.data.splits import FEW, LARGEST, split
 from core.errors import FourfoldError, require
 from core.runs.domain import Prepared
 from core.runs.model import Model
 
 MUSIC21 = "10.5.1"
-VERSION = 3  # of the code below: a change of what it makes must change the cache's key
+VERSION = 4  # of the code below: a change of what it makes must change the cache's key
 SPLITS = ("train", "validation", "test")
+MUSIC = (".mid", ".midi", ".mxl", ".musicxml")
+SAME_SOUND = 2.0  # levels of a spectrogram, of 256, on average; most of a short sound is silence
+
+log = logging.getLogger(__name__)
 
 # General MIDI programs (from 0) that make up a class; several a class, so that a class is not one timbre.
 INSTRUMENTS = {
@@ -101,7 +110,11 @@ def prepare(data: AudioData) -> Prepared[AudioCodec]:
 
 def _prepare_chorales(data: ChoraleData) -> Prepared[AudioCodec]:
     root = _chorale_root(data)
-    arrays = cached("chorales", VERSION, [data, root], lambda: _chorale_arrays(data, root))
+    found = find_files(root, MUSIC) if root.is_dir() else Found(root, (root,))
+    arrays = cached("chorales", VERSION, [data, *found.files], lambda: _chorale_arrays(data, found))
+    if data.folder is not None:
+        for line in [*found.report("pieces"), *as_lines(arrays["said"])]:
+            log.warning(line)
     low, high = arrays["range"].tolist()
     codec = ChoraleCodec(beats=data.beats, steps_per_beat=data.steps_per_beat, low=low, high=high)
     return Prepared(codec=codec, **{name: ArrayData(codec.space, arrays[name]) for name in SPLITS})
@@ -128,8 +141,9 @@ def _own_folder(path: str) -> Path:
     return found
 
 
-def _chorale_arrays(data: ChoraleData, root: Path) -> dict[str, np.ndarray]:
-    splits = read_chorales(root, data.steps_per_beat)
+def _chorale_arrays(data: ChoraleData, found: Found) -> dict[str, np.ndarray]:
+    root = found.root
+    splits, said = read_chorales(found, data.steps_per_beat)
     steps = data.beats * data.steps_per_beat
     scores = [score for pieces in splits.values() for score in pieces]
     sounding = np.concatenate([s.pitches[s.pitches > 0] for s in scores])
@@ -148,44 +162,86 @@ def _chorale_arrays(data: ChoraleData, root: Path) -> dict[str, np.ndarray]:
         ]
         if not rows:
             raise FourfoldError(f"{root}: no piece of the {name} split lasts {data.beats} beats")
+        short = sum(len(piece) < steps for piece in pieces)
+        if short:
+            said.append(f"{root.name}: {short:,} of {len(pieces):,} pieces of the {name} split left out: they last "
+                        f"less than {data.beats} beats")
         arrays[name] = np.stack(rows).reshape(len(rows), -1).astype(np.uint8)
-    return arrays
+    return arrays | {"said": as_array(said)}
 
 
-def read_chorales(root: Path, steps_per_beat: int) -> dict[str, list[Score]]:
-    """Pieces by split: of a JSON file of splits, or of a folder of MusicXML or MIDI files.
+def read_chorales(found: Found, steps_per_beat: int) -> tuple[dict[str, list[Score]], list[str]]:
+    """Pieces by split, and what to tell: of a JSON file of splits, or of MusicXML or MIDI files found in a folder.
 
     In a folder, pieces with the same opening melody, in any key, share a split; equal pieces count once.
 
     Raises:
-        FourfoldError: no pieces, fewer than three tunes, or an unreadable file.
+        FourfoldError: no pieces, fewer than three tunes, or too many unreadable files.
     """
+    root = found.root
     if root.is_file():
         published = read_jsb(root, steps_per_beat)
-        return {"train": published["train"], "validation": published["valid"], "test": published["test"]}
-    arrays = cached("scores", VERSION, [root], lambda: _parsed(root))
-    ends = np.cumsum(arrays["lengths"])[:-1]
+        return {"train": published["train"], "validation": published["valid"], "test": published["test"]}, []
+    arrays = cached("scores", VERSION, found.files, lambda: _parsed(found))
+    ends, said = np.cumsum(arrays["lengths"])[:-1], as_lines(arrays["said"])
     pieces = zip(np.split(arrays["pitches"], ends), np.split(arrays["struck"], ends), strict=True)
     scores = list({pitches.tobytes(): Score(pitches, struck, 4) for pitches, struck in pieces}.values())
-    tunes = [zlib.crc32(_opening(score).tobytes()) for score in scores]
+    if len(scores) < len(arrays["lengths"]):
+        said.append(f"{len(arrays['lengths']):,} pieces are {len(scores):,} different ones; each counts once")
+    tunes, broken_up = tunes_of(scores)
     different = len(set(tunes))
+    said += [*broken_up, *told(tunes, "pieces", "begin with the same melody")]
     splits = split(tunes, test=different // 7, validation=different // 10, seed=None)
     factor = 4 // steps_per_beat
-    return {name: [coarser(scores[i], factor) for i in np.sort(rows)] for name, rows in vars(splits).items()}
+    parts = {name: [coarser(scores[i], factor) for i in np.sort(rows)] for name, rows in vars(splits).items()}
+    return parts, [f"{root.name}: {line}" for line in said]
 
 
-def _parsed(root: Path) -> dict[str, np.ndarray]:
-    """A folder's four-part pieces in sixteenths, one after the other."""
-    paths = sorted(p for p in root.rglob("*") if p.suffix.lower() in (".mid", ".midi", ".mxl", ".musicxml"))
-    if not paths:
-        raise FourfoldError(f"{root} holds no MIDI files (.mid, .midi)")
-    found = [read_midi(path) if path.suffix.lower().startswith(".mid") else read_musicxml(path) for path in paths]
-    scores = [on_grid(parts, 4) for parts in found if len(parts) == 4]
+def tunes_of(scores: Sequence[Score]) -> tuple[list[int], list[str]]:
+    """A number for each piece, the same for those of one tune, and what to tell.
+
+    Openings name tunes, but for short ones and those of one note; where very many pieces have the same, it names none.
+    """
+    openings = [_opening(score) for score in scores]
+    contents = [zlib.crc32(_intervals(score).tobytes()) for score in scores]
+    tunes = [zlib.crc32(opening.tobytes()) if len(opening) == 8 and opening.any() else content
+             for opening, content in zip(openings, contents, strict=True)]
+    tune, most = Counter(tunes).most_common(1)[0]
+    if most <= max(FEW, LARGEST * len(scores)):
+        return tunes, []
+    return ([content if own == tune else own for own, content in zip(tunes, contents, strict=True)],
+            [f"{most:,} of {len(scores):,} pieces begin with the same melody: only equal ones are taken for one tune"])
+
+
+def _intervals(score: Score) -> np.ndarray:
+    """A piece in any key: pitches below its highest, and 255 where a voice is silent."""
+    return np.where(score.pitches > 0, score.pitches.max() - score.pitches, 255).astype(np.uint8)
+
+
+def _parsed(files: Found) -> dict[str, np.ndarray]:
+    """A folder's four-part pieces in sixteenths, one after the other, and what to tell."""
+    dealt = 0
+
+    def read(path: Path) -> Score | None:
+        nonlocal dealt
+        if not path.suffix.lower().startswith(".mid"):
+            parts = read_musicxml(path)
+            return on_grid(parts, 4) if len(parts) == 4 else None
+        tracks = midi_tracks(path)
+        dealt += len(tracks) != 4
+        return on_grid(voices(tracks), 4)
+
+    found, said = read_all(files.files, read, what="pieces")
+    scores = [score for _, score in found if score is not None]
     if not scores:
-        raise FourfoldError(f"{root} holds no music in four parts")
+        raise FourfoldError(f"{files.root} holds no music in four parts")
+    if len(scores) < len(found):
+        said.append(f"{len(found) - len(scores):,} of {len(found):,} pieces left out: they are not in four parts")
+    if dealt:
+        said.append(f"{dealt:,} of {len(found):,} pieces have not four tracks: their chords are dealt to four voices")
     return {
         "pitches": np.concatenate([s.pitches for s in scores]), "struck": np.concatenate([s.struck for s in scores]),
-        "lengths": np.array([len(s) for s in scores]),
+        "lengths": np.array([len(s) for s in scores]), "said": as_array(said),
     }
 
 
@@ -221,13 +277,16 @@ def _prepare_notes(data: NoteData) -> Prepared[AudioCodec]:
     if data.folder is None and data.source == "soundfont":
         names = tuple(INSTRUMENTS)
         key = [data, INSTRUMENTS, PITCHES, VELOCITIES, TINYSOUNDFONT]
-        arrays = cached("notes", VERSION, key, lambda: _note_arrays(*_rendered(data.mel), data.mel))
+        arrays = cached("notes", VERSION, key, lambda: _note_arrays(*_rendered_levels(data.mel)))
     else:
         root = _sound_root(data.folder)
-        files = _classified(root)
+        files, said = _classified(root)
         names = tuple(sorted({name for _, name in files if name}))
-        key = [data.mel, root]
-        arrays = cached("sounds", VERSION, key, lambda: _note_arrays(*_recorded(files, names, data.mel), data.mel))
+        own = data.folder is not None
+        key = [data.mel, own, root.name, *(path for path, _ in files)]
+        arrays = cached("sounds", VERSION, key, lambda: _recorded(files, names, data.mel, root.name, own))
+        for line in [*said, *as_lines(arrays["said"])]:
+            log.warning(line)
     codec = NoteCodec(mel=data.mel, names=names)
     splits = {
         name: ArrayData(codec.space, arrays[name], {"instrument": arrays[f"{name}_label"]} if names else {})
@@ -255,31 +314,57 @@ def _sound_root(folder: str | None) -> Path:
     return path
 
 
-def _classified(root: Path) -> list[tuple[Path, str]]:
-    """Sound files with their classes ("" where there are none)."""
-    files = sorted(p for p in root.rglob("*") if p.suffix.lower() in EXTENSIONS)
-    if not files:
-        raise FourfoldError(f"{root} holds no sound files ({', '.join(EXTENSIONS)})")
-    if any(p.parent != root for p in files):
-        return [(p, p.relative_to(root).parts[0]) for p in files if p.parent != root]
+def _classified(root: Path) -> tuple[list[tuple[Path, str]], list[str]]:
+    """Sound files with their classes ("" where there are none), and what to tell."""
+    found = find_files(root, EXTENSIONS)
+    if found.classes:
+        return list(found.classified), found.report("sounds", by_class=True)
+    files = found.files
     prefixes = [p.stem.split("_")[0] for p in files]
-    if 2 <= len(set(prefixes)) <= len(files) // 3 and all("_" in p.stem for p in files):
-        return list(zip(files, prefixes, strict=True))
-    return [(p, "") for p in files]
+    named = 2 <= len(set(prefixes)) <= len(files) // 3 and all("_" in p.stem for p in files)
+    return list(zip(files, prefixes if named else [""] * len(files), strict=True)), found.report("sounds")
 
 
-def _recorded(files: list[tuple[Path, str]], names: tuple[str, ...], mel: Mel) -> tuple[np.ndarray, np.ndarray]:
+def _recorded(
+    files: list[tuple[Path, str]], names: tuple[str, ...], mel: Mel, where: str, own: bool
+) -> dict[str, np.ndarray]:
+    """The arrays of a folder of sounds, and what to tell; of the user's `own` sounds near copies share a split."""
     if len(files) < 10:
         raise FourfoldError(f"{files[0][0].parent} holds {len(files)} sound files: at least 10 are needed")
-    sounds = [fit_length(read_sound(path, mel.rate), mel.samples) for path, _ in files]
-    return np.stack(sounds), np.array([names.index(name) if name else 0 for _, name in files])
+    changed: Counter[str] = Counter()
+
+    def read(path: Path) -> np.ndarray:
+        recording = read_recording(path, mel.rate, mel.samples)
+        changed[f"resampled to {mel.rate:,} samples a second"] += recording.rate != mel.rate
+        changed["mixed down to mono"] += recording.channels > 1
+        changed[f"cut to {mel.samples / mel.rate:.2f} seconds"] += len(recording.samples) > mel.samples
+        changed[f"padded with silence to {mel.samples / mel.rate:.2f} seconds"] += len(recording.samples) < mel.samples
+        return fit_length(recording.samples, mel.samples)
+
+    found, said = read_all([path for path, _ in files], read, what="sounds")
+    said += [f"{count:,} of {len(found):,} sounds {what}" for what, count in sorted((+changed).items())]
+    levels = _levels(np.stack([sound for _, sound in found]), mel)
+    groups = groups_of(levels, SAME_SOUND) if own else np.arange(len(levels))
+    said += told(groups, "sounds")
+    labels = np.array([names.index(files[i][1]) if files[i][1] else 0 for i, _ in found])
+    return _note_arrays(levels, labels, groups) | {"said": as_array([f"{where}: {line}" for line in said])}
 
 
-def _note_arrays(sounds: np.ndarray, labels: np.ndarray, mel: Mel) -> dict[str, np.ndarray]:
-    """Levels uint8 `[n, 1, mels, frames]` and labels of each split, in random order."""
+def _rendered_levels(mel: Mel) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Levels and labels of `_rendered`, each a group of its own."""
+    sounds, labels = _rendered(mel)
+    return _levels(sounds, mel), labels, np.arange(len(labels))
+
+
+def _levels(sounds: np.ndarray, mel: Mel) -> np.ndarray:
+    """Waveforms `[n, samples]` -> levels uint8 `[n, 1, mels, frames]`."""
     levels = [levels_of(log_mel(sounds[at : at + 512], mel), mel) for at in range(0, len(sounds), 512)]
-    everything = np.concatenate(levels)[:, None]
-    n, arrays = len(sounds), {}
-    for name, rows in vars(split(range(n), test=n // 7, validation=n // 10)).items():
-        arrays[name], arrays[f"{name}_label"] = everything[rows], labels[rows]
+    return np.concatenate(levels)[:, None]
+
+
+def _note_arrays(levels: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> dict[str, np.ndarray]:
+    """Levels and labels of each split, in random order; a group lies in one split."""
+    n, arrays = len(np.unique(groups)), {}
+    for name, rows in vars(split(groups.tolist(), test=n // 7, validation=n // 10)).items():
+        arrays[name], arrays[f"{name}_label"] = levels[rows], labels[rows]
     return arrays

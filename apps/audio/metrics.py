@@ -14,9 +14,10 @@ from core.metrics.classifier import Classifier, train_classifier
 from core.metrics.frechet import frechet_distance
 from core.metrics.gaussian import FittedGaussian, Histogram
 from core.metrics.intervals import bootstrap, wilson
+from core.metrics.memorization import memorization_test
 from core.metrics.ngrams import NGramModel
 from core.runs.domain import Prepared
-from core.runs.measures import Measure
+from core.runs.measures import Measure, against_real, near_copies
 from core.runs.run import test_conditions
 
 VERSION = 1  # of the baselines below, which are cached
@@ -99,11 +100,12 @@ def evaluate_music(
     """Nats per note token, and three overlaps of `n` windows with the test split's.
 
     The baseline is an interpolated bigram of the same token stream; the floor is `n` training windows, which are
-    other tunes than the test split's.
+    other tunes than the test split's. Copies are looked for note by note, in the keys of the training windows.
     """
     test, train = np.asarray(prepared.test.x), np.asarray(prepared.train.x)
+    n = min(n, len(train))
     bigram = NGramModel.fit(train[np.random.default_rng(0).permutation(len(train))[:20_000]], 2, codec.space.vocab)
-    measures = _likelihood("nats_per_note", model, prepared.test, 1 / test.shape[1], bigram.nll, "bigram", seed)
+    measures = _likelihood("nats_per_note", model, prepared, 1 / test.shape[1], bigram.nll, "bigram", seed)
     rows = np.random.default_rng(seed).permutation(len(train))[:n]
     drawn, _ = bigram.sample(n, test.shape[1], seed)
     sets = {"model": model.sample_batch(n, seed=seed).x.numpy(), "bigram": drawn, "floor": train[rows]}
@@ -117,24 +119,37 @@ def evaluate_music(
             baseline=overlap(counts["bigram"][name], real), baseline_name="bigram",
             floor=overlap(counts["floor"][name], real),
         ))
-    return measures
+    heard, known, held = (sounding(tokens, codec.low) for tokens in (sets["model"], train, test))
+    copies = memorization_test(heard, known, held)
+    return [*map(against_real, measures), near_copies(copies, n)]
+
+
+def sounding(tokens: np.ndarray, low: int) -> np.ndarray:
+    """The pitch that sounds at each step in each voice, uint8 `[N, 4 T]`, of windows `[N, 4 T]`; `low`: the lowest."""
+    parts = [tokens[at : at + 8192] for at in range(0, len(tokens), 8192)]
+    return np.concatenate([
+        pitches_of(part.reshape(len(part), -1, 4).astype(np.int64), low).reshape(len(part), -1).astype(np.uint8)
+        for part in parts
+    ])
 
 
 def _likelihood(
-    name: str, model: AudioModel, test: ArrayData, unit: float, nll: Callable[[np.ndarray], np.ndarray], baseline: str,
-    seed: int,
+    name: str, model: AudioModel, prepared: Prepared[AudioCodec], unit: float,
+    nll: Callable[[np.ndarray], np.ndarray], baseline: str, seed: int,
 ) -> list[Measure]:
-    """The model's nats per example times `unit`, beside `nll` of the baseline; nothing where it has no likelihood."""
+    """The model's nats per test example times `unit`, beside those of as many training examples and `nll` of the
+    baseline; nothing where it has no likelihood."""
     kind = model.family.likelihood
     if kind == "none":
         return []
     # A family that samples by solving an ODE also needs one for its likelihood, which is slow.
-    data = test.subset(slice(0, ODE_EXAMPLES if "solver" in model.family.options else BOUND_EXAMPLES))
-    values = model.bound(data, seed=seed).numpy() * unit
+    data = prepared.test.subset(slice(0, ODE_EXAMPLES if "solver" in model.family.options else BOUND_EXAMPLES))
+    spread = np.arange(len(data)) * len(prepared.train) // len(data)  # of chorales, neighbours are the same piece
+    values, trained = (model.bound(some, seed=seed).numpy() * unit for some in (data, prepared.train.subset(spread)))
     return [Measure(
         name=name, value=float(values.mean()), better="lower", kind=kind, count=len(values),
         baseline=float(nll(np.asarray(data.x)).mean() * unit), baseline_name=baseline,
-        interval=bootstrap(np.mean, values, seed=seed),
+        interval=bootstrap(np.mean, values, seed=seed), train_value=float(trained.mean()),
     )]
 
 
@@ -160,6 +175,7 @@ def evaluate_notes(
         interval=bootstrap(frechet_distance, made, real, n=100, seed=seed, paired=False, around=distance),
         baseline=frechet_distance(features(_gaussian_samples(train, n, seed)), real),
         baseline_name="fitted Gaussian", floor=frechet_distance(features(_arrays(train.subset(rows))), real),
+        floor_is="least",
     )]
     if classifier is not None and condition is not None:
         right = int((classifier.predict(drawn) == condition["instrument"].numpy()).sum())
@@ -168,7 +184,10 @@ def evaluate_notes(
             baseline=1 / len(codec.names), baseline_name="chance", floor=classifier.test_accuracy,
         ))
     histogram, bits = Histogram.fit(np.asarray(train.x), LEVELS), 1 / (np.log(2) * codec.space.dims)
-    return measures + _likelihood("bits_per_level", model, test, bits, histogram.nll, "histogram of each level", seed)
+    measures += _likelihood("bits_per_level", model, prepared, bits, histogram.nll, "histogram of each level", seed)
+    levels = ((drawn + 1) / 2 * (LEVELS - 1)).round()
+    copies = memorization_test(levels, np.asarray(train.x), np.asarray(test.x), near=np.sqrt(codec.space.dims))
+    return [*map(against_real, measures), near_copies(copies, n)]
 
 
 def note_classifier(codec: NoteCodec, prepared: Prepared[AudioCodec]) -> Classifier | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import json
-import warnings
+import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 VOICES = ("soprano", "alto", "tenor", "bass")
 STEP_OF = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+MOST_BEATS = 20_000  # quarter notes of a piece: two hours and more
+MOST_NOTES = 50_000
+MOST_MIDI, MOST_XML = 2**21, 10 * 2**20  # bytes of a file
+FINEST = 10**9  # parts of a quarter note
 COLOURS = ("#c0392b", "#e08e2b", "#2e8b57", "#2c5aa0")
 
 
@@ -96,19 +101,53 @@ def read_musicxml(path: Path) -> list[list[Note]]:
     """Parts (that have notes) of a .mxl or .musicxml file, repeats not unfolded; tied notes are one note.
 
     Raises:
-        FourfoldError: not a MusicXML file.
+        FourfoldError: not a MusicXML file, or one without bounds.
     """
     try:
-        content = path.read_bytes()
+        content = _content(path, MOST_XML)
         if path.suffix.lower() == ".mxl":
             with zipfile.ZipFile(io.BytesIO(content)) as archive:
-                listing = ElementTree.fromstring(archive.read("META-INF/container.xml"))
+                listing = _tree(_member(archive, "META-INF/container.xml"))
                 name = next(e.get("full-path") for e in listing.iter() if e.tag.endswith("rootfile"))
-                content = archive.read(name or "")
-        root = ElementTree.fromstring(content)
-        return [notes for part in root.iter("part") if (notes := _part_of(part))]
-    except (ElementTree.ParseError, zipfile.BadZipFile, StopIteration, KeyError, ValueError) as error:
-        raise FourfoldError(f"{path} is not a readable MusicXML file: {error or type(error).__name__}") from error
+                content = _member(archive, name or "")
+        parts = (_part_of(part) for part in _tree(content).iter("part"))
+        return _bounded([notes for notes in parts if notes])
+    except Exception as error:  # zipfile raises whatever its decoders stumble over: zlib.error, NotImplementedError ...
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
+        raise FourfoldError(f"{path} is not a readable MusicXML file: {reason}") from error
+
+
+def _content(path: Path, most: int) -> bytes:
+    with open(path, "rb") as stream:
+        content = stream.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"it has more than {most:,} bytes")
+    return content
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+    """A file in an archive, whatever size the archive says that it has."""
+    with archive.open(name) as stream:
+        content = stream.read(MOST_XML + 1)
+    if len(content) > MOST_XML:
+        raise ValueError(f"{name} has more than {MOST_XML:,} bytes")
+    return content
+
+
+def _tree(content: bytes) -> ElementTree.Element:
+    if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        content = re.sub(r"^<\?.*?\?>", "", content.decode("utf-16")).encode()
+    if b"<!ENTITY" in content:
+        raise ValueError("it defines entities, with which few bytes can stand for very many")
+    return ElementTree.fromstring(content)
+
+
+def _number(element: ElementTree.Element, name: str, allowed: str, default: str) -> str:
+    """The text of a child, of the form that a pattern allows."""
+    text = (element.findtext(name) or default).strip()
+    if not re.fullmatch(allowed, text):
+        raise ValueError(f"{name} is {text[:20]!r}")
+    return text
 
 
 def _part_of(part: ElementTree.Element) -> list[Note]:
@@ -117,19 +156,23 @@ def _part_of(part: ElementTree.Element) -> list[Note]:
     now, last_begin, divisions = Fraction(0), Fraction(0), 1
     for measure in part.iter("measure"):
         for element in measure:
-            divisions = int(element.findtext("divisions") or divisions) if element.tag == "attributes" else divisions
-            length = Fraction(element.findtext("duration") or 0) / divisions
+            if element.tag == "attributes":
+                divisions = int(_number(element, "divisions", r"0*[1-9][0-9]{0,5}", str(divisions)))
+            length = Fraction(_number(element, "duration", r"[0-9]{1,9}(\.[0-9]{0,3})?", "0")) / divisions
             if element.tag in ("forward", "backup"):
                 now += length if element.tag == "forward" else -length
             if element.tag != "note" or element.find("grace") is not None:
                 continue
             begin = last_begin if element.find("chord") is not None else now
             last_begin, now = begin, max(now, begin + length)
+            if now.denominator > FINEST:
+                raise ValueError("its durations fit no common grid")
             pitch = element.find("pitch")
             if pitch is None or element.find("cue") is not None:
                 continue
-            number = 12 * (int(pitch.findtext("octave") or 4) + 1) + STEP_OF[pitch.findtext("step") or ""]
-            number += int(float(pitch.findtext("alter") or 0))
+            number = 12 * (int(_number(pitch, "octave", "[0-9]", "4")) + 1)
+            number += STEP_OF[_number(pitch, "step", "[A-G]", "")]
+            number += int(float(_number(pitch, "alter", r"[+-]?[0-9](\.[0-9]{0,9})?", "0")))
             ties = {tie.get("type") for tie in element.findall("tie")}
             if "stop" in ties and number in tied and notes[tied[number]].end == begin:
                 notes[tied[number]] = Note(notes[tied[number]].begin, begin + length, number)
@@ -142,32 +185,123 @@ def _part_of(part: ElementTree.Element) -> list[Note]:
     return notes
 
 
+def _bounded(parts: list[list[Note]]) -> list[list[Note]]:
+    """The parts, unless they would take very much time or memory on a grid."""
+    notes = [note for part in parts for note in part]
+    if len(notes) > MOST_NOTES:
+        raise ValueError(f"it has {len(notes):,} notes, of {MOST_NOTES:,} at most")
+    if any(not 0 < note.pitch < 128 or note.begin < 0 for note in notes):
+        raise ValueError("it has notes outside of 1 to 127, or before its beginning")
+    if max((note.end for note in notes), default=0) > MOST_BEATS:
+        raise ValueError(f"it lasts more than {MOST_BEATS:,} quarter notes")
+    if sum(float(note.end - note.begin) for note in notes) > 32 * MOST_BEATS:
+        raise ValueError("too many of its notes sound at once")
+    return parts
+
+
 def read_midi(path: Path) -> list[list[Note]]:
     """Four parts from a MIDI file: its four tracks of notes, or one stream of chords dealt out to four voices.
 
     Raises:
-        FourfoldError: not a MIDI file, or without notes.
+        FourfoldError: not a MIDI file, one without notes, or one without bounds.
     """
-    import pretty_midi
+    return voices(midi_tracks(path))
 
+
+def voices(tracks: list[list[Note]]) -> list[list[Note]]:
+    """The parts of the tracks of a MIDI file, the highest first; see `read_midi`."""
+    if len(tracks) == 4:
+        return sorted(tracks, key=lambda part: -sum(n.pitch for n in part) / len(part))
+    return _dealt([note for part in tracks for note in part])
+
+
+def midi_tracks(path: Path) -> list[list[Note]]:
+    """The notes of each channel of each track of a MIDI file; percussion is left out.
+
+    Raises:
+        FourfoldError: as `read_midi`.
+    """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            midi = pretty_midi.PrettyMIDI(str(path))
-        tracks = [i.notes for i in midi.instruments if not i.is_drum and i.notes]
-        beat = midi.resolution
-        parts = [
-            [Note(Fraction(midi.time_to_tick(n.start), beat), Fraction(midi.time_to_tick(n.end), beat), n.pitch)
-             for n in track]
-            for track in tracks
-        ]
-    except Exception as error:  # mido raises whatever its parser stumbles over
-        raise FourfoldError(f"{path} is not a readable MIDI file: {error or type(error).__name__}") from error
-    if not parts:
+        content = _content(path, MOST_MIDI)
+        if content[:4] != b"MThd" or len(content) < 14:
+            raise ValueError("it does not begin with a header" if content else "it is empty")
+        division, at = int.from_bytes(content[12:14]), 8 + int.from_bytes(content[4:8])
+        if not 0 < division < 0x8000:
+            raise ValueError("its time is not in parts of quarter notes")
+        tracks, left = [], int.from_bytes(content[10:12])
+        while left and at < len(content):
+            kind, size = content[at : at + 4], int.from_bytes(content[at + 4 : at + 8])
+            at += 8 + size
+            if at > len(content):
+                raise ValueError("it is cut short")
+            if kind == b"MTrk":
+                left -= 1
+                tracks += _track(content[at - size : at], division)
+        if left:
+            raise ValueError("it is cut short")
+        found = _bounded([notes for notes in tracks if notes])
+    except (ValueError, IndexError, OSError) as error:
+        reason = "it is cut short" if isinstance(error, IndexError) else str(error)
+        raise FourfoldError(f"{path} is not a readable MIDI file: {reason}") from error
+    if not found:
         raise FourfoldError(f"{path} has no notes")
-    if len(parts) == 4:
-        return sorted(parts, key=lambda part: -sum(n.pitch for n in part) / len(part))
-    return _dealt([note for part in parts for note in part])
+    return found
+
+
+def _track(content: bytes, division: int) -> list[list[Note]]:
+    """The notes of a track's channels, but for those that never end; IndexError where it is cut short."""
+    notes: dict[int, list[Note]] = {}
+    sounding: dict[tuple[int, int], list[int]] = {}  # channel and pitch -> the ticks when they began
+    at = tick = running = count = 0
+    while at < len(content):
+        delta, at = _varying(content, at)
+        tick += delta
+        status = content[at]
+        if status < 0x80:
+            status = running
+        else:
+            at += 1
+        if status in (0xFF, 0xF0, 0xF7):  # about the file, or for a certain machine
+            if status == 0xFF and content[at] == 0x2F:
+                break  # the end of the track
+            size, at = _varying(content, at + (status == 0xFF))
+            at += size
+            if at > len(content):
+                raise ValueError("it is cut short")
+            continue
+        if not 0x80 <= status < 0xF0:
+            raise ValueError("it has a message of no known kind")
+        running, kind, channel = status, status >> 4, status & 15
+        pitch = content[at]
+        velocity = content[at + 1] if kind not in (12, 13) else 0
+        at += 1 if kind in (12, 13) else 2
+        if max(pitch, velocity) > 127:
+            raise ValueError("it has a number above 127")
+        if channel == 9 or kind not in (8, 9) or not pitch:
+            continue
+        if kind == 9 and velocity:
+            sounding.setdefault((channel, pitch), []).append(tick)
+            continue
+        begun = sounding.pop((channel, pitch), [])
+        ended = [begin for begin in begun if begin != tick]
+        if ended and len(ended) < len(begun):  # those that begin where others end go on
+            sounding[channel, pitch] = [tick] * (len(begun) - len(ended))
+        count += len(ended)
+        if count > MOST_NOTES or tick > MOST_BEATS * division:
+            raise ValueError(f"it has more than {MOST_NOTES:,} notes or {MOST_BEATS:,} quarter notes")
+        end = Fraction(tick, division)
+        notes.setdefault(channel, []).extend(Note(Fraction(begin, division), end, pitch) for begin in ended)
+    return list(notes.values())
+
+
+def _varying(content: bytes, at: int) -> tuple[int, int]:
+    """A number of seven bits a byte, of four bytes at most, and where it ends."""
+    number = 0
+    for place in range(at, at + 4):
+        number = number << 7 | content[place] & 0x7F
+        if content[place] < 0x80:
+            return number, place + 1
+    raise ValueError("it has a number of more than four bytes")
 
 
 def _dealt(notes: list[Note]) -> list[list[Note]]:

@@ -20,6 +20,8 @@ from core.errors import FourfoldError, require
 
 TINYSOUNDFONT = "0.3.7"
 EXTENSIONS = (".wav", ".flac", ".ogg", ".aif", ".aiff")
+LOWEST_RATE, HIGHEST_RATE = 1_000, 400_000  # samples a second of a file
+MOST_NUMBERS = 2**26  # samples times channels that are read of a file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +49,7 @@ class Mel:
         require(4000 <= self.rate <= 48000, "mel.rate", self.rate, "must be 4000 to 48000 samples a second")
         require(8 <= self.mels <= 256, "mel.mels", self.mels, "must be 8 to 256")
         require(8 <= self.frames <= 1024, "mel.frames", self.frames, "must be 8 to 1024")
+        require(16 <= self.fft <= 16_384, "mel.fft", self.fft, "must be 16 to 16384 samples")
         require(1 <= self.hop <= self.fft // 2, "mel.hop", self.hop, "must be at most half of mel.fft")
         require(self.floor < self.ceiling, "mel.floor", self.floor, "must be below mel.ceiling")
 
@@ -78,7 +81,7 @@ def torchaudio_transforms() -> ModuleType:
     try:
         return importlib.import_module("torchaudio.transforms")
     except (ImportError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = str(error).split("\n")[0] if str(error) else type(error).__name__
         raise FourfoldError(
             f"torchaudio does not load ({reason}): install the torchaudio that matches torch {torch.__version__}"
         ) from error
@@ -129,23 +132,49 @@ def _spectra(power: Tensor, mel: Mel, iterations: int = 60) -> Tensor:
 # Files -----------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Recording:
+    """Mono float32 samples `[n]`, and how many channels at which rate the file has."""
+
+    samples: np.ndarray
+    channels: int
+    rate: int
+
+
 def read_sound(path: Path, rate: int) -> np.ndarray:
     """A sound file as mono float32 `[samples]` at `rate`; channels are averaged.
 
     Raises:
-        FourfoldError: missing, empty, unreadable, or with values that are not finite.
+        FourfoldError: missing, empty, unreadable, too long, or with values that are not finite.
+    """
+    return read_recording(path, rate).samples
+
+
+def read_recording(path: Path, rate: int, longest: int | None = None) -> Recording:
+    """`read_sound`, with what the file says of itself; of a long sound only `longest` samples, and some more, are read.
+
+    Raises:
+        FourfoldError: as `read_sound`.
     """
     import soundfile
 
     try:
-        samples, own_rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, RuntimeError, OSError, TypeError) as error:
+        with soundfile.SoundFile(path) as file:
+            frames, channels, own_rate = file.frames, file.channels, file.samplerate
+            if not LOWEST_RATE <= own_rate <= HIGHEST_RATE:
+                raise RuntimeError(f"it claims {own_rate:,} samples a second, of {LOWEST_RATE:,} to {HIGHEST_RATE:,}")
+            if longest is not None:  # and what the resampling filter reaches
+                frames = min(frames, longest * own_rate // rate + 20 * max(1, own_rate // rate) + 20)
+            if frames * channels > MOST_NUMBERS:
+                raise RuntimeError(f"it has {frames * channels:,} numbers, of {MOST_NUMBERS:,} at most")
+            samples = file.read(max(frames, 0), dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, RuntimeError, OSError, TypeError, ValueError) as error:
         raise FourfoldError(f"{path} is not a readable sound file: {str(error).rstrip('.')}") from error
     if len(samples) == 0:
         raise FourfoldError(f"{path} holds no samples")
     if not np.isfinite(samples).all():
         raise FourfoldError(f"{path} holds samples that are not finite")
-    return resample(samples.mean(1), own_rate, rate)
+    return Recording(resample(samples.mean(1), own_rate, rate), channels, own_rate)
 
 
 def resample(samples: np.ndarray, rate: int, target: int) -> np.ndarray:

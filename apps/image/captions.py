@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
+import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,11 +14,15 @@ import torch
 
 from core.batches import Batch
 from core.data.sources import read_text
+from core.data.tables import read_lines, read_table
 from core.errors import FourfoldError, did_you_mean
 
+log = logging.getLogger(__name__)
+Entry = tuple[str, str, str]
+"""Where it stands, file and caption."""
 LONGEST = 12
 """Words of a caption that count; what follows them is cut."""
-NAMES = ("captions.csv", "captions.txt", "captions.json")
+CAPTION_FILES = ("captions.csv", "captions.txt", "captions.json")
 
 
 def words_of(text: str) -> list[str]:
@@ -29,7 +32,10 @@ def words_of(text: str) -> list[str]:
 
 def vocabulary(captions: Sequence[str]) -> tuple[tuple[str, ...], int]:
     """All words of some captions, sorted, and the number of words in the longest."""
-    split = [words_of(caption)[:LONGEST] for caption in captions]
+    whole = [words_of(caption) for caption in captions]
+    if cut := sum(len(words) > LONGEST for words in whole):
+        log.warning(f"{cut:,} of {len(captions):,} captions have more than {LONGEST} words: only those count")
+    split = [words[:LONGEST] for words in whole]
     return tuple(sorted({word for words in split for word in words})), max(map(len, split), default=0)
 
 
@@ -56,6 +62,8 @@ def word_tokens(text: str, words: Sequence[str], length: int, name: str) -> np.n
         if word not in words:
             raise FourfoldError(f"{name} has the word {word!r}, which this model never saw: "
                                 f"{did_you_mean(word, words)}")
+    if len(asked) > length:
+        log.warning(f"{name} has {len(asked):,} words: only the first {length:,} count")
     return tokens([text], words, length).reshape(length)
 
 
@@ -74,68 +82,59 @@ def with_fewer_words(batch: Batch, generator: torch.Generator, pad: int) -> Batc
     return replace(batch, condition={**batch.condition, "prompt": fewer})
 
 
-def read_captions(root: Path, files: Sequence[Path]) -> list[str]:
-    """The caption of each of the pictures `files`, from the captions file in the folder `root`.
+def read_captions(root: Path, files: Sequence[Path]) -> tuple[dict[Path, str], list[str]]:
+    """The caption of each of the pictures `files`, from the captions file in `root`, and what to say of the file.
 
     Raises:
         FourfoldError: there is no such file or more than one, it is malformed, or it does not fit the pictures.
     """
-    found = [root / name for name in NAMES if (root / name).is_file()]
+    found = [root / name for name in CAPTION_FILES if (root / name).is_file()]
     if not found:
         raise FourfoldError(f"{root} has no captions: put captions.csv (with the columns file,caption), captions.txt "
                             "(file, a tab, caption) or captions.json into it")
     if len(found) > 1:
         raise FourfoldError(f"{root} has {found[0].name} and {found[1].name}: keep one of them")
     path = found[0]
-    index = {file.relative_to(root).as_posix(): i for i, file in enumerate(files)}
-    captions = [""] * len(files)
-    for where, name, caption in _entries(path):
-        i = index.get(Path(name).as_posix())
-        if i is None:
+    entries, said = {".csv": _from_csv, ".txt": _from_lines, ".json": _from_json}[path.suffix](path)
+    known = {file.relative_to(root).as_posix(): file for file in files}
+    captions: dict[Path, str] = {}
+    for where, name, caption in entries:
+        file = known.get(Path(name).as_posix())
+        if file is None:
             raise FourfoldError(f"{path}, {where}: there is no image {name!r} in {root}")
-        if captions[i]:
+        if file in captions:
             raise FourfoldError(f"{path}, {where}: {name!r} has a caption already, keep one")
         if not words_of(caption):
             raise FourfoldError(f"{path}, {where}: the caption of {name!r} has no words")
-        captions[i] = caption
-    for file, caption in zip(files, captions, strict=True):
-        if not caption:
-            name = file.relative_to(root).as_posix()
+        captions[file] = caption
+    for name, file in known.items():
+        if file not in captions:
             raise FourfoldError(f"{path} has no caption for {name!r}: every image needs one")
-    return captions
+    return captions, said
 
 
-def _entries(path: Path) -> Iterator[tuple[str, str, str]]:
-    """Where it stands, file and caption of each entry."""
-    return {".csv": _from_csv, ".txt": _from_lines, ".json": _from_json}[path.suffix](path, read_text(path))
+def _from_csv(path: Path) -> tuple[list[Entry], list[str]]:
+    table = read_table(path, header=True, columns=("file", "caption"))
+    if table.dropped:
+        line, reason = table.dropped[0]
+        raise FourfoldError(f"{path}, line {line:,}: has {reason}: put double quotes around a caption with commas")
+    rows = zip(table.lines, table.column("file"), table.column("caption"), strict=True)
+    return [(f"line {line:,}", file.strip(), caption) for line, file, caption in rows], table.report()
 
 
-def _from_csv(path: Path, text: str) -> Iterator[tuple[str, str, str]]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        header = [name.strip().lower() for name in next(reader, [])]
-        if "file" not in header or "caption" not in header:
-            raise FourfoldError(f"{path}, line 1: must be a header with the columns file and caption")
-        for row in reader:
-            if row and len(row) != len(header):
-                raise FourfoldError(f"{path}, line {reader.line_num}: has {len(row)} columns, not {len(header)}: put "
-                                    "double quotes around a caption with commas")
-            if row:
-                yield f"line {reader.line_num}", row[header.index("file")].strip(), row[header.index("caption")]
-    except csv.Error as error:
-        raise FourfoldError(f"{path}, line {reader.line_num}: is no CSV ({error})") from error
-
-
-def _from_lines(path: Path, text: str) -> Iterator[tuple[str, str, str]]:
-    for number, line in enumerate(text.split("\n"), start=1):
+def _from_lines(path: Path) -> tuple[list[Entry], list[str]]:
+    entries = []
+    for number, line in read_lines(path):
         name, tab, caption = line.partition("\t")
         if tab:
-            yield f"line {number}", name.strip(), caption
+            entries.append((f"line {number:,}", name.strip(), caption))
         elif line.strip():
-            raise FourfoldError(f"{path}, line {number}: must be a file, a tab and its caption")
+            raise FourfoldError(f"{path}, line {number:,}: must be a file, a tab and its caption")
+    return entries, []
 
 
-def _from_json(path: Path, text: str) -> Iterator[tuple[str, str, str]]:
+def _from_json(path: Path) -> tuple[list[Entry], list[str]]:
+    text = read_text(path)
     pairs: list[tuple[str, object]] = []
 
     def last(found: list[tuple[str, object]]) -> None:
@@ -147,7 +146,9 @@ def _from_json(path: Path, text: str) -> Iterator[tuple[str, str, str]]:
         raise FourfoldError(f"{path} is no JSON: {error}") from error
     if content is not None or not text.lstrip().startswith("{"):
         raise FourfoldError(f'{path}: must be an object of captions by file, {{"a.png": "a cat", ...}}')
+    entries = []
     for name, caption in pairs:
         if not isinstance(caption, str):
             raise FourfoldError(f"{path}: the caption of {name!r} must be text")
-        yield f"entry {name!r}", name, caption
+        entries.append((f"entry {name!r}", name, caption))
+    return entries, []

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageCms, ImageOps
+from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT, TiffImageFile
 from torch import Tensor
 
 from apps.image.captions import word_tokens
@@ -19,6 +22,10 @@ from core.errors import FourfoldError, require
 from core.runs.codec import Codec
 from core.serialization import Json
 from core.spaces import Continuous
+
+log = logging.getLogger(__name__)
+Notes = Counter[str]
+"""What was guessed, cut or left out when pictures were read, with the number of pictures."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,10 +74,10 @@ class ImageCodec(Codec[Image.Image]):
             return torch.from_numpy(word_tokens(text, self.words, self.caption_length, name))
         return super().parse_condition(name, text)
 
-    def to_levels(self, image: Image.Image) -> np.ndarray:
+    def to_levels(self, image: Image.Image, notes: Notes | None = None) -> np.ndarray:
         """One image, resized (short side, centre crop) and converted, as level indices `[C, H, W]` uint8."""
         channels, height, width = self.shape
-        image = flatten(image).convert("L" if channels == 1 else "RGB")
+        image = flatten(image, notes).convert("L" if channels == 1 else "RGB")
         if image.size != (width, height):
             image = ImageOps.fit(image, (width, height))
         pixels = np.asarray(image, dtype=np.float32).reshape(height, width, channels).transpose(2, 0, 1)
@@ -80,7 +87,10 @@ class ImageCodec(Codec[Image.Image]):
         """PIL images -> batch `[n, C, H, W]` in [-1, 1]."""
         if not items:
             raise FourfoldError("no images to encode")
-        levels = np.stack([self.to_levels(image) for image in items])
+        notes = Notes()
+        levels = np.stack([self.to_levels(image, notes) for image in items])
+        for line in told(notes, len(items)):
+            log.warning(line)
         return Batch(torch.from_numpy(levels).float() * (2 / (self.levels - 1)) - 1)
 
     def decode(self, batch: Batch) -> list[Image.Image]:
@@ -97,15 +107,94 @@ def from_version_0_1_0(codec: Json) -> Json:
     return {"kind": "ImageCodec", **codec}
 
 
-def flatten(image: Image.Image) -> Image.Image:
-    """8 bits a channel, turned upright, transparency over white, the first frame of an animation."""
+def told(notes: Notes, total: int) -> list[str]:
+    """A line for each note, with how many of `total` images it is about."""
+    return [f"{count:,} of {total:,} images: {note}" for note, count in sorted(notes.items())]
+
+
+def flatten(image: Image.Image, notes: Notes | None = None, behind: str = "white") -> Image.Image:
+    """The image as it is seen, with a colour behind what is transparent."""
+    notes = Notes() if notes is None else notes
+    image = as_seen(image, notes)
+    if not image.has_transparency_data:
+        return image
+    image = image.convert("RGBA")
+    opacity = image.getchannel("A")
+    if opacity.getextrema() != (255, 255):
+        notes[f"transparent in parts; {behind} is put behind"] += 1
+    flat = Image.new("RGB", image.size, behind)
+    flat.paste(image, mask=opacity)
+    return flat
+
+
+def as_seen(image: Image.Image, notes: Notes) -> Image.Image:
+    """The image upright, of 8 bits a channel; transparency is kept.
+
+    The range of values comes from their type, never from the values; where the type does not say, `notes` does.
+    """
+    kind, seen = image.mode[0], image
     with contextlib.suppress(Exception):  # a damaged tag raises all sorts of things; the picture is shown as it lies
-        image = ImageOps.exif_transpose(image)
-    if image.mode.startswith(("I", "F")):  # 16-bit and float greys would be clipped, not scaled, by convert()
-        values = np.nan_to_num(np.asarray(image, dtype=np.float64))
-        top = 65535 if values.max() > 255 else 255
-        return Image.fromarray(np.clip(values / top * 255, 0, 255).astype(np.uint8))
-    if "A" in image.getbands() or "transparency" in image.info:
-        image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return image
+        if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+            seen = ImageOps.exif_transpose(image)
+    if image.mode == "La":
+        return seen.convert("LA")
+    if image.mode == "LAB":
+        lab, rgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        return ImageCms.profileToProfile(seen, lab, rgb, outputMode="RGB") or seen
+    if kind not in "IF":
+        return seen
+    seen = _in_strips(seen, _floats(seen, notes) if kind == "F" else _integers(image, notes))
+    inverted = isinstance(image, TiffImageFile) and image.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == 0  # white is 0
+    return ImageOps.invert(seen) if inverted else seen
+
+
+ToBytes = Callable[[np.ndarray], np.ndarray]
+"""Values of a part of a picture as uint8."""
+
+
+def _integers(image: Image.Image, notes: Notes) -> ToBytes:
+    """Of whole numbers of more than 8 bits the upper 8."""
+    bits, signed = (16, False) if image.mode.startswith("I;16") or image.format == "PPM" else (32, True)
+    if isinstance(image, TiffImageFile):
+        bits = int(image.tag_v2.get(BITSPERSAMPLE, (bits,))[0])
+        signed = image.tag_v2.get(SAMPLEFORMAT, (1,))[0] == 2
+    if bits == 32 or signed:
+        notes[f"greys of {bits} bits, read as 0 (black) to {2 ** (bits - signed) - 1:,} (white)"] += 1
+
+    def to_bytes(values: np.ndarray) -> np.ndarray:
+        values = values.clip(min=0) if signed else values.view(np.uint32) if bits == 32 else values
+        return (values >> (bits - signed - 8)).astype(np.uint8)
+
+    return to_bytes
+
+
+def _floats(image: Image.Image, notes: Notes) -> ToBytes:
+    """Floats are 0 to 1, unless they are whole numbers up to 255 (then they are 8-bit levels: a guess)."""
+    high, low, whole, odd = 1.0, 0.0, True, False
+    for _, values in _strips(image):
+        odd |= not np.isfinite(values).all()
+        values = np.nan_to_num(values, nan=0, posinf=1, neginf=0)
+        high, low = max(high, float(values.max())), min(low, float(values.min()))
+        whole &= bool((values == np.floor(values)).all())
+    white = 255 if whole and 1 < high <= 255 else 1
+    if white == 255:
+        notes["floats that are whole numbers, read as 0 (black) to 255 (white)"] += 1
+    if odd:
+        notes["floats that are not finite in places; NaN is black"] += 1
+    if high > white or low < 0:
+        notes["floats, read as 0 (black) to 1 (white); what is beyond is cut"] += 1
+    return lambda values: np.rint(np.nan_to_num(values, nan=0, posinf=white, neginf=0).clip(0, white) * (255 / white))
+
+
+def _strips(image: Image.Image) -> Iterator[tuple[int, np.ndarray]]:
+    """The rows of a picture, some at a time, as copies of all of it would be large."""
+    rows = max(1, 2**20 // image.width)
+    for top in range(0, image.height, rows):
+        yield top, np.asarray(image.crop((0, top, image.width, min(top + rows, image.height))))
+
+
+def _in_strips(image: Image.Image, to_bytes: ToBytes) -> Image.Image:
+    made = Image.new("L", image.size)
+    for top, values in _strips(image):
+        made.paste(Image.fromarray(to_bytes(values).astype(np.uint8)), (0, top))
+    return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,10 +20,11 @@ from apps.image.emoji import emoji
 from apps.image.sources import Pictures, cifar10, digits, fashion, folder, mnist
 from core.batches import Batch
 from core.data.arrays import ArrayData
-from core.errors import FourfoldError, require
+from core.errors import require
 from core.runs.domain import Prepared
 from core.runs.model import Model
 
+log = logging.getLogger(__name__)
 NATIVE_SIZES = {"digits": 8, "mnist": 28, "fashion": 28, "cifar10": 32, "emoji": 32}
 
 
@@ -33,7 +35,7 @@ class ImageData:
     Attributes:
         source: "digits" (scikit-learn, 1,797 of 8x8), "mnist" or "fashion" (70,000 of 28x28), "cifar10" (60,000 of
             32x32, colour), "emoji" (3,778 of 72x72 by pip, colour), or "folder".
-        folder: a folder of images, where source is "folder"; its sub-folders, if any, are classes.
+        folder: a folder of images, where source is "folder"; the folders just under it, if any, are classes.
         size: height and width in pixels; images are resized and cropped to it. 0: as the source has them.
         color: RGB instead of grey.
         by_class: condition on the class.
@@ -79,6 +81,8 @@ def prepare(data: ImageData) -> Prepared[ImageCodec]:
         FourfoldError: no readable images, or too few to split.
     """
     pictures = _pictures(data)
+    for line in pictures.said:
+        log.warning(line)
     captions = pictures.captions if data.by_caption else []
     words, longest = vocabulary(captions[pictures.rows("train")][: data.limit or None])
     stored = 17 if data.source == "digits" and data.size == 8 and not data.color else 256
@@ -86,8 +90,6 @@ def prepare(data: ImageData) -> Prepared[ImageCodec]:
         _plain_codec(data), levels=2 if data.binarize else stored, restores=data.restore, words=words,
         caption_length=longest, class_names=pictures.classes if data.by_class else (),
     )
-    if data.by_class and not pictures.classes:
-        raise FourfoldError(f"{data.folder} has no classes: put its images into one sub-folder for each class")
 
     def split(name: str, limit: int = 0) -> ArrayData:
         x, y = pictures.x[pictures.rows(name)][: limit or None], pictures.y[pictures.rows(name)][: limit or None]
@@ -124,7 +126,8 @@ def labels(data: ImageData) -> dict[str, np.ndarray]:
 def _pictures(data: ImageData) -> Pictures:
     readers: dict[str, Callable[[ImageCodec], Pictures]] = {
         "digits": digits, "mnist": mnist, "fashion": fashion, "cifar10": cifar10, "emoji": emoji,
-        "folder": partial(folder, root=Path(data.folder or ""), captioned=data.by_caption),
+        "folder": partial(folder, root=Path(data.folder or ""), by_class=data.by_class,
+                          captioned=data.by_caption),
     }
     return readers[data.source](_plain_codec(data))
 

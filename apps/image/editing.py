@@ -13,13 +13,13 @@ from core.errors import FourfoldError, Unsupported
 from core.families import SettingChanges
 
 
-def reconstruct(model: ImageModel, images: Sequence[Image]) -> list[Image]:
+def reconstruct(model: ImageModel, images: Sequence[Image], *, seed: int = 0) -> list[Image]:
     """Images through a VAE's latent space and back.
 
     Raises:
         Unsupported: the model has no way back from images to latents.
     """
-    return model.codec.decode(model.reconstruct(model.codec.encode(images)))
+    return model.codec.decode(model.reconstruct(model.codec.encode(images), seed=seed))
 
 
 def interpolate(

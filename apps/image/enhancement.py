@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Unpack
 
 import numpy as np
 import torch
+from PIL import Image as Images
 from PIL.Image import Image
 from torch import Tensor
 
-from apps.image.codec import flatten
+from apps.image.codec import Notes, flatten
 from apps.image.data import ImageModel
 from apps.image.degradations import LARGEST_SIGMA, grey, luma, noisy, small, tasks_of, with_hole
 from core.batches import Batch
 from core.errors import FourfoldError, Unsupported, require
 from core.families import SettingChanges
 
+log = logging.getLogger(__name__)
 LARGEST_PIXELS = 2**20
 """Of a picture that is enhanced whole, after enlarging."""
 
@@ -30,7 +33,8 @@ def upscale(
         FourfoldError: another factor, or a picture too large.
     """
     require(factor in (2, 4), "factor", factor, "must be 2 or 4")
-    return _image(model, restored(model, f"upscale{factor}", small(_pixels(model, image), factor), seed, **changes))
+    low = small(_pixels(model, image, factor), factor)
+    return _image(model, restored(model, f"upscale{factor}", low, seed, **changes))
 
 
 def denoise(
@@ -53,16 +57,20 @@ def inpaint(
 
     Raises:
         Unsupported: the model does not restore.
-        FourfoldError: the mask is of another size or all black, or the picture too large.
+        FourfoldError: the mask is of another size or has no white, or the picture is too large.
     """
+    image, hole = _flat(image, "picture"), _flat(hole, "mask", behind="black").convert("L")
     if hole.size != image.size:
         raise FourfoldError(f"the mask is {hole.size[0]}x{hole.size[1]} and the picture {image.size[0]}x"
                             f"{image.size[1]}: they must be of one size")
-    missing = torch.from_numpy(np.asarray(flatten(hole).convert("L")) > 127)[None, None]
+    hole = hole.point(lambda level: 255 * (level > 127))
+    missing = torch.from_numpy(np.asarray(hole) > 0)[None, None]
     if not missing.any():
-        raise FourfoldError("the mask is black everywhere: paint white what is to be filled")
-    x = _pixels(model, image)
-    return _image(model, torch.where(missing, restored(model, "inpaint", with_hole(x, missing), seed, **changes), x))
+        raise FourfoldError("the mask has no white paint: paint white what is to be filled")
+    if missing.all():
+        log.warning("the mask is white everywhere: nothing of the picture is kept; paint white only what to fill")
+    made = _image(model, restored(model, "inpaint", with_hole(_pixels(model, image), missing), seed, **changes))
+    return Images.composite(made, image.convert(made.mode), hole)
 
 
 def colorize(model: ImageModel, image: Image, *, seed: int = 0, **changes: Unpack[SettingChanges]) -> Image:
@@ -72,37 +80,62 @@ def colorize(model: ImageModel, image: Image, *, seed: int = 0, **changes: Unpac
         Unsupported: the model does not restore, or knows no colours.
         FourfoldError: the picture is too large.
     """
-    x = _pixels(model, flatten(image).convert("L"))
+    bright = _flat(image, "picture").convert("L")
+    x = _pixels(model, bright)
     if x.shape[1] == 1:
         raise Unsupported(f"{model.recipe.name} was trained on grey pictures: colours need data.color")
     made = restored(model, "colorize", grey(x), seed, **changes)
-    return _image(model, made + luma(x) - luma(made))
+    return Images.fromarray(with_brightness(made, torch.from_numpy(np.array(bright))[None]).numpy()[0])
+
+
+def with_brightness(x: Tensor, levels: Tensor) -> Tensor:
+    """Colours `[B, 3, H, W]` in [-1, 1] as 8-bit RGB `[B, H, W, 3]` whose brightness is `levels` `[B, H, W]` (0-255).
+
+    Colours that cannot be had at that brightness are paled as much as it takes. Green, which weighs most, evens out
+    the rounding of the others, so that PIL's conversion to grey gives back the levels themselves.
+    """
+    wanted = levels[:, None].float()
+    colour = (x - luma(x)) * 127.5
+    room = torch.where(colour > 0, (255 - wanted) / colour, -wanted / colour)
+    made = wanted + colour * torch.where(colour == 0, 1.0, room).amin(1, keepdim=True).clamp(0, 1)
+    red, _, blue = made.round().clamp(0, 255).unbind(1)
+    green = ((levels - 0.299 * red - 0.114 * blue) / 0.587).round().clamp(0, 255)
+    return torch.stack([red, green, blue], dim=-1).to(torch.uint8)
 
 
 def restored(
     model: ImageModel, task: str, degraded: Tensor, seed: int = 0, **changes: Unpack[SettingChanges]
 ) -> Tensor:
-    """Degraded pictures `[N, C + 1, H, W]` of any size (see `apps.image.degradations`) restored, `[N, C, H, W]`.
-
-    Raises:
-        FourfoldError: a picture has more than `LARGEST_PIXELS` pixels.
-    """
-    height, width = degraded.shape[2:]
-    if height * width > LARGEST_PIXELS:
-        raise FourfoldError(f"the restored picture would have {width}x{height} pixels: at most {LARGEST_PIXELS:,} are "
-                            "restored at once; make it smaller or cut it up")
+    """Degraded pictures `[N, C + 1, H, W]` of any size (see `apps.image.degradations`) restored, `[N, C, H, W]`."""
     index = tasks_of(model.codec.shape[0]).index(task)
     condition = {"degraded": degraded, "task": torch.full((len(degraded),), index)}
     return model.sample_batch(len(degraded), seed=seed, condition=condition, **changes).x
 
 
-def _pixels(model: ImageModel, image: Image) -> Tensor:
-    """An image of any size as `[1, C, H, W]` in [-1, 1], for a model that restores."""
+def _flat(image: Image, what: str, behind: str = "white") -> Image:
+    """An image as it is seen; what was guessed of it is said."""
+    notes = Notes()
+    flat = flatten(image, notes, behind)
+    for note in notes:
+        log.warning(f"the {what}: {note}")
+    return flat
+
+
+def _pixels(model: ImageModel, image: Image, factor: int = 1) -> Tensor:
+    """An image of any size as `[1, C, H, W]` in [-1, 1], for a model that restores it `factor` times as large.
+
+    Raises:
+        FourfoldError: that would have more than `LARGEST_PIXELS` pixels.
+    """
     if not model.codec.restores:
         raise Unsupported(f"{model.recipe.name} makes pictures, it does not restore them: train a recipe such as "
                           "fashion-enhance or folder-enhance")
-    mode = "L" if model.codec.shape[0] == 1 else "RGB"
-    values = np.asarray(flatten(image).convert(mode), dtype=np.float32)
+    image = _flat(image, "picture").convert("L" if model.codec.shape[0] == 1 else "RGB")
+    width, height = image.width * factor, image.height * factor
+    if width * height > LARGEST_PIXELS:
+        raise FourfoldError(f"the restored picture would have {width}x{height} pixels: at most {LARGEST_PIXELS:,} are "
+                            "restored at once; make it smaller or cut it up")
+    values = np.asarray(image, dtype=np.float32)
     values = values[None] if values.ndim == 2 else values.transpose(2, 0, 1)
     return torch.from_numpy(values / 127.5 - 1)[None]
 

@@ -25,10 +25,11 @@ from core.metrics.kernel import kernel_distance
 from core.metrics.memorization import memorization_test
 from core.metrics.precision_recall import prdc
 from core.runs.domain import Prepared
-from core.runs.measures import Measure
+from core.runs.measures import Measure, against_real, near_copies
 
 LARGEST = 10_000  # real images that distances are measured against, at most
 FEWEST = 10  # held-out images that measures need
+SAME = 2 / 255  # of the range of levels: the root-mean-square difference that nobody sees, as of a file saved again
 LIKELIHOOD_IMAGES = 128  # test images whose likelihood is measured, at most: a flow's takes 128 evaluations each
 
 
@@ -101,17 +102,22 @@ def distances(
     name: str, features: Callable[[np.ndarray], np.ndarray], fake: np.ndarray, prepared: Prepared[ImageCodec], n: int,
     seed: int,
 ) -> list[Measure]:
-    """Distances, coverage and copies of images `fake` `[n, C, H, W]` in [-1, 1], on `features` called `name`."""
-    train_x, test_x = _real(prepared.train), _real(prepared.test)
-    gaussian_x = FittedGaussian.fit(train_x, levels=prepared.codec.levels).sample(n, seed)
-    train, test, drawn, gaussian = (features(x) for x in (train_x, test_x, fake, gaussian_x))
-    floor = train[np.random.default_rng(seed).permutation(len(train))[:n]]
+    """Distances, coverage and copies of images `fake` `[n, C, H, W]` in [-1, 1], on `features` called `name`.
+
+    The floor is of other real images, of the training data; where these are fewer, as few samples are measured.
+    """
+    train_x, test_x = _real(prepared.train, max(LARGEST, n)), _real(prepared.test)
+    count = min(n, len(train_x))
+    gaussian_x = FittedGaussian.fit(train_x, levels=prepared.codec.levels).sample(count, seed)
+    train, test, drawn, gaussian = (features(x) for x in (train_x, test_x, fake[:count], gaussian_x))
+    floor = train[np.random.default_rng(seed).permutation(len(train))[:count]]
     distance = frechet_distance(test, drawn)
     interval = bootstrap(frechet_distance, test, drawn, n=100, seed=seed, paired=False, around=distance)
     ours, theirs, real = prdc(test, drawn), prdc(test, gaussian), prdc(test, floor)
-    compared = partial(Measure, count=n, baseline_name="fitted Gaussian")
+    fewer = f"of {count:,} of {n:,} samples, as many as there are real images for the floor" if count < n else ""
+    compared = partial(Measure, count=count, baseline_name="fitted Gaussian", remark=fewer)
     measures = [
-        compared(name=f"fd_{name}", value=distance, better="lower", interval=interval,
+        compared(name=f"fd_{name}", value=distance, better="lower", interval=interval, floor_is="least",
                  baseline=frechet_distance(test, gaussian), floor=frechet_distance(test, floor)),
         compared(name=f"kd_{name}", value=kernel_distance(test, drawn), better="lower",
                  baseline=kernel_distance(test, gaussian), floor=kernel_distance(test, floor)),
@@ -119,11 +125,10 @@ def distances(
           for key in ("precision", "recall", "density", "coverage")),
     ]
     # In levels, against every training image: a copy of one that was left out would go unseen.
-    in_levels = ((fake + 1) / 2 * (prepared.codec.levels - 1)).round()
-    copies = memorization_test(in_levels, prepared.train.x, prepared.test.x)
-    measures.append(Measure(name="near_copies_of_training", value=copies["share"], better="lower", count=n,
-                            floor=copies["control_share"]))
-    return measures
+    top = prepared.codec.levels - 1
+    copies = memorization_test(((fake + 1) / 2 * top).round(), prepared.train.x, prepared.test.x,
+                               near=SAME * top * math.sqrt(fake[0].size))
+    return [*map(against_real, measures), near_copies(copies, n)]
 
 
 def _class_measures(
@@ -156,11 +161,11 @@ def _bits(
     each pixel's histogram."""
     count, levels = min(len(prepared.test), LIKELIHOOD_IMAGES), prepared.codec.levels
     unit = 1.0 if levels == 2 else 1 / (math.log(2) * prepared.test.x[0].size)
-    values = model.bound(prepared.test, count, seed=seed).numpy() * unit
+    values, trained = (model.bound(data, count, seed=seed).numpy() * unit for data in (prepared.test, prepared.train))
     histogram = Histogram.fit(_real(prepared.train), levels)
     return Measure(
         name="nats_per_image" if levels == 2 else "bits_per_dim", value=float(values.mean()), better="lower", kind=kind,
-        count=count, interval=bootstrap(np.mean, values, seed=seed),
+        count=count, interval=bootstrap(np.mean, values, seed=seed), train_value=float(trained.mean()),
         baseline=float(histogram.nll(_real(prepared.test)[:count]).mean() * unit), baseline_name="pixel histograms",
     )
 

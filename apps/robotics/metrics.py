@@ -15,7 +15,7 @@ from apps.robotics.environments import make
 from apps.robotics.model import RoboticsModel
 from apps.robotics.rollouts import Actor, Demonstrator, Policy, Purpose, RandomPolicy, episode_seeds, run_episodes
 from apps.robotics.simulation import Environment, Episode, by_start
-from core.metrics.intervals import wilson
+from core.metrics.intervals import bootstrap, wilson
 from core.runs.domain import Prepared
 from core.runs.measures import Measure
 
@@ -85,13 +85,16 @@ def _side_measure(environment: Environment, policy: Policy, regressor: Policy, s
 
 
 def _bound_measure(model: RoboticsModel, prepared: Prepared[ChunkCodec]) -> list[Measure]:
-    """Nats per action number of held-out demonstrations, where the family has a likelihood."""
+    """Nats per action number of held-out demonstrations, beside as many of the training's, where the family has a
+    likelihood. That is what tells of overfitting: a chunk near a demonstrated one is no copy but what was asked for."""
     kind = model.family.likelihood
     if kind == "none":
         return []
     count = min(256, len(prepared.test))
-    nats = model.bound(prepared.test, count).mean().item() / model.codec.space.dims
-    return [Measure(name="nats_per_action_number", value=nats, better="lower", kind=kind, count=count)]
+    nats, trained = (model.bound(data, count).numpy() / model.codec.space.dims
+                     for data in (prepared.test, prepared.train))
+    return [Measure(name="nats_per_action_number", value=float(nats.mean()), better="lower", kind=kind, count=count,
+                    interval=bootstrap(np.mean, nats), train_value=float(trained.mean()))]
 
 
 def _latency(policy: Policy, environment: Environment, history: int, repeats: int = 10) -> Measure:

@@ -15,13 +15,14 @@ from apps.text.text_data import TextData
 from apps.text.tokenizers import Bytes, Characters, Pieces, Tokenizer, fit
 from core.data.arrays import ArrayData, windows
 from core.data.cache import cached
+from core.data.folders import as_array, as_lines
 from core.errors import FourfoldError
 from core.runs.domain import Prepared
 from core.runs.model import Model
 from core.runs.pretrained import load_codec, model_folder
 from core.serialization import from_union, to_dict
 
-VERSION = 3  # of the cached tokens
+VERSION = 4  # of the cached tokens
 TextModel = Model[TextData, TextCodec, str]
 
 log = logging.getLogger(__name__)
@@ -43,9 +44,11 @@ def prepare(data: TextData) -> Prepared[TextCodec]:
     vocab = data.vocab if data.tokenizer in ("unigram", "bpe") else 0
     origin = data.source if data.folder is None else "folder"
     parts = (origin, data.unit, data.pair, given or (data.tokenizer, vocab), data.limit, *sources.files(data))
-    if data.unit == "stream":
-        return _stream(data, cached("text", VERSION, parts, lambda: _tokenized(data, given)))
-    return _examples(data, cached("text", VERSION, parts, lambda: _tokenized_examples(data, given)))
+    make, use = (_tokenized, _stream) if data.unit == "stream" else (_tokenized_examples, _examples)
+    arrays = cached("text", VERSION, parts, lambda: make(data, given))
+    for line in as_lines(arrays["said"]):
+        log.warning(line)
+    return use(data, arrays)
 
 
 def _stream(data: TextData, arrays: dict[str, np.ndarray]) -> Prepared[TextCodec]:
@@ -63,23 +66,24 @@ def _stream(data: TextData, arrays: dict[str, np.ndarray]) -> Prepared[TextCodec
 
 
 def _tokenized(data: TextData, tokenizer: Tokenizer | None) -> dict[str, np.ndarray]:
-    texts = documents(data)
+    said: list[str] = []
+    texts = documents(data, said)
     tokenizer = tokenizer or fit(data.tokenizer, texts["train"], data.vocab)
     codec = TextCodec(tokenizer=tokenizer, length=data.length)
     arrays = {
         name: np.concatenate([np.append(codec.tokens(text), codec.end).astype(_dtype(codec)) for text in some])
         for name, some in texts.items()
     }
-    return arrays | {"tokenizer": _written(tokenizer)}
+    return arrays | {"tokenizer": _written(tokenizer), "said": as_array(said)}
 
 
-def documents(data: TextData) -> dict[str, list[str]]:
+def documents(data: TextData, said: list[str] | None = None) -> dict[str, list[str]]:
     """The documents of each split, "train", "validation" and "test"; of training at most `limit` characters.
 
     Raises:
         FourfoldError: see `prepare`.
     """
-    texts, left = sources.documents(data), data.limit
+    texts, left = sources.documents(data, said), data.limit
     if data.limit:
         kept = []
         for text in texts["train"]:
@@ -94,15 +98,16 @@ def documents(data: TextData) -> dict[str, list[str]]:
 def _tokenized_examples(data: TextData, tokenizer: Tokenizer | None) -> dict[str, np.ndarray]:
     """The tokens of each split's targets, and of pairs' sources, one after the other, and where each begins."""
     pairs: dict[str, list[sources.Pair]]
+    said: list[str] = []
     if data.unit == "pair":
-        pairs = sources.pairs(data)
+        pairs = sources.pairs(data, said)
     else:
-        pairs = {name: [("", line) for line in some] for name, some in sources.lines(data).items()}
+        pairs = {name: [("", line) for line in some] for name, some in sources.lines(data, said).items()}
     pairs["train"] = pairs["train"][: data.limit or None]
     # One vocabulary for both sides: names and numbers are the same in both.
     tokenizer = tokenizer or fit(data.tokenizer, [side for pair in pairs["train"] for side in pair if side], data.vocab)
     codec = TextCodec(tokenizer=tokenizer, length=data.length)
-    arrays = {"tokenizer": _written(tokenizer)}
+    arrays = {"tokenizer": _written(tokenizer), "said": as_array(said)}
     for name, some in pairs.items():
         for side, texts in zip(("source", "target"), zip(*some, strict=True), strict=True):
             rows: list[np.ndarray] = [codec.tokens(text).astype(_dtype(codec)) for text in texts]
@@ -132,6 +137,10 @@ def _examples(data: TextData, arrays: dict[str, np.ndarray]) -> Prepared[TextCod
         if data.unit == "pair":
             rows, ends = arrays[f"{name}_source"], arrays[f"{name}_source_ends"]
             source, long = _padded(rows, ends, data.source_length, codec.end)
+            cut = int((long[fitting] - 1 > data.source_length).sum())
+            if cut:
+                log.warning("%s: %d of %d sources are cut to their first %d tokens", name, cut, fitting.sum(),
+                            data.source_length)
             condition["source"] = source[fitting]
             sizes["source"] = np.clip(long[fitting] - 1, 1, data.source_length)
         return ArrayData(codec.space, x[fitting], condition, counts[fitting], condition_lengths=sizes)

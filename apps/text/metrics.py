@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import lzma
 import re
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -14,21 +16,38 @@ from apps.text.code_metrics import parsed_definitions
 from apps.text.codec import TextCodec
 from apps.text.data import TextModel
 from apps.text.pairs import summarize
-from apps.text.sample_metrics import distinct, memorization, perplexity, reverse_nats, sample_bleu, self_bleu, share
+from apps.text.sample_metrics import (
+    SPAN,
+    copied_spans,
+    distinct,
+    has_words,
+    memorization,
+    perplexity,
+    reverse_nats,
+    sample_bleu,
+    self_bleu,
+    share,
+)
 from apps.text.summary_metrics import CentroidExtractor, lead_one, rouge
 from apps.text.translation_metrics import corpus_bleu, corpus_chrf
 from core.batches import Batch
 from core.data.arrays import ArrayData
+from core.data.cache import cached
 from core.metrics.intervals import bootstrap
+from core.metrics.memorization import FEWEST
 from core.metrics.ngrams import NGramModel, ngram_divergence
 from core.runs.domain import Prepared
-from core.runs.measures import Measure
+from core.runs.measures import Measure, against_real
 
 ORDERS = (1, 2, 3, 4)
 LIKELIHOOD_WINDOWS = 256  # windows, spread over the held-out text
 BASELINES = {"unigram": 1, "trigram": 3}
 RESAMPLES = 30  # behind the interval of the n-gram divergence, which counts all n-grams anew each time
 BASELINE_TOKENS = 4_000_000  # of training text behind the baselines, enough for trigrams of characters
+PRIMED_BYTES = 1_000_000  # of training text that compressors read first: some seconds of theirs
+VERSION = 1  # of what compressors make, which is cached
+
+log = logging.getLogger(__name__)
 
 
 def bits_per_byte(nats: np.ndarray, sizes: np.ndarray) -> float:
@@ -86,6 +105,24 @@ def _side_by_side(train: ArrayData) -> ArrayData:
                         else slice(0, BASELINE_TOKENS // length))
 
 
+def compressors() -> dict[str, Callable[[bytes], bytes]]:
+    """xz, and PPMd (Shkarin 2002) where pyppmd is installed."""
+    found: dict[str, Callable[[bytes], bytes]] = {"xz": lzma.compress}
+    try:
+        import pyppmd
+    except ImportError:
+        log.warning("pyppmd is not installed: bits per byte are not compared with PPMd's, the best cheap baseline")
+    else:
+        found["ppmd"] = lambda content: pyppmd.compress(content, max_order=8, mem_size=2**28)
+    return found
+
+
+def primed_bits(compress: Callable[[bytes], bytes], train: bytes, text: bytes) -> float:
+    """Bits that a compressor needs for a text once it has read the training text: what compressing both takes more than
+    compressing the training text alone. No training gives a model of text so good for so little."""
+    return 8.0 * (len(compress(train + text)) - len(compress(train)))
+
+
 def evaluate(model: TextModel, prepared: Prepared[TextCodec], n: int, seed: int) -> list[Measure]:
     """Bits per byte where there is a likelihood, else n-gram divergence, first; then the others.
 
@@ -93,16 +130,21 @@ def evaluate(model: TextModel, prepared: Prepared[TextCodec], n: int, seed: int)
     pairs is measured by what it makes of the sources of `n` held-out pairs.
     """
     codec, data, simple = prepared.codec, model.recipe.data, baselines(prepared)
-    measures = _likelihoods(model, spread(prepared.test, LIKELIHOOD_WINDOWS), simple, seed)
+    measures = _likelihoods(model, prepared, simple, seed)
     if codec.source_length:
         return measures + _pair_measures(model, n)
     texts = _compared(model, prepared, simple, n, seed)
-    measures += _sample_measures(prepared, texts, seed)
-    if codec.histogram is not None:
-        measures += _line_measures(prepared, texts, seed)
+    measures += _divergences(texts, seed)
+    if has_words(texts["real"]):
+        measures.append(_known_words(prepared, texts, seed))
+        if codec.histogram is not None:
+            measures += _line_measures(prepared, texts, seed)
+    else:
+        log.warning("the text has no spaces between words: measures that count words are left out")
+    measures.append(_copies(prepared, texts, seed))
     if data.source == "stdlib" and data.folder is None:
         measures.append(_parse_rate(texts, seed))
-    return measures
+    return [against_real(measure) for measure in measures]
 
 
 def _pair_measures(model: TextModel, n: int) -> list[Measure]:
@@ -143,22 +185,35 @@ def spread(data: ArrayData, n: int, offset: float = 0.0) -> ArrayData:
     return data.subset(((np.arange(n) + offset) * len(data) / n).astype(np.int64))
 
 
-def _likelihoods(model: TextModel, data: ArrayData, simple: dict[str, NGramModel], seed: int) -> list[Measure]:
-    """Bits per byte against both n-gram models; nothing of a family without a likelihood."""
+def _likelihoods(
+    model: TextModel, prepared: Prepared[TextCodec], simple: dict[str, NGramModel], seed: int
+) -> list[Measure]:
+    """Bits per byte of held-out windows, beside as many of the training text's, against n-gram models and compressors;
+    nothing of a family without a likelihood."""
     kind = model.family.likelihood
     if kind == "none":
         return []
-    sizes = model.codec.byte_counts[data.x].sum(1)
-    nats = model.bound(data, seed=seed, batch_size=128).numpy()
+    data, train = (spread(some, LIKELIHOOD_WINDOWS) for some in (prepared.test, prepared.train))
+    sizes, train_sizes = (model.codec.byte_counts[some.x].sum(1) for some in (data, train))
+    nats, train_nats = (model.bound(some, seed=seed, batch_size=128).numpy() for some in (data, train))
     interval = bootstrap(bits_per_byte, nats, sizes, seed=seed)
     found = {name: bits_per_byte(baseline.nll(data.x, data.lengths), sizes) for name, baseline in simple.items()}
-    value = bits_per_byte(nats, sizes)
+    text = _stream_text(prepared.train, prepared.codec, PRIMED_BYTES).encode()
+    first = text[:PRIMED_BYTES]
+    held = _joined(data, prepared.codec).encode()
+    able = compressors()
+    bits = cached("primed compressors", VERSION, [first, held, sorted(able)], lambda: {
+        name: np.array(primed_bits(compress, first, held)) for name, compress in able.items()})
+    found |= {name: float(bits[name] / sizes.sum()) for name in able}
     # Masked diffusion learns slowest by far: its headline is against the unigram, the trigram stands beside it.
     headline, other = ("unigram", "trigram") if model.recipe.family.kind == "diffusion" else ("trigram", "unigram")
+    primed = f"primed with {len(first):,} bytes of training text"
     return [
-        Measure(name=name, value=value, better="lower", kind=kind, count=len(nats), interval=interval,
-                baseline=found[baseline], baseline_name=baseline)
-        for name, baseline in (("bits_per_byte", headline), (f"bits_per_byte_against_{other}", other))
+        Measure(name=f"bits_per_byte_against_{baseline}" if baseline != headline else "bits_per_byte",
+                value=bits_per_byte(nats, sizes), better="lower", kind=kind, count=len(nats), interval=interval,
+                baseline=found[baseline], baseline_name=baseline, remark=primed if baseline in able else "",
+                train_value=bits_per_byte(train_nats, train_sizes) if baseline == headline else None)
+        for baseline in (headline, other, *able)
     ]
 
 
@@ -175,27 +230,47 @@ def _compared(
     return texts
 
 
-def _sample_measures(prepared: Prepared[TextCodec], texts: dict[str, list[str]], seed: int) -> list[Measure]:
-    real, n = texts["real"], len(texts["real"])
-    measures = []
+def _divergences(texts: dict[str, list[str]], seed: int) -> list[Measure]:
+    real = texts["real"]
     value = divergence(texts["samples"], real)
     interval = bootstrap(
         lambda made, real: divergence(made.tolist(), real.tolist()), np.array(texts["samples"], object),
         np.array(real, object), n=RESAMPLES, seed=seed, paired=False, around=value)
     floor = divergence(texts["floor"], real)
-    for name, baseline in (("ngram_divergence", "unigram"), ("ngram_divergence_against_trigram", "trigram")):
-        measures.append(Measure(
-            name=name, value=value, better="lower", count=n, interval=interval, floor=floor,
-            baseline=divergence(texts[baseline], real), baseline_name=baseline,
-        ))
+    return [
+        Measure(name=name, value=value, better="lower", count=len(real), interval=interval, floor=floor,
+                floor_is="least", baseline=divergence(texts[baseline], real), baseline_name=baseline)
+        for name, baseline in (("ngram_divergence", "unigram"), ("ngram_divergence_against_trigram", "trigram"))
+    ]
+
+
+def _known_words(prepared: Prepared[TextCodec], texts: dict[str, list[str]], seed: int) -> Measure:
     words = _training_words(prepared)
     counts = {name: known_words(some, words) for name, some in texts.items()}
-    measures.append(Measure(
-        name="known_words", value=share(counts["samples"]), better="higher", count=n,
+    return Measure(
+        name="known_words", value=share(counts["samples"]), better="higher", count=len(texts["samples"]),
         interval=bootstrap(share, counts["samples"], seed=seed), baseline=share(counts["trigram"]),
         baseline_name="trigram", floor=share(counts["floor"]),
-    ))
-    return measures
+    )
+
+
+def _copies(prepared: Prepared[TextCodec], texts: dict[str, list[str]], seed: int) -> Measure:
+    """The share of the samples' runs of `SPAN` bytes that the training text has too; the floor is held-out text's.
+
+    Held-out texts that are mostly copies are counted; where they are most, there is no floor and no verdict.
+    """
+    train = _stream_text(prepared.train, prepared.codec)
+    made, held = copied_spans(texts["samples"], texts["real"], train)
+    twins = int((2 * held[:, 0] > held[:, 1]).sum())
+    left = int((held[:, 1] > 0).sum()) - twins
+    remark = f"of {len(held):,} held-out texts, {twins:,} mostly copied from training text" if twins else ""
+    judged = left >= max(FEWEST, twins)
+    if not judged:
+        remark = f"no verdict: {left:,} held-out texts of {SPAN} bytes not mostly copied from training text, too few"
+    return Measure(
+        name=f"copied_{SPAN}_bytes", value=share(made), better="lower", count=len(made), floor_is="copies",
+        interval=bootstrap(share, made, seed=seed), floor=share(held) if judged else None, remark=remark,
+    )
 
 
 def _line_measures(prepared: Prepared[TextCodec], texts: dict[str, list[str]], seed: int) -> list[Measure]:
@@ -215,7 +290,8 @@ def _line_measures(prepared: Prepared[TextCodec], texts: dict[str, list[str]], s
     return [
         Measure(name=name, value=float(of(*parts["samples"])), better=better, count=len(texts["samples"]),
                 interval=bootstrap(of, *parts["samples"], seed=seed), baseline=float(of(*parts["trigram"])),
-                baseline_name="trigram", floor=float(of(*parts["floor"])))
+                baseline_name="trigram", floor=float(of(*parts["floor"])),
+                floor_is="copies" if name == "copied_8_grams" else "reached")
         for name, better, of, parts in found
     ] + [Measure(
         name="distinct2", value=distinct(texts["samples"]), better="higher", count=len(texts["samples"]),
@@ -237,9 +313,23 @@ def _texts(data: ArrayData, codec: TextCodec) -> list[str]:
     return codec.decode(data.batch(np.arange(len(data))))
 
 
+def _joined(data: ArrayData, codec: TextCodec) -> str:
+    """The text of windows, one after the other; of lines and targets, one a line."""
+    if codec.histogram is None:
+        return codec.text(data.x.ravel().tolist())
+    return "\n".join(_texts(data, codec))
+
+
+def _stream_text(train: ArrayData, codec: TextCodec, tokens: int = BASELINE_TOKENS) -> str:
+    """The training text up to so many tokens, from the cache."""
+    some = _side_by_side(train)
+    some = some.subset(slice(0, -(-tokens // train.x.shape[1])))
+    parts = [np.asarray(some.x), some.lengths, codec]
+    arrays = cached("training text", VERSION, parts, lambda: {
+        "text": np.frombuffer(_joined(some, codec).encode(), np.uint8)})
+    return arrays["text"].tobytes().decode()
+
+
 def _training_words(prepared: Prepared[TextCodec]) -> set[str]:
     """The words of the training text."""
-    some, codec = _side_by_side(prepared.train), prepared.codec
-    if some.lengths is None:  # windows side by side are their stream
-        return set(whole_words(codec.text(some.x.ravel().tolist())))
-    return {word for text in _texts(some, codec) for word in whole_words(text)}
+    return set(whole_words(_stream_text(prepared.train, prepared.codec)))

@@ -1,10 +1,13 @@
-"""Measures of samples of text as a set: BLEU, self-BLEU, reverse perplexity, distinct n-grams, copied n-grams.
+"""Measures of samples of text as a set: BLEU, self-BLEU, reverse perplexity, distinct n-grams, what is copied.
 
-Words are the Penn Treebank's, cut by nltk as Texygen does (1802.01886); case is kept.
+Words are the Penn Treebank's, cut by nltk as Texygen does (1802.01886); case is kept. Text without spaces between
+words has none to count: see `has_words`.
 """
 
 from __future__ import annotations
 
+import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -15,6 +18,8 @@ from core.seeds import derive
 
 ORDERS = (2, 3, 4, 5)
 EPSILON = 0.1  # what stands for no match, as in nltk's SmoothingFunction().method1
+UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")  # how names of letters begin
+SPAN = 32  # bytes that are copied as a whole or not at all: about six words; a power of two
 
 
 def words(texts: Sequence[str]) -> list[list[str]]:
@@ -25,6 +30,15 @@ def words(texts: Sequence[str]) -> list[list[str]]:
     return [tokenizer.tokenize(text) for text in texts]
 
 
+def has_words(texts: Sequence[str]) -> bool:
+    """Whether there are words to count: spaces at least at every 25th place, and few letters of scripts without."""
+    counts = Counter("".join(texts))
+    letters = {letter: n for letter, n in counts.items() if letter.isalpha()}
+    unspaced = sum(n for letter, n in letters.items() if unicodedata.name(letter, "").startswith(UNSPACED))
+    spaces = sum(n for letter, n in counts.items() if letter.isspace())
+    return 25 * spaces >= counts.total() and 10 * unspaced <= sum(letters.values())
+
+
 def sample_bleu(
     samples: Sequence[str], references: Sequence[str], orders: Sequence[int] = ORDERS, *,
     size: int | None = None, reference_size: int | None = None, seed: int = 0,
@@ -33,7 +47,8 @@ def sample_bleu(
 
     As in Texygen (Zhu et al. 1802.01886) and Language GANs Falling Short (Caccia et al. 1811.02549): nltk's sentence
     BLEU with weights 1/n and smoothing method 1. It measures quality only and grows with the number of references:
-    read it beside `self_bleu`, at the same sizes, and beside held-out text in the samples' place.
+    read it beside `self_bleu`, at the same sizes, and beside held-out text in the samples' place. Texygen's code takes
+    500 references by default; its published table, which this reproduces, takes all (10,000 held-out captions).
 
     Args:
         samples: one without words scores 0.
@@ -67,7 +82,8 @@ def self_bleu(
     and with real text, which is what to be close to. Of copies it is 1 (of n words at least).
 
     Args:
-        size: how many are drawn at random, without replacement; None: all. Texygen takes 500.
+        size: how many are drawn at random, without replacement; None: all, as in Texygen's published table (its
+            code's default is 500).
 
     Raises:
         FourfoldError: fewer than two samples, or than are to be drawn, an order below 1.
@@ -178,6 +194,33 @@ def memorization(
         counts = np.stack([copied, np.bincount(owners[compared], minlength=n_compared)], axis=1).astype(np.int64)
         found[n] = counts[:n_samples], counts[n_samples:]
     return found
+
+
+def copied_spans(samples: Sequence[str], held_out: Sequence[str], train: str) -> tuple[np.ndarray, np.ndarray]:
+    """How many runs of `SPAN` bytes are copied from the training text, of samples and of held-out text.
+
+    Counts int64 `[N, 2]` and `[M, 2]` as of `memorization`, for text of any script, and with all its signs.
+    """
+    compared = [_spans(text.encode()) for text in (*samples, *held_out)]
+    sizes = np.array([len(spans) for spans in compared])
+    # Looking the many spans of training text up among the few is far faster than the other way round.
+    different, which = np.unique(np.append(np.concatenate(compared), np.uint64(0)), return_inverse=True)
+    known = _spans(train.encode())
+    place = np.minimum(np.searchsorted(different, known), len(different) - 1)
+    seen = np.zeros(len(different), bool)
+    seen[place[different[place] == known]] = True
+    copied = np.bincount(np.repeat(np.arange(len(sizes)), sizes), seen[which[:-1]], minlength=len(sizes))
+    counts = np.stack([copied, sizes], axis=1).astype(np.int64)
+    return counts[: len(samples)], counts[len(samples) :]
+
+
+def _spans(text: bytes) -> np.ndarray:
+    """A number of 64 bits, a hash, for each run of `SPAN` bytes: `[len - SPAN + 1]`."""
+    numbers, size = np.frombuffer(text, np.uint8).astype(np.uint64) + 1, 1
+    while size < SPAN:  # a span is two of half its size
+        mixed = numbers[:-size] * np.uint64(0x9E3779B97F4A7C15)
+        numbers, size = (mixed ^ (mixed >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9) + numbers[size:], 2 * size
+    return numbers
 
 
 def share(counts: np.ndarray) -> float:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import ast
-import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from apps.text.text_data import TextData
+from core.data.folders import Found, find_files, may_fail, read_all
+from core.data.near_copies import groups_of_texts, plain, told
 from core.data.sources import cache_folder, in_data, package_files, read_text
 from core.data.splits import split
+from core.data.tables import read_json_lines, read_lines, read_table
 from core.errors import FourfoldError
 
 Pair = tuple[str, str]
@@ -21,7 +23,7 @@ DOCUMENTS = (
     ".txt", ".md", ".rst", ".tex", ".html", ".css", ".py", ".js", ".ts", ".c", ".h", ".cpp", ".hpp", ".rs", ".go",
     ".java", ".sh", ".sql", ".jsonl",
 )
-PAIRS = (".tsv", ".jsonl")
+PAIRS = (".tsv", ".csv", ".jsonl")
 LIBRARY = ("stdlib", "documentation", "docstrings")  # made of the sources of the running Python
 LONG_DOCSTRING = 400  # characters: from here on it is prose rather than a label
 HELD_OUT = 0.1  # share of documents, or of a single document's end, for the test; half as much for validation
@@ -39,74 +41,136 @@ PUBLISHED = {
 STEMS = {"train": ("train",), "validation": ("val", "valid", "validation", "dev"), "test": ("test", "test_2016_flickr")}
 
 
-def documents(data: TextData) -> dict[str, list[str]]:
+def documents(data: TextData, said: list[str] | None = None) -> dict[str, list[str]]:
     """Whole texts by split, "train", "validation" and "test": plays, modules, files, or the strings of jsonl files.
 
+    Of a user's own texts, near copies share a split.
+
+    Args:
+        said: takes lines that tell of what was left out or grouped.
+
     Raises:
-        FourfoldError: there are none, or a file is missing, binary, or not UTF-8.
+        FourfoldError: there are none, or too many files are missing, binary, or not UTF-8.
     """
+    said = [] if said is None else said
     if data.source == "texygen_coco" and data.folder is None:
-        train, test = (read_text(path).splitlines() for path in files(data))
+        train, test = (read_text(path).rstrip("\n").split("\n") for path in files(data))
         return {"train": train[:-500], "validation": train[-500:], "test": test}
-    texts = [text for path in files(data) for text in _texts(path, data) if text.strip()]
+    texts = _all_texts(data, said)
     if not texts:
         raise FourfoldError(f"{data.folder or data.source} holds no text: its files are empty")
-    if len(texts) < 3:
+    keys: Sequence[Hashable] = texts
+    if data.folder is not None and len(texts) >= 3:
+        groups = groups_of_texts(texts)
+        said += told(groups, "documents")
+        keys = groups.tolist()
+    if len(texts) < 3 or data.folder is not None and len(set(keys)) < 3:
         # The usual split of tinyshakespeare: its last tenth is held out, and there is no third part.
         cut = [round(len(text) * (1 - HELD_OUT)) for text in texts]
         tail = [text[end:] for text, end in zip(texts, cut, strict=True)]
         return {"train": [text[:end] for text, end in zip(texts, cut, strict=True)], "validation": tail, "test": tail}
-    return held_out(texts, lambda text: text)
+    return held_out(texts, keys)
 
 
-def lines(data: TextData) -> dict[str, list[str]]:
+def _all_texts(data: TextData, said: list[str]) -> list[str]:
+    """The texts of all files that are not blank."""
+    if data.folder is None:
+        return [text for path in files(data) for text in _texts(path, data) if text.strip()]
+    found = own_files(data)
+    read, broken = read_all(found.files, lambda path: _texts(path, data))
+    texts = [text for _, some in read for text in some]
+    kept = [text for text in texts if text.strip()]
+    said += [*found.report(), *broken]
+    if len(kept) < len(texts):
+        said.append(f"{len(texts) - len(kept):,} of {len(texts):,} texts left out: they are blank")
+    return kept
+
+
+def lines(data: TextData, said: list[str] | None = None) -> dict[str, list[str]]:
     """Sentences: the lines that are not blank, without the white space around them.
 
-    Of one or two documents lines are held out at random, of more documents whole ones are.
+    Of one or two documents lines are held out at random, of more documents whole ones are, without the lines that
+    a user's own training documents have too.
+
+    Args:
+        said: as of `documents`.
     """
+    said = [] if said is None else said
     if data.folder is not None and len(files(data)) < 3:
-        found = [line.strip() for path in files(data) for text in _texts(path, data) for line in text.split("\n")]
-        if not any(found):
+        found = [line.strip() for text in _all_texts(data, said) for line in text.split("\n") if line.strip()]
+        if not found:
             raise FourfoldError(f"{data.folder} holds no text: its lines are blank")
-        return held_out([line for line in found if line], lambda line: line)
-    return {name: [line.strip() for text in texts for line in text.split("\n") if line.strip()]
-            for name, texts in documents(data).items()}
+        keys = [plain(line) for line in found]
+        said += told(_numbered(keys), "lines", "have the words of another")
+        return held_out(found, keys)
+    parts = {name: [line.strip() for text in texts for line in text.split("\n") if line.strip()]
+             for name, texts in documents(data, said).items()}
+    if data.folder is not None:
+        known = {plain(line) for line in parts["train"]}
+        for name in ("validation", "test"):
+            new = [line for line in parts[name] if plain(line) not in known]
+            if new and len(new) < len(parts[name]):
+                said.append(f"{len(parts[name]) - len(new):,} of {len(parts[name]):,} lines held out for {name} are "
+                            "left out: training lines have the same words")
+                parts[name] = new
+    return parts
 
 
-def pairs(data: TextData) -> dict[str, list[Pair]]:
+def _numbered(keys: Sequence[Hashable]) -> list[int]:
+    """The index of the first key that equals each."""
+    first: dict[Hashable, int] = {}
+    return [first.setdefault(key, index) for index, key in enumerate(keys)]
+
+
+def pairs(data: TextData, said: list[str] | None = None) -> dict[str, list[Pair]]:
     """Sources and what becomes of them: translations, summaries.
+
+    Args:
+        said: as of `documents`.
 
     Raises:
         FourfoldError: there are none; a file is damaged; parallel files have unequal counts of lines.
     """
+    said = [] if said is None else said
     found: dict[str, list[Pair]] = {"train": [], "validation": [], "test": []}
     loose: list[Pair] = []
     if data.source == "docstrings" and data.folder is None:
-        modules = [_docstrings(text) for path in files(data) for text in _texts(path, data)]
-        parts = held_out([module for module in modules if module], lambda module: module[0][0])
+        modules = [made for path in files(data) for text in _texts(path, data) if (made := _docstrings(text))]
+        parts = held_out(modules, [module[0][0] for module in modules])
         return {name: [pair for module in some for pair in module] for name, some in parts.items()}
-    for part, some in _pair_files(data):
+    for part, some in _pair_files(data, said):
         (loose if part is None else found[part]).extend(some)
     if not any(found.values()):
         if not loose:
             raise FourfoldError(f"{data.folder or data.source} holds no pairs: its files are empty")
-        return held_out(loose, lambda pair: pair[0])
+        keys = [source if data.folder is None else plain(source) for source, _ in loose]
+        if data.folder is not None:
+            said += told(_numbered(keys), "pairs", "have the source of another")
+        return held_out(loose, keys)
     missing = [part for part, some in found.items() if not some]
     if missing:
         raise FourfoldError(f"{data.folder or data.source} has no {' and no '.join(missing)} pairs: name files train, "
                             "val and test, or none of them so")
+    if data.folder is not None:
+        if loose:
+            said.append(f"{len(loose):,} pairs left out: their files are not named train, val or test, as others are")
+        known = {plain(source) for source, _ in found["train"]}
+        for part in ("validation", "test"):
+            copies = sum(plain(source) in known for source, _ in found[part])
+            if copies:
+                said.append(f"{copies:,} of {len(found[part]):,} sources of the {part} pairs are training sources too")
     return found
 
 
-def held_out(items: Sequence[Item], key: Callable[[Item], str]) -> dict[str, list[Item]]:
+def held_out(items: Sequence[Item], keys: Sequence[Hashable]) -> dict[str, list[Item]]:
     """Items in random order: a tenth for the test, half as many for validation; those of one key stay together."""
-    return split([key(item) for item in items], test=HELD_OUT, validation=HELD_OUT / 2).of(items)
+    return split(keys, test=HELD_OUT, validation=HELD_OUT / 2).of(items)
 
 
 def files(data: TextData) -> list[Path]:
     """The files behind a data config, in order."""
     if data.folder is not None:
-        return _own_files(Path(data.folder).expanduser(), data)
+        return list(own_files(data).files)
     if data.source in LIBRARY:
         return _library_files()
     if data.source == "shakespeare":
@@ -128,17 +192,13 @@ def files(data: TextData) -> list[Path]:
     return found
 
 
-def _own_files(root: Path, data: TextData) -> list[Path]:
+def own_files(data: TextData) -> Found:
+    """A user's own files; a single one may be of any kind."""
+    root = Path(data.folder or "").expanduser()
     if root.is_file():
-        return [root]
+        return Found(root, (root,))
     sides = tuple(f".{side}" for side in data.pair.split("-")) if data.pair else ()
-    wanted = DOCUMENTS if data.unit != "pair" else PAIRS + sides
-    if not root.is_dir():
-        raise FourfoldError(f"{root} is not there: name a folder of {', '.join(wanted)} files, or one file")
-    found = sorted(path for path in root.rglob("*") if path.is_file() and _suffix(path) in wanted)
-    if not found:
-        raise FourfoldError(f"{root} holds no text: no {', '.join(wanted)} file in it")
-    return found
+    return find_files(root, DOCUMENTS if data.unit != "pair" else PAIRS + sides, packed=True)
 
 
 def _suffix(path: Path) -> str:
@@ -156,15 +216,17 @@ def _library_files() -> list[Path]:
 def _texts(path: Path, data: TextData) -> list[str]:
     """A file's documents. Line ends become those of Unix."""
     own = data.folder is not None
+    if own and _suffix(path) == ".jsonl":
+        return [_field(entry, "text", f"{path}, line {line}") for line, entry in read_json_lines(path, "text")]
     try:
         text = read_text(path)
     except FourfoldError:
         if not own and data.source in LIBRARY:
             return []  # a few of the library's own files are of other encodings
         raise
-    if own and _suffix(path) == ".jsonl":
-        return [_field(entry, "text", where) for where, entry in _entries(path, text)]
-    if own or data.source not in ("shakespeare", "documentation"):
+    if own:
+        return [text.replace("\r", "\n")]
+    if data.source not in ("shakespeare", "documentation"):
         return [text]
     return [_plain_play(text)] if data.source == "shakespeare" else _documentation(path, text)
 
@@ -178,19 +240,6 @@ def _plain_play(text: str) -> str:
     return re.sub(r" +$", "", text, flags=re.M)
 
 
-def _entries(path: Path, text: str) -> Iterator[tuple[str, dict[str, object]]]:
-    """Where it stands and what it is: the object on each line of a jsonl file."""
-    for number, line in enumerate(text.split("\n"), start=1):
-        where = f"{path}, line {number}"
-        if not line.strip():
-            continue
-        try:
-            entry = json.loads(line)
-        except (ValueError, RecursionError):
-            raise FourfoldError(f"{where}: is no JSON") from None
-        yield where, entry if isinstance(entry, dict) else {"text": entry}
-
-
 def _field(entry: dict[str, object], name: str, where: str) -> str:
     value = entry.get(name)
     if not isinstance(value, str):
@@ -198,45 +247,67 @@ def _field(entry: dict[str, object], name: str, where: str) -> str:
     return value
 
 
-def _pair_files(data: TextData) -> Iterator[tuple[str | None, list[Pair]]]:
+def _pair_files(data: TextData, said: list[str]) -> Iterator[tuple[str | None, list[Pair]]]:
     """The pairs of each file, or of two parallel ones, and the split that its name says."""
     left, _, right = data.pair.partition("-")
-    known = files(data)
-    for path in known:
+    if data.folder is not None:
+        said += own_files(data).report()
+    for path in files(data):
         kind, stem = _suffix(path), path.name.split(".")
         part = next((name for name, stems in STEMS.items() if set(stem[:-1]) & set(stems)), None)
-        if kind == ".tsv":
-            yield part, _table(path)
+        if kind in (".tsv", ".csv"):
+            yield part, _table(path, said) if data.folder is not None else _published_table(path)
         elif kind == ".jsonl":
-            entries = _entries(path, read_text(path))
+            entries = [(f"{path}, line {line}", entry) for line, entry in read_json_lines(path)]
             yield part, [(_field(entry, "source", where), _field(entry, "target", where)) for where, entry in entries]
         elif data.pair and kind == f".{left}":
             packed = ".gz" if path.suffix == ".gz" else ""
-            yield part, _parallel(path, path.with_name(path.name.removesuffix(packed)[: -len(left)] + right + packed))
+            twin = path.with_name(path.name.removesuffix(packed)[: -len(left)] + right + packed)
+            yield part, _parallel(path, twin, said)
         elif not (data.pair and kind == f".{right}") and data.folder is not None:
-            raise FourfoldError(f"{path} holds no pairs: give .tsv or .jsonl, or parallel files such as talk.de and "
-                                "talk.en with data.pair=de-en")
+            raise FourfoldError(f"{path} holds no pairs: give .tsv, .csv or .jsonl, or parallel files such as talk.de "
+                                "and talk.en with data.pair=de-en")
 
 
-def _table(path: Path) -> list[Pair]:
-    found = []
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
-        cells = line.split("\t")
-        if len(cells) == 2 and all(cell.strip() for cell in cells):
-            found.append((cells[0].strip(), cells[1].strip()))
-        elif line.strip():
-            raise FourfoldError(f"{path}, line {number}: must be a source, a tab and its target")
-    return found
+def _table(path: Path, said: list[str]) -> list[Pair]:
+    """The pairs of a user's table: of its columns "source" and "target", or of its two."""
+    table = read_table(path, columns=("source", "target"))
+    if not table.header and len(table.columns) != 2:
+        raise FourfoldError(f"{path}, line {table.lines[0]}: must be a source, a tab and its target, or have a "
+                            'header that names columns "source" and "target"')
+    sides = [table.column(name) for name in ("source", "target")] if table.header else table.columns
+    if len(table.dropped) > may_fail(len(table) + len(table.dropped)):
+        line, reason = table.dropped[0]
+        raise FourfoldError(f"{path}: {len(table.dropped):,} of {len(table) + len(table.dropped):,} rows are damaged "
+                            f"(line {line:,}: {reason})")
+    said += table.report()
+    return _full(path, [(a.strip(), b.strip()) for a, b in zip(*sides, strict=True)], said)
 
 
-def _parallel(source: Path, target: Path) -> list[Pair]:
+def _published_table(path: Path) -> list[Pair]:
+    """The pairs of a table in which a quote is a quote."""
+    rows = [line.partition("\t") for line in read_text(path).split("\n")]
+    return [(source.strip(), target.strip()) for source, _, target in rows if source.strip() and target.strip()]
+
+
+def _parallel(source: Path, target: Path, said: list[str]) -> list[Pair]:
     if not target.is_file():
         raise FourfoldError(f"{source} has no {target.name} beside it: parallel files have one name and two suffixes")
-    sides = [read_text(path).rstrip("\n").split("\n") for path in (source, target)]
+    sides = [[line.strip() for _, line in read_lines(path)] for path in (source, target)]
+    while sides[0] and sides[1] and len(sides[0]) != len(sides[1]) and not max(sides, key=len)[-1]:
+        max(sides, key=len).pop()  # empty lines at the end of one of them
     if len(sides[0]) != len(sides[1]):
         raise FourfoldError(f"{source} has {len(sides[0]):,} lines and {target.name} {len(sides[1]):,}: "
                             "line n of one must translate line n of the other")
-    return [(a.strip(), b.strip()) for a, b in zip(*sides, strict=True) if a.strip() and b.strip()]
+    return _full(source, list(zip(*sides, strict=True)), said)
+
+
+def _full(path: Path, found: Sequence[Pair], said: list[str]) -> list[Pair]:
+    """The pairs whose sides both say something."""
+    full = [pair for pair in found if all(pair)]
+    if len(full) < len(found):
+        said.append(f"{path.name}: {len(found) - len(full):,} of {len(found):,} pairs left out: one side is blank")
+    return full
 
 
 def _documentation(path: Path, text: str) -> list[str]:

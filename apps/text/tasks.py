@@ -38,6 +38,7 @@ class Generate:
     top_p: float | None = top_p_option()
     min_p: float | None = min_p_option()
     repetition_penalty: float | None = option(None, "Above 1: what occurred before becomes less likely.")
+    int8: bool | None = option(None, "Read weights as int8: faster for one text on a CPU, slightly off.", "--int8")
     stop: list[str] | None = option(None, "End before this text; may be repeated.")
     num_steps: int | None = num_steps_option()
     seed: int = seed_option()

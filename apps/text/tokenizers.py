@@ -142,7 +142,7 @@ def fit(kind: Kind, documents: Sequence[str], vocab: int) -> Tokenizer:
     """The tokenizer of training documents; `vocab` is the number of pieces, 256 bytes and one symbol included.
 
     Raises:
-        FourfoldError: sentencepiece cannot make so many pieces of these documents.
+        FourfoldError: sentencepiece cannot make so many, or so few, pieces of these documents.
     """
     if kind == "bytes":
         return Bytes()
@@ -157,7 +157,7 @@ def fit(kind: Kind, documents: Sequence[str], vocab: int) -> Tokenizer:
 def _train_pieces(kind: Kind, documents: Sequence[str], vocab: int) -> bytes:
     from sentencepiece import SentencePieceTrainer
 
-    lines = [line for document in documents for line in document.replace("\0", "").splitlines() if line.strip()]
+    lines = [line for document in documents for line in document.replace("\0", "").split("\n") if line.strip()]
     out = io.BytesIO()
     try:
         SentencePieceTrainer.train(
@@ -168,7 +168,13 @@ def _train_pieces(kind: Kind, documents: Sequence[str], vocab: int) -> bytes:
             allow_whitespace_only_pieces=True,
         )
     except (RuntimeError, OSError) as error:  # its checks raise these with a source line in front
-        found = re.search(r"value <= (\d+)", str(error))
-        hint = f"at most {found[1]}" if found else "another number (between 300 and what the text has words for)"
-        raise FourfoldError(f"data.vocab is {vocab}: sentencepiece needs {hint} for this text") from None
+        most, least = re.search(r"value <= (\d+)", str(error)), re.search(r"\d+ vs (\d+)", str(error))
+        if most:
+            why = f"sentencepiece makes at most {most[1]} pieces of this text"
+            why += "" if int(most[1]) >= 300 else ": give more text, or data.tokenizer=characters"
+        elif least:
+            why = f"sentencepiece needs at least {least[1]}, for the many characters of this text"
+        else:
+            why = f"sentencepiece refuses it ({error})"
+        raise FourfoldError(f"data.vocab is {vocab}: {why}") from None
     return out.getvalue()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,12 +34,15 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
 
 def print_measures(title: str, measures: Sequence[Measure]) -> None:
     """Measures as a table, each with what it must be read against."""
-    from core.runs.measures import measure_cells
+    from core.runs.measures import HEADS, measure_cells
 
-    columns = ["measure", "value", "95 % interval", "baseline", "floor", "kind", "n"]
-    verdict: Mapping[bool | None, str] = {True: "beats it", False: "does not", None: ""}
-    rows = [[*measure_cells(m), verdict[m.beats_baseline]] for m in measures]
-    print_table(title, [*columns, "baseline?"], rows)
+    print_table(title, HEADS, [measure_cells(measure) for measure in measures])
+
+
+def print_json(value: object) -> None:
+    """JSON for machines; where stdout cannot show a character, its escape stands for it."""
+    shows_all = (sys.stdout.encoding or "").lower().startswith("utf")
+    print(json.dumps(value, ensure_ascii=not shows_all, indent=2))
 
 
 def print_paths(paths: Sequence[Path]) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn, TextIO, cast
 
 import typer
 from typer.core import TyperCommand
@@ -20,10 +23,16 @@ def main(app: typer.Typer, arguments: Sequence[str] | None = None) -> NoReturn:
     Raises:
         SystemExit: always, with the exit code.
     """
+    with _streams():
+        _main(app, arguments)
+
+
+def _main(app: typer.Typer, arguments: Sequence[str] | None) -> NoReturn:
     # click's ClickException, the class above UsageError; typer may carry its own copy of click.
     usage_errors: type[Exception] = typer.BadParameter.__mro__[2]
     try:
         code = typer.main.get_command(app).main(args=arguments, standalone_mode=False)
+        sys.stdout.flush()
         sys.exit(code if isinstance(code, int) else 0)
     except FourfoldError as error:
         _fail(str(error))
@@ -42,6 +51,56 @@ def main(app: typer.Typer, arguments: Sequence[str] | None = None) -> NoReturn:
         if not message:  # no command was given, and the help has been printed
             sys.exit(2)
         _fail(message)
+
+
+class _Stream:
+    """stdout, whose full disk has a name; or stderr, which stays quiet when nobody reads it: news end no work."""
+
+    def __init__(self, stream: TextIO, needed: bool) -> None:
+        self._stream, self._needed = stream, needed
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with self._watched():
+            return self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with self._watched():
+            self._stream.flush()
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            if self._needed:
+                raise
+        except OSError as error:
+            if self._needed:
+                raise FourfoldError(f"cannot write to standard output: {error.strerror}") from error
+
+
+@contextmanager
+def _streams() -> Iterator[None]:
+    """Standard streams that lose what they cannot show, and not the work."""
+    for number in range(3):  # where one is closed, the next file opened would take its place
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in before)  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    sys.stdout, sys.stderr = (cast(TextIO, _Stream(s, s is sys.stdout)) for s in (sys.stdout, sys.stderr))
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
 
 
 def _fail(message: str) -> NoReturn:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import typing
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -13,7 +12,7 @@ from typing import Annotated, TypedDict, cast
 import typer
 
 from core.command_line.options import AsJson, Device, Output, RunFolder
-from core.command_line.printing import print_paths, shown_progress
+from core.command_line.printing import print_json, print_paths, shown_progress
 from core.errors import FourfoldError
 from core.runs.tasks import Description, Progress, Task, described
 
@@ -89,19 +88,19 @@ def _run(task: Task, load_model: LoadModel, parameters: object, shared: Shared) 
     model = load_model(shared["run"], shared["device"]) if task.takes_model else None
     # A bar would stand in the middle of a text that is written.
     shown = nullcontext(Progress(on_text=_show)) if stream else shown_progress(task.name)
+    paths: list[Path] = []
     with shown as progress:
         result = task.run(model, parameters, progress)
-    paths: list[Path] = []
-    if output is not None and result.write is not None:
-        with writing(output):
-            output.mkdir(parents=True, exist_ok=True)
-            paths = result.write(output)
+        if output is not None and result.write is not None:
+            with writing(output):
+                output.mkdir(parents=True, exist_ok=True)
+                paths = result.write(output)
     if as_json:
         data = result.data
         if paths:
             made = data if isinstance(data, dict) else {} if data is None else {"made": data}
             data = {**made, "files": [str(path) for path in paths]}
-        print(json.dumps(data, ensure_ascii=False, indent=2))
+        print_json(data)
         return
     if stream or result.text:
         print("" if stream else result.text)

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,10 +27,11 @@ from core.command_line.options import (
     RunFolder,
     Seed,
 )
-from core.command_line.printing import print_measures, print_paths, print_table
+from core.command_line.printing import print_json, print_measures, print_paths, print_table
 from core.command_line.program import HELP, deferred
 from core.command_line.task_commands import task_command
 from core.errors import FourfoldError
+from core.files import DAY, new_folder, remove_leftovers
 from core.runs.tasks import (
     Progress,
     Result,
@@ -78,7 +79,7 @@ def _add_recipes(app: typer.Typer, load_domain: Callable[[], Domain[DataT, Codec
         domain = load_domain()
         rows = [_recipe_row(name, make) for name, make in domain.recipes.items()]
         if as_json:
-            print(json.dumps(rows, indent=2))
+            print_json(rows)
         else:
             print_table(f"{domain.name} recipes", list(rows[0]) if rows else [], [list(row.values()) for row in rows])
 
@@ -193,6 +194,10 @@ def _describe(domain: Domain[DataT, CodecT, Item], recipe: Recipe[DataT], device
     print(f"training    {recipe.train.steps:,} steps of {recipe.train.batch_size} examples, seed {recipe.seed}")
 
 
+PART = 10_240
+"""More samples than these are written while they are drawn, into folders of so many: they need not fit in memory."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
     """What `sample` takes in every domain, besides the domain's conditions."""
@@ -213,8 +218,22 @@ def sampling_task(domain: Domain[DataT, CodecT, Item]) -> Task:
 
     def run(model: Model[DataT, CodecT, Item], parameters: Sampling, progress: Progress) -> Result:
         texts = {name: getattr(parameters, f"condition_{name}") for name in domain.conditions}
-        items = domain.sample(model, parameters.num, seed=parameters.seed, texts=texts, settings=changes(parameters))
-        return Result(write=lambda folder: domain.write(items, folder))
+        drawn = domain.parts(model, parameters.num, PART, seed=parameters.seed, texts=texts,
+                             settings=changes(parameters), progress=progress)
+        parts = chain([next(drawn)], drawn)  # what is refused is so before a folder is made
+
+        def write(folder: Path) -> list[Path]:
+            if parameters.num <= PART:
+                return domain.write(next(parts), folder)
+            remove_leftovers(folder, DAY)
+            paths = []
+            for index, items in enumerate(parts):
+                paths.append(folder / f"part-{index:04d}")
+                with new_folder(paths[-1], lasting=False) as ready:
+                    domain.write(items, ready)
+            return paths
+
+        return Result(write=write)
 
     conditions = [
         (f"condition_{name}", str | None, option(None, f"Condition on this {name}.", f"--{name.replace('_', '-')}"))
@@ -260,7 +279,7 @@ def _add_evaluate(app: typer.Typer, load_domain: Callable[[], Domain[DataT, Code
         measures = judge(domain, Run(run), n=num, seed=seed, device=device)
         write_run_report(domain, Run(run))
         if as_json:
-            print(json.dumps([measure_to_dict(measure) for measure in measures], indent=2))
+            print_json([measure_to_dict(measure) for measure in measures])
         else:
             print_measures(f"{domain.name} · {run.name}", measures)
 

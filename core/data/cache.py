@@ -1,19 +1,30 @@
-"""Arrays that are made once: a cache named by all that they depend on."""
+"""Arrays that are made once: a cache named by all that they depend on.
+
+A folder of the cache holds an .npy file an array and names.json, with the size of each file and a checksum of each of
+its blocks. A process checks them when it first opens the arrays: all blocks of small files, a sample of large ones'.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
-import shutil
-import tempfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from core.data.sources import cache_folder
 from core.errors import FourfoldError
+from core.files import DAY, new_folder, one_line, read_json, remove_leftovers, write_json
+
+BLOCK = 2**20
+CHECKED = 256
+"""Blocks of a file that are checked at most, with the first, evenly spread, others in each process: 0.3 s."""
+logger = logging.getLogger(__name__)
 
 
 def cached(
@@ -30,43 +41,69 @@ def cached(
         FourfoldError: the cache cannot be written.
     """
     home = cache_folder() / "arrays" / content_hash(what, version, *parts)
-    try:
-        return _mapped(home)
-    except (OSError, ValueError, EOFError):  # not there, or cut short, say by a full disk
-        pass
+    if home.exists():
+        try:
+            return _mapped(home)
+        except (FourfoldError, OSError, ValueError, EOFError, LookupError, TypeError, AttributeError) as error:
+            logger.warning("the cache of %s is damaged (%s): it is made again", what, one_line(error))
     arrays = make()
     try:
-        _store(home, arrays)
-        return _mapped(home)
-    except OSError as error:
-        raise FourfoldError(f"cannot write the cache {home.parent}: {error.strerror}; "
-                            "point $FOURFOLD_CACHE at a writable folder") from error
-
-
-def _store(home: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write `arrays` as the folder `home`, which appears in full or not at all."""
-    shutil.rmtree(home, ignore_errors=True)
-    home.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".tmp-", dir=home.parent) as scratch:
-        ready = Path(scratch) / home.name
-        ready.mkdir()
-        for name, array in arrays.items():
-            np.save(ready / f"{name}.npy", array, allow_pickle=False)
-        (ready / "names.json").write_text(json.dumps(list(arrays)))
-        try:
-            os.rename(ready, home)
-        except OSError:
-            if not home.is_dir():  # else another process was faster, and its arrays are as good
-                raise
+        remove_leftovers(home.parent, DAY)
+        with new_folder(home, lasting=False) as ready:
+            for name, array in arrays.items():
+                np.save(ready / f"{name}.npy", array, allow_pickle=False)
+            write_json(ready / "names.json", {"arrays": {name: _blocks(ready / f"{name}.npy") for name in arrays}})
+    except FourfoldError as error:
+        if not home.is_dir():  # else another process was faster, and its arrays are as good
+            raise FourfoldError(f"{error}; point $FOURFOLD_CACHE at a writable folder") from error
+    return _mapped(home)
 
 
 def _mapped(home: Path) -> dict[str, np.ndarray]:
     """The arrays in `home`, mapped; small ones are read (empty ones cannot be mapped)."""
     arrays = {}
-    for name in json.loads((home / "names.json").read_text()):
+    for name, blocks in _names(home).items():
         path = home / f"{name}.npy"
-        arrays[name] = np.load(path, mmap_mode="r" if path.stat().st_size > 4096 else None, allow_pickle=False)
+        facts = path.stat()
+        if blocks is not None:
+            _check(path, tuple(blocks), facts.st_size, facts.st_mtime_ns)
+        arrays[name] = np.load(path, mmap_mode="r" if facts.st_size > 4096 else None, allow_pickle=False)
     return arrays
+
+
+def _names(home: Path) -> Mapping[str, Sequence[int] | None]:
+    """The arrays in `home`, each with its size and its blocks' checksums; None for those of version 0.1.0."""
+    path = home / "names.json"
+    names = json.loads(path.read_text())
+    found: Mapping[str, Sequence[int] | None] = (
+        dict.fromkeys(names) if isinstance(names, list) else read_json(path)["arrays"])
+    return found
+
+
+def _blocks(path: Path) -> list[int]:
+    """A file's size, and the checksum of each of its blocks."""
+    found = [path.stat().st_size]
+    with open(path, "rb") as stream:
+        while block := stream.read(BLOCK):
+            found.append(zlib.crc32(block))
+    return found
+
+
+@cache
+def _check(path: Path, blocks: tuple[int, ...], size: int, changed: int) -> None:
+    """Check a file against what `_blocks` found, once in a process as long as it is not `changed`.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    if size != blocks[0]:
+        raise ValueError(f"{path.name} is cut short")
+    every = -(-(len(blocks) - 1) // CHECKED)
+    with open(path, "rb") as stream:
+        for index in sorted({0, *range(os.getpid() % max(1, every), len(blocks) - 1, max(1, every))}):
+            stream.seek(index * BLOCK)
+            if zlib.crc32(stream.read(BLOCK)) != blocks[1 + index]:
+                raise ValueError(f"{path.name} does not match its checksums")
 
 
 def content_hash(*parts: object) -> str:

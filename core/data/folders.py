@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import stat
@@ -11,6 +12,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
+
+import numpy as np
 
 from core.errors import FourfoldError
 
@@ -172,13 +175,29 @@ def read_all(
             progress(index + 1, len(files))
     if not broken:
         return items, []
-    # 1e-9: 0.29 of 100 is 28.999999999999996.
-    allowed = max(1, math.floor(max_broken * len(files) + 1e-9)) if max_broken > 0 and len(files) >= FEW else 0
+    allowed = may_fail(len(files), max_broken)
     told = (f"{len(broken):,} of {len(files):,} {what} cannot be read: {'; '.join(broken[:NAMED])}"
             f"{f'; and {len(broken) - NAMED:,} more' if len(broken) > NAMED else ''}")
     if len(broken) > allowed:
         raise FourfoldError(f"{told} (at most {allowed:,} may be broken)" if allowed else told)
     return items, [f"skipped: {told}"]
+
+
+def may_fail(count: int, share: float = 0.05) -> int:
+    """How many of `count` items may be broken: `share` of them, or a single one, but none of fewer than 20."""
+    # 1e-9: 0.29 of 100 is 28.999999999999996.
+    return max(1, math.floor(share * count + 1e-9)) if share > 0 and count >= FEW else 0
+
+
+def as_array(lines: Sequence[str]) -> np.ndarray:
+    """Lines that tell of what was read, as an array to be cached beside it; `as_lines` gives them back."""
+    return np.frombuffer(json.dumps(lines).encode(), np.uint8)
+
+
+def as_lines(array: np.ndarray) -> list[str]:
+    """The lines that `as_array` packed."""
+    lines: list[str] = json.loads(array.tobytes())
+    return lines
 
 
 def _walked(root: Path) -> Iterator[tuple[Path, str]]:

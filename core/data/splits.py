@@ -13,6 +13,9 @@ from core.errors import FourfoldError
 
 T = TypeVar("T")
 
+LARGEST = 0.2  # of all examples: a group of more is trained on, never held out
+FEW = 10  # a group of so few is never too large
+
 
 @dataclass(frozen=True)
 class Splits:
@@ -29,6 +32,8 @@ class Splits:
 
 def split(keys: Sequence[Hashable], *, test: float, validation: float, seed: int | None = 0) -> Splits:
     """Deal out examples, given by their keys: those of equal keys are a group, and a group lies in one split.
+
+    A group of more than a fifth of the examples is trained on, as a test of little else would say little.
 
     Args:
         test, validation: how many groups, or below 1 their share; at least one each.
@@ -48,6 +53,7 @@ def split(keys: Sequence[Hashable], *, test: float, validation: float, seed: int
     else:
         in_order = list(groups.values())
         shuffled = [in_order[i] for i in order(seed, 0, len(in_order))]
+    shuffled.sort(key=lambda group: len(group) > max(FEW, LARGEST * len(keys)))
     first = max(1, round(test * len(groups)) if test < 1 else int(test))
     second = first + max(1, round(validation * len(groups)) if validation < 1 else int(validation))
     if second >= len(groups):

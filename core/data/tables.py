@@ -162,13 +162,17 @@ def read_table(path: Path, *, header: bool | None = None, columns: Collection[st
                  tuple(stray), tuple(joined), counted)
 
 
-def read_json_lines(path: Path) -> list[tuple[int, dict[str, object]]]:
+def read_json_lines(path: Path, bare: str | None = None) -> list[tuple[int, dict[str, object]]]:
     """The object on each line that is not blank, with the line's number; only "\\n" ends a line.
 
+    Args:
+        bare: of which name a line that is only a string is the value; None refuses such lines.
+
     Raises:
-        FourfoldError: the file cannot be read, is no text, or a line is no JSON object.
+        FourfoldError: the file cannot be read, is no text, or lines are no JSON objects.
     """
-    found = []
+    found: list[tuple[int, dict[str, object]]] = []
+    wrong: list[str] = []
     for number, line in enumerate(_lines(path, newline="\n"), start=1):
         if not line.strip():
             continue
@@ -177,12 +181,19 @@ def read_json_lines(path: Path) -> list[tuple[int, dict[str, object]]]:
             if "\\u" in line:
                 json.dumps(entry, ensure_ascii=False).encode()  # half a pair ("\ud83d" alone) is no text
         except UnicodeEncodeError:
-            raise FourfoldError(f"{path}, line {number}: holds half a character (\\ud800 to \\udfff alone)") from None
+            wrong.append(f"line {number}: holds half a character (\\ud800 to \\udfff alone)")
         except (ValueError, RecursionError):
-            raise FourfoldError(f"{path}, line {number}: is no JSON") from None
-        if not isinstance(entry, dict):
-            raise FourfoldError(f'{path}, line {number}: must be an object, {{"name": ...}}')
-        found.append((number, entry))
+            wrong.append(f"line {number}: is no JSON")
+        else:
+            if isinstance(entry, str) and bare is not None:
+                entry = {bare: entry}
+            if isinstance(entry, dict):
+                found.append((number, entry))
+            else:
+                wrong.append(f'line {number}: must be an object, {{"name": ...}}')
+    if wrong:
+        more = f" (and {len(wrong) - 1:,} more lines are wrong)" if len(wrong) > 1 else ""
+        raise FourfoldError(f"{path}, {wrong[0]}{more}")
     return found
 
 

@@ -132,7 +132,7 @@ class Family(nn.Module, ABC):
     """A family is an objective with players; it holds its networks and is the unit that is trained and saved.
 
     Random draws in `forward` come from torch's global generator, which the training loop seeds anew for
-    every step from (seed, step, rank): a step is a pure function of (state, seed, step).
+    every step from (seed, step, player, part of the batch): a step is a pure function of (state, seed, step).
     """
 
     players: ClassVar[tuple[str, ...]] = ("model",)

@@ -5,16 +5,15 @@ Its network is not one of `core.networks`, so that metrics stay the same when th
 
 from __future__ import annotations
 
-import json
-import os
-import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from core.data.arrays import indices_of_step
+from core.data.cache import cached
 from core.errors import FourfoldError
 
 VERSION = 1
@@ -85,31 +84,32 @@ def train_classifier(
     Raises:
         FourfoldError: shapes that do not fit, fewer than two classes, values that are not finite.
     """
-    from core.data.cache import content_hash
-    from core.data.sources import cache_folder
-
     x, test_x = np.asarray(x), np.asarray(test_x)
     y, test_y = np.asarray(y, dtype=np.int64), np.asarray(test_y, dtype=np.int64)
     _check(x, y, test_x, test_y)
-    classes = int(max(y.max(), test_y.max())) + 1
-    settings = {"features": features, "width": width, "steps": steps, "batch_size": batch_size, "seed": seed,
-                "version": VERSION}
-    folder = cache_folder() / "classifiers" / content_hash(x, y, test_x, test_y, settings)
-    shape = tuple(x.shape[1:])
-    found = _load(folder, shape, features, width) if keep else None
-    if found is not None:
-        return found
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network, head = _network(shape, features, width), _head(features, classes)
-        scale = (float(x.mean(dtype=np.float64)), float(x.std(dtype=np.float64)) or 1.0)
-        _train(nn.Sequential(network, head), x, y, scale, steps, batch_size, seed)
-    trained = Classifier(network.eval(), head.eval(), *scale, shape, classes, 0.0)
-    accuracy = trained.accuracy(test_x, test_y)
-    final = Classifier(network, head, *scale, shape, classes, accuracy)
-    if keep:
-        _save(final, folder, settings)
-    return final
+    shape, classes = tuple(x.shape[1:]), int(max(y.max(), test_y.max())) + 1
+
+    def assembled(found: Mapping[str, np.ndarray]) -> Classifier:
+        with torch.random.fork_rng(devices=[]):
+            network, head = _network(shape, features, width), _head(features, classes)
+        weights = {name: torch.tensor(value) for name, value in found.items() if name not in ("scale", "accuracy")}
+        nn.Sequential(network, head).load_state_dict(weights)
+        mean, std = found["scale"].tolist()
+        return Classifier(network.eval(), head.eval(), mean, std, shape, classes, float(found["accuracy"]))
+
+    def make() -> dict[str, np.ndarray]:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = nn.Sequential(_network(shape, features, width), _head(features, classes))
+            scale = (float(x.mean(dtype=np.float64)), float(x.std(dtype=np.float64)) or 1.0)
+            _train(model, x, y, scale, steps, batch_size, seed)
+        found = {name: value.numpy() for name, value in model.state_dict().items()} | {"scale": np.array(scale)}
+        accuracy = assembled({**found, "accuracy": np.array(0.0)}).accuracy(test_x, test_y)
+        return {**found, "accuracy": np.array(accuracy)}
+
+    settings = {"features": features, "width": width, "steps": steps, "batch_size": batch_size, "seed": seed}
+    parts = [x, y, test_x, test_y, settings]
+    return assembled(cached("classifier", VERSION, parts, make) if keep else make())
 
 
 def _check(x: np.ndarray, y: np.ndarray, test_x: np.ndarray, test_y: np.ndarray) -> None:
@@ -153,8 +153,6 @@ def _head(features: int, classes: int) -> nn.Module:
 def _train(
     model: nn.Module, x: np.ndarray, y: np.ndarray, scale: tuple[float, float], steps: int, batch_size: int, seed: int
 ) -> None:
-    from core.data.arrays import indices_of_step
-
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps, pct_start=0.1)
     size = min(batch_size, len(x))
@@ -166,40 +164,3 @@ def _train(
         torch.autograd.backward(loss)
         optimizer.step()
         schedule.step()
-
-
-def _save(classifier: Classifier, folder: Path, settings: dict[str, int]) -> None:
-    """Write weights and metadata to `folder`, atomically: a temporary folder is renamed."""
-    from safetensors.torch import save_file
-
-    facts = {"shape": classifier.shape, "classes": classifier.classes, "mean": classifier.mean, "std": classifier.std,
-             "test_accuracy": classifier.test_accuracy, "settings": settings}
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".tmp-", dir=folder.parent) as scratch:
-            ready = Path(scratch) / folder.name
-            ready.mkdir()
-            save_file(nn.Sequential(classifier.network, classifier.head).state_dict(), ready / "model.safetensors")
-            (ready / "classifier.json").write_text(json.dumps(facts, indent=2))
-            os.rename(ready, folder)
-    except OSError as error:
-        if not folder.is_dir():  # otherwise another process has written the same classifier
-            raise FourfoldError(f"cannot write the cache {folder.parent}: {error.strerror}; "
-                                "point $FOURFOLD_CACHE at a writable folder") from error
-
-
-def _load(folder: Path, shape: tuple[int, ...], features: int, width: int) -> Classifier | None:
-    """The classifier saved in `folder`; None where there is none, or a damaged one."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        facts = json.loads((folder / "classifier.json").read_text())
-        weights = load_file(folder / "model.safetensors")
-        with torch.random.fork_rng(devices=[]):
-            network, head = _network(shape, features, width), _head(features, facts["classes"])
-        nn.Sequential(network, head).load_state_dict(weights)
-        return Classifier(network.eval(), head.eval(), facts["mean"], facts["std"], shape, facts["classes"],
-                          facts["test_accuracy"])
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError):
-        return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,8 @@ from core.runs.media import Media
 from core.runs.migrations import Migration
 from core.runs.model import CodecT, DataT, Item, Model
 from core.runs.recipe import Recipe, recipe_from_dict
-from core.runs.tasks import Kind, Task
+from core.runs.tasks import Kind, Progress, Task
+from core.seeds import derive
 from core.serialization import assign, to_dict
 
 Split = Literal["train", "validation", "test"]
@@ -103,12 +104,25 @@ class Domain(Generic[DataT, CodecT, Item]):
             assign(tree, assignment)
         return self.read_recipe(tree)
 
-    def sample(
-        self, model: Model[DataT, CodecT, Item], n: int, *, seed: int = 0,
+    def parts(
+        self, model: Model[DataT, CodecT, Item], n: int, size: int, *, seed: int = 0,
         texts: Mapping[str, str | None] | None = None, settings: SettingChanges | None = None,
-    ) -> list[Item]:
-        """`n` items, conditioned on a user's words by condition."""
-        condition = model.codec.parse_conditions(texts or {}, n)
+        progress: Progress | None = None,
+    ) -> Iterator[list[Item]]:
+        """`n` items in parts of at least `size` but for the last, conditioned on a user's words by condition."""
+        condition, changes = model.codec.parse_conditions(texts or {}, n), settings or SettingChanges()
         if condition is None and self.draw is not None:
-            return self.draw(model, n, seed, settings or {})
-        return model.sample(n, seed=seed, condition=condition, **(settings or {}))
+            for index, start in enumerate(range(0, n, size)):
+                # The first part is what a smaller n draws.
+                yield self.draw(model, min(size, n - start), derive(seed, index) if index else seed, changes)
+                if progress is not None:
+                    progress.step(min(start + size, n), n)
+            return
+        items: list[Item] = []
+        for batch in model.batches(n, seed=seed, condition=condition, progress=progress, **changes):
+            items += model.codec.decode(batch)
+            if len(items) >= size:
+                yield items
+                items = []
+        if items:
+            yield items

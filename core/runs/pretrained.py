@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import torch
 
 from core.errors import FourfoldError
 from core.families.family import Family
-from core.files import read_json, write_atomically
+from core.files import read_json, to_json, write_if_changed
 from core.runs.domain import Domain
 from core.runs.migrations import FORMAT, RECIPE_MIGRATIONS, Migration, migrated
 from core.runs.model import CodecT, DataT, Item, Model
@@ -33,20 +32,20 @@ def build(
     with torch.device("meta"):  # where tensors have shapes and no numbers
         count = sum(p.numel() for p in recipe.family.build(codec.space, codec.conditions).parameters())
     if 4 * count > memory() // 2:
-        raise FourfoldError(f"the recipe's model has {count:,} parameters, which do not fit into this machine's memory: "
-                            "choose smaller sizes")
+        raise FourfoldError(f"the recipe's model has {count:,} parameters, which do not fit into this machine's "
+                            "memory: choose smaller sizes")
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
         family = recipe.family.build(codec.space, codec.conditions)
     return Model(recipe=recipe, codec=codec, family=family.to(device), device=device)
 
 
-def save_description(model: Model[DataT, CodecT, Item], folder: Path) -> None:
+def save_description(model: Model[DataT, CodecT, Item], folder: Path, measured: str = "") -> None:
     """Write everything of a model folder but the weights: config.json, codec.json, the model card."""
     config = {"format": FORMAT, "fourfold": version(), "domain": model.recipe.domain, "recipe": to_dict(model.recipe)}
-    write_atomically(folder / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
-    write_atomically(folder / CODEC, (json.dumps(to_dict(model.codec), indent=1) + "\n").encode())
-    write_atomically(folder / CARD, model_card(model).encode())
+    write_if_changed(folder / CONFIG, to_json(config))
+    write_if_changed(folder / CODEC, to_json(to_dict(model.codec)))
+    write_if_changed(folder / CARD, model_card(model, measured).encode())
 
 
 def load(path: str | Path, domain: Domain[DataT, CodecT, Item], device: str = "auto") -> Model[DataT, CodecT, Item]:
@@ -106,10 +105,10 @@ def load_codec(folder: Path, codec_types: Sequence[type[CodecT]], codec_migratio
         codec = from_union(codec_types, value, "codec")
         _ = codec.space, codec.conditions  # what is made when first used shows here that it is damaged
     except FourfoldError as error:
-        raise FourfoldError(f"{path} is damaged ({error}): train the model again with --fresh") from error
+        raise FourfoldError(f"{path} is damaged ({error}): the command that trained it mends it") from error
     except (ValueError, KeyError, TypeError, RuntimeError, OverflowError) as error:
         what = type(error).__name__
-        raise FourfoldError(f"{path} is damaged ({what}): train the model again with --fresh") from error
+        raise FourfoldError(f"{path} is damaged ({what}): the command that trained it mends it") from error
     return codec
 
 

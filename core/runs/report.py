@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import base64
 import html
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
-from core.files import read_json, write_atomically
+from core.errors import FourfoldError
+from core.files import inside, read_json, write_atomically
 from core.runs.domain import Domain
-from core.runs.measures import Measure, figure, measure_cells
-from core.runs.media import Media, load_media
+from core.runs.measures import HEADS, Measure, figure, measure_cells, verdict
+from core.runs.media import INDEX, Media, load_media
 from core.runs.model import CodecT, DataT, Item
 from core.runs.run import Run, load_measures, recipe_to_json
 from core.runtime import environment
 from core.serialization import Json
-from core.training.log import read_log
+from core.training.log import LOG, read_log
 
 Points = Sequence[tuple[float, float]]
+logger = logging.getLogger(__name__)
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c2430; --dim: #667080; --paper: #fbfaf8; --card: #fff; --line: #e4e1da;
@@ -105,22 +108,20 @@ def curve_svg(points: Points, label: str = "loss", width: int = 420, height: int
 
 
 def measure_table(measures: Sequence[Measure]) -> str:
-    """Measures with interval, baseline and floor; what beats its baseline says so."""
-    heads = ["measure", "value", "95 % interval", "baseline", "floor", "kind", "n"]
+    """Measures with interval, baseline and floor, and in words what they say."""
     rows = "".join(
-        f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in measure_cells(m))}<td>{verdict(m)}</td></tr>"
-        for m in measures
+        f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in measure_cells(m)[:-1])}"
+        f"<td>{verdict_html(m)}</td></tr>" for m in measures
     )
-    head = "".join(f"<th>{name}</th>" for name in [*heads, ""])
+    head = "".join(f"<th>{name}</th>" for name in HEADS)
     return f'<div class="wide"><table><tr>{head}</tr>{rows}</table></div>'
 
 
-def verdict(measure: Measure) -> str:
-    """Whether a measure beats its baseline, in words; nothing without one."""
-    if measure.beats_baseline is None:
-        return ""
-    kind, words = ("good", "beats its baseline") if measure.beats_baseline else ("bad", "does not beat its baseline")
-    return f'<span class="{kind}">{words}</span>'
+def verdict_html(measure: Measure) -> str:
+    """What a measure says, coloured where it is good or bad news."""
+    said = verdict(measure)
+    kind = {True: "good", False: "bad", None: "dim"}[said.good]
+    return f'<span class="{kind}">{html.escape(said.words)}</span>' if said.words else ""
 
 
 def facts_table(facts: Mapping[str, object]) -> str:
@@ -139,19 +140,31 @@ def loss_curves(log: Sequence[Json]) -> dict[str, list[tuple[float, float]]]:
     return curves
 
 
+def run_media(run: Run) -> list[Media]:
+    """The samples that a run keeps to look at; a warning where they are damaged."""
+    try:
+        return load_media(run.preview)
+    except FourfoldError as error:
+        logger.warning("samples are left out (%s): the command that trained the run mends them", error)
+        return []
+
+
 def write_run_report(domain: Domain[DataT, CodecT, Item], run: Run) -> Path:
     """Write the run's report.html from what its folder holds; returns the file.
 
     Raises:
         FourfoldError: the folder is not a run, or cannot be written.
     """
+    for path in (run.recipe_file, run.metrics_file, run.folder / LOG, run.preview / INDEX):
+        if not inside(path, run.folder):
+            raise FourfoldError(f"{path} leads out of {run.folder}: a report shows what is in its run")
     recipe, log = run.recipe(domain), read_log(run.folder)
-    measures, media = load_measures(run), load_media(run.samples / "preview")
+    measures, media = load_measures(run), run_media(run)
     timed = [event for event in log if "seconds" in event]
     seconds = f", {timed[-1]['seconds']:.0f} s of training" if timed else ""
     parts = [
         f"<h1>{html.escape(recipe.name)}</h1>",
-        f'<p class="dim">{domain.name} · {recipe.family.kind} · '
+        f'<p class="dim">{html.escape(domain.name)} · {html.escape(recipe.family.kind)} · '
         f"{recipe.train.steps:,} steps of {recipe.train.batch_size} examples · seed {recipe.seed}{seconds}</p>",
     ]
     if media:
@@ -162,7 +175,8 @@ def write_run_report(domain: Domain[DataT, CodecT, Item], run: Run) -> Path:
     if any(curves):
         charts = "".join(f'<div class="card" style="flex: 1 1 24rem; max-width: 40rem">{c}</div>' for c in curves if c)
         parts.append(f'<h2>Training</h2><div class="row">{charts}</div>')
-    measured_on = read_json(run.metrics_file).get("environment", {}) if measures else environment()
+    noted = read_json(run.metrics_file).get("environment") if measures else None
+    measured_on = noted if isinstance(noted, dict) else environment()
     parts.append(f"<h2>Environment</h2>{facts_table({**measured_on, 'date': date.today().isoformat()})}")
     parts.append(f"<h2>Recipe</h2><pre>{html.escape(recipe_to_json(recipe))}</pre>")
     write_atomically(run.report, page(f"{recipe.name} · Fourfold", "\n".join(parts)).encode())

@@ -9,8 +9,9 @@ samples/       a few samples;  metrics.json: what `evaluate` measured;  report.h
 from __future__ import annotations
 
 import json
-import shutil
+import logging
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,24 +20,47 @@ from torch import Tensor
 
 from core.data.arrays import ArrayData
 from core.errors import FourfoldError
-from core.files import read_json, write_atomically, writing
+from core.files import (
+    is_vacant,
+    new_folder,
+    one_writer,
+    read_json,
+    remove,
+    remove_leftovers,
+    to_json,
+    write_atomically,
+    write_if_changed,
+    write_json,
+    writing,
+)
 from core.runs.domain import Domain, Prepared
 from core.runs.measures import Measure, markdown_table, measure_from_dict, measure_to_dict
-from core.runs.media import Media, save_media
+from core.runs.media import are_whole, save_media
 from core.runs.migrations import FORMAT
 from core.runs.model import CodecT, DataT, Item, Model
-from core.runs.pretrained import CARD, build, load, model_card, model_folder, read_recipe, save_description
+from core.runs.pretrained import (
+    CARD,
+    CONFIG,
+    build,
+    load,
+    load_recipe,
+    model_card,
+    model_folder,
+    read_recipe,
+    save_description,
+)
 from core.runs.recipe import Recipe
-from core.runtime import environment, resolve_device
-from core.serialization import differences, to_dict
+from core.runtime import environment, first_process, resolve_device
+from core.serialization import Json, differences, to_dict
 from core.training.checkpoint import load_weights
 from core.training.distributed import barrier, connect
 from core.training.log import LOG, Listener
-from core.training.loop import TrainResult
+from core.training.loop import UNDECISIVE, TrainResult
 from core.training.loop import train as fit
 
 PREVIEW = 16
 """Samples that a run keeps to look at."""
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -56,6 +80,10 @@ class Run:
     @property
     def samples(self) -> Path:
         return self.folder / "samples"
+
+    @property
+    def preview(self) -> Path:
+        return self.samples / "preview"
 
     @property
     def metrics_file(self) -> Path:
@@ -93,7 +121,11 @@ def load_recipe_file(path: Path, domain: Domain[DataT, CodecT, Item]) -> Recipe[
 
 def recipe_to_json(recipe: Recipe[DataT]) -> str:
     """The recipe as indented JSON, complete enough to run again from it alone."""
-    return json.dumps({"format": FORMAT, **to_dict(recipe)}, indent=2)
+    return json.dumps(_values(recipe), indent=2)
+
+
+def _values(recipe: Recipe[DataT]) -> Json:
+    return {"format": FORMAT, **to_dict(recipe)}
 
 
 def may_hold(run: Run, recipe: Recipe[DataT], domain: Domain[DataT, CodecT, Item], *, fresh: bool = False) -> bool:
@@ -102,19 +134,47 @@ def may_hold(run: Run, recipe: Recipe[DataT], domain: Domain[DataT, CodecT, Item
     Raises:
         FourfoldError: it is a file, holds something else, or another recipe (the difference is listed).
     """
-    if fresh or not run.folder.exists():
+    if not run.folder.exists():
         return False
     if not run.folder.is_dir():
         raise FourfoldError(f"{run.folder} is a file: give a folder with --run")
-    if not run.recipe_file.exists():
-        if any(run.folder.iterdir()):
+    if fresh:
+        _refuse_others(run)
+        return False
+    held = _held(run, domain)
+    if held is None:
+        if not is_vacant(run.folder):
             raise FourfoldError(f"{run.folder} is not empty and not a run: choose another folder with --run")
         return False
-    changed = differences(to_dict(run.recipe(domain)), to_dict(recipe))
+    free = {f"train.{name}" for name in UNDECISIVE}
+    changed = [line for line in differences(to_dict(held), to_dict(recipe)) if line.partition(":")[0] not in free]
     if changed:
-        raise FourfoldError(f"{run.folder} holds another recipe ({'; '.join(changed)}): start it again with --fresh, "
-                            "or choose another folder with --run")
+        longer = ("" if len(changed) > 1 or held.train.steps >= recipe.train.steps else
+                  f"learning rates follow the planned steps, so a longer run is another one; train on from its weights "
+                  f"with --from {run.folder}, ")
+        raise FourfoldError(f"{run.folder} holds another recipe ({'; '.join(changed)}): {longer}start it again with "
+                            "--fresh, or choose another folder with --run")
     return True
+
+
+def _held(run: Run, domain: Domain[DataT, CodecT, Item]) -> Recipe[DataT] | None:
+    """The recipe that a folder holds: of recipe.json or, where that is lost or damaged, of its model; None without."""
+    if not run.recipe_file.exists() and not (run.model / CONFIG).exists():
+        return None
+    try:
+        return run.recipe(domain)
+    except FourfoldError:
+        try:
+            return load_recipe(run.model, domain)
+        except FourfoldError:
+            pass
+        raise
+
+
+def _refuse_others(run: Run) -> None:
+    """Raise a `FourfoldError` where the folder holds what is not a run's."""
+    if not run.recipe_file.exists() and not is_vacant(run.folder):
+        raise FourfoldError(f"{run.folder} is not a run, so --fresh leaves it alone: choose another folder with --run")
 
 
 def clear(run: Run) -> None:
@@ -125,14 +185,13 @@ def clear(run: Run) -> None:
     """
     if not run.folder.exists():
         return
-    if not run.folder.is_dir() or (any(run.folder.iterdir()) and not run.recipe_file.exists()):
-        raise FourfoldError(f"{run.folder} is not a run, so --fresh leaves it alone: choose another folder with --run")
+    _refuse_others(run)
     with writing(run.folder):
         # recipe.json goes last: it says that the rest is ours to remove.
-        for name in ("model", "state", "samples", "events"):
-            shutil.rmtree(run.folder / name, ignore_errors=True)
-        for path in (run.folder / LOG, run.metrics_file, run.report, run.cell_file, run.recipe_file):
-            path.unlink(missing_ok=True)
+        for name in ("model", "state", "samples", "events", LOG):
+            remove(run.folder / name)
+        for path in (run.metrics_file, run.report, run.cell_file, run.recipe_file):
+            remove(path)
 
 
 def train(
@@ -145,32 +204,41 @@ def train(
     log: Listener | None = None,
     prepared: Prepared[CodecT] | None = None,
 ) -> TrainResult:
-    """Train the recipe in a run folder, or go on with it, and keep a few samples.
+    """Train the recipe in a run folder, or go on with it, and keep a few samples; what is damaged or lost is mended.
 
     Raises:
-        FourfoldError: bad data, another recipe in the folder, a folder that cannot be written.
+        FourfoldError: bad data, another recipe or another process in the folder, a folder that cannot be written.
     """
     may_hold(run, recipe, domain, fresh=fresh)
-    place = resolve_device(device)
-    prepared = prepared or domain.prepare(recipe.data)
-    for name, split in (("training", prepared.train), ("test", prepared.test)):
-        if len(split) == 0:
-            raise FourfoldError(f"the data leave no {name} examples: give more of them")
-    model = build(domain, recipe, prepared.codec, place)
-    model.settings()  # refuses sample settings the family does not take before an hour of training, not after
-    if recipe.start is not None:
-        load_weights(model_folder(Path(recipe.start)), model.family)
-    world, place = connect(place)
-    if world.writes:
-        if fresh:
-            clear(run)
-        write_atomically(run.recipe_file, (recipe_to_json(recipe) + "\n").encode())
-        save_description(model, run.model)
-    barrier(world)  # before any process looks for a checkpoint, --fresh has removed the old ones
-    result = fit(model.family, prepared.train, recipe.train, run.folder, seed=recipe.seed, device=place, log=log)
-    if result.finished and world.writes and not run.samples.exists():
-        keep_samples(domain, load(run.folder, domain, device), prepared, run)
-    return result
+    with ExitStack() as held:
+        early = first_process() and run.folder.exists()
+        if early:  # a new folder is made only when the data are there
+            held.enter_context(one_writer(run.folder))
+        place = resolve_device(device)
+        prepared = prepared or domain.prepare(recipe.data)
+        for name, split in (("training", prepared.train), ("test", prepared.test)):
+            if len(split) == 0:
+                raise FourfoldError(f"the data leave no {name} examples: give more of them")
+        model = build(domain, recipe, prepared.codec, place)
+        model.settings()  # refuses sample settings the family does not take before an hour of training, not after
+        if recipe.start is not None:
+            load_weights(model_folder(Path(recipe.start)), model.family)
+        world, place = connect(place)
+        if world.writes:
+            if not early:
+                held.enter_context(one_writer(run.folder))
+                may_hold(run, recipe, domain, fresh=fresh)
+            for folder in (run.folder, run.model):
+                remove_leftovers(folder)
+            if fresh:
+                clear(run)
+            write_if_changed(run.recipe_file, to_json(_values(recipe)))
+            save_description(model, run.model, markdown_table(load_measures(run)))
+        barrier(world)  # before any process looks for a checkpoint, --fresh has removed the old ones
+        result = fit(model.family, prepared.train, recipe.train, run.folder, seed=recipe.seed, device=place, log=log)
+        if result.finished and world.writes and not are_whole(run.preview):
+            keep_samples(domain, load(run.folder, domain, device), prepared, run)
+        return result
 
 
 def test_conditions(data: ArrayData, n: int) -> dict[str, Tensor] | None:
@@ -180,7 +248,7 @@ def test_conditions(data: ArrayData, n: int) -> dict[str, Tensor] | None:
 
 def keep_samples(
     domain: Domain[DataT, CodecT, Item], model: Model[DataT, CodecT, Item], prepared: Prepared[CodecT], run: Run
-) -> list[Media]:
+) -> None:
     """Write a few samples into the run's samples/ as files, and as media for reports.
 
     A conditional model's are drawn for the first conditions of the test split.
@@ -190,13 +258,9 @@ def keep_samples(
         items = domain.draw(model, PREVIEW, seed, {})
     else:
         items = model.sample(PREVIEW, seed=seed, condition=test_conditions(prepared.test, PREVIEW))
-    with writing(run.samples):
-        shutil.rmtree(run.samples, ignore_errors=True)
-        run.samples.mkdir(parents=True)
-        domain.write(items, run.samples)
-    media = domain.preview(items)
-    save_media(media, run.samples / "preview")
-    return media
+    with new_folder(run.samples) as ready:
+        domain.write(items, ready)
+        save_media(domain.preview(items), ready / run.preview.name)
 
 
 def evaluate(
@@ -217,13 +281,17 @@ def evaluate(
         "seconds": round(time.perf_counter() - started, 1), "environment": environment(),
         "measures": [measure_to_dict(measure) for measure in measures],
     }
-    write_atomically(run.metrics_file, (json.dumps(result, indent=2) + "\n").encode())
+    write_json(run.metrics_file, result)
     write_atomically(run.model / CARD, model_card(model, markdown_table(measures)).encode())
     return measures
 
 
 def load_measures(run: Run) -> list[Measure]:
-    """What `evaluate` wrote into metrics.json; nothing where it never ran."""
+    """What `evaluate` wrote into metrics.json; nothing where it never ran, and a warning where it is damaged."""
     if not run.metrics_file.is_file():
         return []
-    return [measure_from_dict(row) for row in read_json(run.metrics_file).get("measures", [])]
+    try:
+        return [measure_from_dict(row) for row in read_json(run.metrics_file).get("measures", [])]
+    except (FourfoldError, TypeError) as error:
+        logger.warning("%s is left out (%s): run `evaluate` again", run.metrics_file, error)
+        return []

@@ -20,6 +20,8 @@ from torch import Tensor
 from core.seeds import Draws, normal
 
 Denoiser = Callable[[Tensor, Tensor], Tensor]
+LONGEST_STEP = 8
+"""Of Heun's method: the ratio of a step's noise levels."""
 
 
 def euler(denoiser: Denoiser, x: Tensor, sigmas: Tensor, draws: Draws = None) -> Tensor:
@@ -30,11 +32,15 @@ def euler(denoiser: Denoiser, x: Tensor, sigmas: Tensor, draws: Draws = None) ->
 
 
 def heun(denoiser: Denoiser, x: Tensor, sigmas: Tensor, draws: Draws = None) -> Tensor:
-    """Heun's method, second order (Karras et al., algorithm 1): two evaluations a step, one in a last step to 0."""
+    """Heun's method, second order (Karras et al., algorithm 1): two evaluations a step, one in a last step to 0.
+
+    A step to less than an eighth of its level is Euler's: the slope at its end is another one altogether there, and
+    the mean of both would keep half of the noise (of digits in 2 to 6 steps, only that was to be seen).
+    """
     for sigma, following in zip(sigmas[:-1], sigmas[1:], strict=True):
         slope = (x - denoiser(x, sigma)) / sigma
         ahead = x + (following - sigma) * slope
-        if following > 0:
+        if sigma <= LONGEST_STEP * following:
             slope = (slope + (ahead - denoiser(ahead, following)) / following) / 2
             ahead = x + (following - sigma) * slope
         x = ahead

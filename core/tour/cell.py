@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import replace
 
-from core.files import write_atomically
+from core.files import write_json
 from core.runs import run as runs
 from core.runs.domain import Domain
 from core.runs.measures import measure_to_dict
@@ -52,5 +51,5 @@ def run_cell(domain: Domain[DataT, CodecT, Item], recipe_name: str, run: Run, *,
         "evaluate_seconds": round(ended - trained_at, 2),
         "measures": [measure_to_dict(measure) for measure in measures],
     }
-    write_atomically(run.cell_file, (json.dumps(facts, indent=2) + "\n").encode())
+    write_json(run.cell_file, facts)
     return True

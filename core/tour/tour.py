@@ -21,13 +21,15 @@ from types import FrameType
 from typing import TYPE_CHECKING, BinaryIO
 
 from core.errors import FourfoldError, did_you_mean
-from core.files import write_atomically
+from core.files import is_vacant, one_writer, read_json, remove_leftovers, write_atomically, write_json
+from core.runs.measures import measure_from_dict
 from core.runtime import cpu_count, environment
 from core.serialization import Json
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
+RECORD = "tour.json"
 FAMILIES = ("vae", "gan", "diffusion", "autoregressive")
 TRAIN_SECONDS, OTHER_SECONDS = 29.0, 7.0
 """What a cell spends on one core on training, and on all else, measured; `--minutes` scales the first."""
@@ -50,11 +52,13 @@ class Job:
         return f"{self.domain} {self.family}"
 
     def result(self) -> Json | None:
-        """cell.json of a finished cell; None before that."""
+        """cell.json of a finished cell; None before that, and where it is damaged."""
         try:
-            result: Json = json.loads((self.folder / "cell.json").read_text())
-            return result
-        except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+            result = read_json(self.folder / "cell.json")
+            for measure in result["measures"]:
+                measure_from_dict(measure)
+            return {**result, "seconds": float(result["seconds"]), "train_seconds": float(result["train_seconds"])}
+        except (FourfoldError, LookupError, TypeError, ValueError):
             return None
 
     def last_event(self) -> Json:
@@ -124,12 +128,25 @@ def tour(
     # Families are the outer loop so that cells side by side do not prepare the same data.
     jobs = [Job(domain, family, folder / domain / family) for family in families for domain in domains]
     scale = 1.0 if minutes is None else _scale(minutes, workers, len(jobs))
-    spent = _may_hold(folder, seed, scale, fresh)
+    if folder.exists() and not (folder / RECORD).exists() and (not folder.is_dir() or not is_vacant(folder)):
+        raise FourfoldError(f"{folder} is not empty and not a tour: choose another folder with --run")
+    with one_writer(folder):
+        remove_leftovers(folder)
+        spent = _may_hold(folder, seed, scale, fresh)
+        _run(jobs, folder, command, seed, scale, spent, workers, cores)
+    return all(job.error is None for job in jobs)
+
+
+def _run(
+    jobs: Sequence[Job], folder: Path, command: Callable[[str, str], list[str]], seed: int, scale: float,
+    spent: float, workers: int, cores: int,
+) -> None:
+    """Run the cells that are not finished, keep tour.json up to date, and write the report."""
     started = time.monotonic()
 
     def save() -> None:
         facts = {"seed": seed, "scale": scale, "minutes": round(spent + (time.monotonic() - started) / 60, 2)}
-        write_atomically(folder / "tour.json", (json.dumps({**facts, "cells": _cells(jobs)}, indent=2) + "\n").encode())
+        write_json(folder / RECORD, {**facts, "cells": _cells(jobs)})
 
     def start(job: Job) -> None:
         words = [*command(job.domain, f"tour-{job.family}"), "--run", str(job.folder), "--seed", str(seed),
@@ -152,7 +169,6 @@ def tour(
             _stop(jobs)
             save()
     _report(jobs, folder, seed)
-    return all(job.error is None for job in jobs)
 
 
 def _scale(minutes: float, workers: int, cells: int) -> float:
@@ -164,18 +180,16 @@ def _scale(minutes: float, workers: int, cells: int) -> float:
 
 
 def _may_hold(folder: Path, seed: int, scale: float, fresh: bool) -> float:
-    """Check that `folder` may hold this tour; returns the minutes it has already taken."""
-    record = folder / "tour.json"
+    """Check that `folder`, a tour or empty, may hold this one; returns the minutes it has already taken."""
+    record = folder / RECORD
     if not record.exists():
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise FourfoldError(f"{folder} is not empty and not a tour: choose another folder with --run")
-        write_atomically(record, (json.dumps({"seed": seed, "scale": scale, "minutes": 0.0, "cells": {}})).encode())
+        write_json(record, {"seed": seed, "scale": scale, "minutes": 0.0, "cells": {}})
         return 0.0
     try:
-        old = json.loads(record.read_text())
+        old = read_json(record)
         before = {"seed": old["seed"], "scale": old["scale"]}
         spent = float(old["minutes"])
-    except (ValueError, KeyError, TypeError):
+    except (FourfoldError, ValueError, KeyError, TypeError):
         if not fresh:
             raise FourfoldError(f"{record} is damaged: start again with --fresh") from None
         before, spent = {}, 0.0
@@ -191,10 +205,10 @@ def _may_hold(folder: Path, seed: int, scale: float, fresh: bool) -> float:
 
 def _remove_cells(folder: Path) -> None:
     """Remove the cells of a tour; each says that it is one by its recipe.json."""
-    import shutil
+    from core.runs.run import Run, clear
 
     for path in folder.glob("*/*/recipe.json"):
-        shutil.rmtree(path.parent, ignore_errors=True)
+        clear(Run(path.parent))
 
 
 def _environment(threads: int) -> dict[str, str]:
@@ -278,10 +292,10 @@ class _progress:
 
         self.console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
         columns = (TextColumn("{task.description:24}", markup=False), BarColumn(), TimeElapsedColumn(),
-                   TextColumn("{task.fields[words]}", markup=False))
+                   TextColumn("{task.fields[note]}", markup=False))
         self.bars = Progress(*columns, console=self.console, disable=not self.console.is_terminal)
         self.tasks: dict[str, TaskID] = {}
-        self.all = self.bars.add_task("all cells", total=total, words="")
+        self.all = self.bars.add_task("all cells", total=total, note="")
 
     def __enter__(self) -> _progress:
         self.bars.start()
@@ -292,7 +306,7 @@ class _progress:
 
     def started(self, job: Job) -> None:
         """A cell's process has begun."""
-        self.tasks[job.name] = self.bars.add_task(job.name, total=None, words="preparing")
+        self.tasks[job.name] = self.bars.add_task(job.name, total=None, note="preparing")
 
     def update(self, job: Job) -> None:
         """Show how far a cell is."""
@@ -300,7 +314,7 @@ class _progress:
         if event:
             losses = ", ".join("nan" if v is None else f"{v:.4g}" for v in event["loss"].values())
             words = "evaluating" if event["step"] >= event["steps"] else f"loss {losses}"
-            self.bars.update(self.tasks[job.name], completed=event["step"], total=event["steps"], words=words)
+            self.bars.update(self.tasks[job.name], completed=event["step"], total=event["steps"], note=words)
 
     def finished(self, job: Job) -> None:
         """Print a cell's result."""
@@ -344,8 +358,7 @@ def _cells(jobs: Sequence[Job]) -> dict[str, Json]:
 
 def _report(jobs: Sequence[Job], folder: Path, seed: int) -> None:
     """Write the wall of results, and the environment into tour.json."""
-    from core.runs.media import load_media
-    from core.runs.report import loss_curves
+    from core.runs.report import loss_curves, run_media
     from core.runs.run import Run, load_measures
     from core.tour.wall import Cell, wall
     from core.training.log import read_log
@@ -359,9 +372,9 @@ def _report(jobs: Sequence[Job], folder: Path, seed: int) -> None:
         curves = loss_curves(read_log(run.folder))
         cells.append(Cell(
             domain=job.domain, family=job.family, seconds=result["seconds"], measures=load_measures(run),
-            media=load_media(run.samples / "preview"), curve=next(reversed(curves.values()), []) if curves else [],
+            media=run_media(run), curve=next(reversed(curves.values()), []) if curves else [],
         ))
-    record = json.loads((folder / "tour.json").read_text())
+    record = read_json(folder / RECORD)
     facts = {**environment(), "seed": seed, "minutes": record["minutes"], "date": date.today().isoformat()}
-    write_atomically(folder / "tour.json", (json.dumps({**record, "environment": facts}, indent=2) + "\n").encode())
+    write_json(folder / RECORD, {**record, "environment": facts})
     write_atomically(folder / "report.html", wall("Fourfold: the tour", cells, facts).encode())

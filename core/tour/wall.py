@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from core.runs.measures import Measure, figure, measure_cells
 from core.runs.media import Media
-from core.runs.report import Points, curve_svg, facts_table, media_html, page, verdict
+from core.runs.report import Points, curve_svg, facts_table, media_html, page, verdict_html
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,15 +31,18 @@ def cell_html(cell: Cell) -> str:
     parts = [media_html(entry) for entry in cell.media[:3]]
     if cell.measures:
         head = cell.measures[0]
-        _, _, interval, _, floor, _, _ = measure_cells(head)
+        _, _, interval, _, floor, *_ = measure_cells(head)
         interval = f" <span class='dim small'>[{interval}]</span>" if interval else ""
         against = [] if head.baseline is None else [f"{head.baseline_name or 'baseline'} {figure(head.baseline)}"]
         against += [f"real vs. real {floor}"] if floor else []
+        against += [] if head.train_value is None else [f"training data {figure(head.train_value)}"]
         parts += [
             f"<p><span class='value'>{figure(head.value)}</span>{interval}</p>",
             f"<p class='small'>{html.escape(measure_cells(head)[0])} <span class='dim'>({head.kind})</span></p>",
-            f"<p class='dim small'>{html.escape(' · '.join(against))}</p><p class='small'>{verdict(head)}</p>",
+            f"<p class='dim small'>{html.escape(' · '.join(against))}</p><p class='small'>{verdict_html(head)}</p>",
         ]
+        parts += [f"<p class='small'>{html.escape(m.name)}: {verdict_html(m)}</p>" for m in cell.measures[1:]
+                  if m.too_close or m.copied or m.overfitted]
     parts.append(curve_svg(cell.curve, width=300, height=96))
     parts.append(f"<p class='dim small'>{cell.seconds:.0f} s in all</p>")
     if len(cell.measures) > 1:
@@ -59,8 +62,9 @@ def wall(title: str, cells: Sequence[Cell], facts: Mapping[str, object]) -> str:
     for family in families:
         row = [found.get((domain, family)) for domain in domains]
         body.append(f"<h3>{family}</h3>" + "".join("<div></div>" if cell is None else cell_html(cell) for cell in row))
-    judged = [cell.measures[0].beats_baseline for cell in cells if cell.measures and cell.error is None]
-    score = f"{sum(map(bool, judged))} of {len(cells)} beat their baseline"
+    won = [cell for cell in cells if cell.measures and cell.measures[0].beats_baseline and cell.error is None
+           and not any(measure.copied for measure in cell.measures)]
+    score = f"{len(won)} of {len(cells)} beat their baseline"
     columns = f"grid-template-columns: 9rem repeat({len(domains)}, minmax(14rem, 1fr))"
     return page(title, "\n".join([
         f"<h1>{html.escape(title)}</h1>",

@@ -1,14 +1,13 @@
 """Checkpoints that survive any moment's death, and the weights a trained model is loaded from.
 
 A checkpoint is a folder `state/step-00000500/` of `tensors.safetensors` and `state.json`, written under a temporary
-name, flushed to disk and renamed, so that a folder with a final name is complete. `state.json` holds the tensors'
-checksum, so that damage done later is noticed and the checkpoint before is used.
+name, flushed to disk and renamed, so that a folder with a final name is complete. Both have a checksum, so that damage
+done later is noticed and the checkpoint before is used.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import zlib
 from collections.abc import Callable, Mapping
@@ -21,7 +20,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from core.errors import FourfoldError
-from core.files import flush_folder, write_atomically, write_through, writing
+from core.files import SEAL, new_folder, one_line, read_json, write_if_changed, write_json, writing
 from core.serialization import Json
 
 TENSORS, FACTS, WEIGHTS = "tensors.safetensors", "state.json", "model.safetensors"
@@ -54,31 +53,22 @@ def save(folder: Path, tensors: Mapping[str, Tensor], facts: Json) -> None:
     Raises:
         FourfoldError: the disk is full or the folder cannot be written.
     """
-    final = folder / f"step-{facts['step']:08d}"
-    temporary = folder / f".tmp-{final.name}"
     content = to_bytes(tensors)
+    with new_folder(folder / f"step-{facts['step']:08d}") as ready:
+        (ready / TENSORS).write_bytes(content)
+        write_json(ready / FACTS, {**facts, "checksum": zlib.crc32(content)})
     with writing(folder):
-        try:
-            shutil.rmtree(temporary, ignore_errors=True)
-            temporary.mkdir(parents=True)
-            write_through(temporary / TENSORS, content)
-            summary = {**facts, "checksum": zlib.crc32(content)}
-            write_through(temporary / FACTS, json.dumps(summary, indent=2).encode())
-            flush_folder(temporary)
-            if final.exists():
-                shutil.rmtree(final)
-            os.rename(temporary, final)
-            flush_folder(folder)
-        except OSError:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise
         for old in found(folder)[KEPT:]:
             shutil.rmtree(old, ignore_errors=True)
 
 
 def found(folder: Path) -> list[Path]:
     """The checkpoints in `folder`, newest first; they may be damaged."""
-    return sorted(folder.glob("step-*"), key=lambda path: path.name, reverse=True)
+    return sorted((path for path in folder.glob("step-*") if path.name[5:].isdecimal()), key=_step, reverse=True)
+
+
+def _step(path: Path) -> int:
+    return int(path.name[5:])
 
 
 def load(folder: Path, warn: Callable[[str], None] = lambda line: None) -> Checkpoint | None:
@@ -91,9 +81,8 @@ def load(folder: Path, warn: Callable[[str], None] = lambda line: None) -> Check
     for path in paths:
         try:
             return _read(path)
-        except (ValueError, KeyError, FileNotFoundError, SafetensorError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            warn(f"checkpoint {path} is damaged ({reason}): using the one before")
+        except (FourfoldError, ValueError, KeyError, TypeError, FileNotFoundError, SafetensorError) as error:
+            warn(f"checkpoint {path} is damaged ({one_line(error)}): using the one before")
         except OSError as error:
             raise FourfoldError(f"cannot read checkpoint {path}: {error.strerror}") from error
     if paths:
@@ -102,29 +91,68 @@ def load(folder: Path, warn: Callable[[str], None] = lambda line: None) -> Check
 
 
 def _read(path: Path) -> Checkpoint:
-    facts = json.loads((path / FACTS).read_text())
     content = (path / TENSORS).read_bytes()
+    facts = read_json(path / FACTS)
     if zlib.crc32(content) != facts["checksum"]:
-        raise ValueError("its contents do not match their checksum")
+        raise ValueError("its tensors do not match their checksum")
+    if facts["step"] != _step(path):
+        raise ValueError(f"it says that it is of step {facts['step']}")
     return Checkpoint(safetensors.torch.load(content), facts)
 
 
-def discard_damaged(folder: Path, step: int) -> None:
-    """Remove what was never finished, and checkpoints newer than the one of `step`, the newest readable."""
+def tidy(folder: Path, step: int) -> None:
+    """Keep of the checkpoints the one of `step`, the newest readable, and the one before."""
     with writing(folder):
-        for path in [*folder.glob(".tmp-*"), *(p for p in found(folder) if p.name > f"step-{step:08d}")]:
-            shutil.rmtree(path)
+        paths = found(folder)
+        older = [path for path in paths if _step(path) <= step]
+        for path in paths:
+            if path not in older[:KEPT]:
+                shutil.rmtree(path)
 
 
 def save_weights(folder: Path, state: Mapping[str, Tensor]) -> Path:
-    """Write a family's state_dict as `folder/model.safetensors`; returns the file.
+    """Write a family's state_dict as `folder/model.safetensors`, if the file does not hold it yet; returns the file.
 
     Raises:
         FourfoldError: the disk is full or the folder cannot be written.
     """
     path = folder / WEIGHTS
-    write_atomically(path, to_bytes(state))
+    write_if_changed(path, _with_checksum(to_bytes(state)))
     return path
+
+
+def _with_checksum(content: bytes) -> bytes:
+    """Safetensors with a checksum in their metadata, which other readers of the format leave alone."""
+    header, data = _parts(content)
+    text = json.dumps({"__metadata__": {SEAL: _checksum(header, data)}, **header}).encode()
+    text += b" " * (-len(text) % 8)
+    return b"".join([len(text).to_bytes(8, "little"), text, data])
+
+
+def _parts(content: bytes) -> tuple[Json, memoryview]:
+    """The header and the numbers of safetensors."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    if not isinstance(header, dict):
+        raise ValueError("its header is no object")
+    return header, memoryview(content)[end:]
+
+
+def _checksum(header: Json, data: memoryview) -> str:
+    return str(zlib.crc32(data, zlib.crc32(json.dumps(header, sort_keys=True).encode())))
+
+
+def _checked(content: bytes) -> bytes:
+    """Safetensors whose numbers are those of their checksum; those without one, of earlier versions, pass.
+
+    Raises:
+        ValueError: they are not.
+    """
+    header, data = _parts(content)
+    metadata = header.pop("__metadata__", {})
+    if SEAL in metadata and metadata[SEAL] != _checksum(header, data):
+        raise ValueError("its contents do not match their checksum")
+    return content
 
 
 def load_weights(folder: Path, family: nn.Module) -> None:
@@ -135,11 +163,12 @@ def load_weights(folder: Path, family: nn.Module) -> None:
     """
     path = folder / WEIGHTS
     try:
-        state = safetensors.torch.load(path.read_bytes())
+        state = safetensors.torch.load(_checked(path.read_bytes()))
     except FileNotFoundError as error:
         raise FourfoldError(f"no weights at {path}: train the model first") from error
-    except (SafetensorError, ValueError) as error:
-        raise FourfoldError(f"weights {path} are damaged ({str(error).splitlines()[0]})") from error
+    except (SafetensorError, ValueError, TypeError) as error:
+        raise FourfoldError(f"weights {path} are damaged ({one_line(error)}): the command that trained them mends "
+                            "them") from error
     except OSError as error:
         raise FourfoldError(f"cannot read weights {path}: {error.strerror}") from error
     fill(family, state, str(path))

@@ -7,20 +7,22 @@ An event is a JSON object. Measured steps hold
 
 with one entry per player that stepped (its loss is the mean of the finite ones since the measured step before),
 `seconds` of training in all (over interruptions too) and null for numbers that are not finite.
-Remarks hold {"step": 41, "message": "..."}.
+Remarks hold {"step": 41, "message": "..."}. In the file each has a checksum beside.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import math
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.files import write_atomically, writing
+from core.files import sealed, unsealed, write_atomically, writing
 from core.serialization import Json
 
 if TYPE_CHECKING:
@@ -31,23 +33,42 @@ Event = Json
 Listener = Callable[[Event], None]
 
 LOG = "log.jsonl"
+logger = logging.getLogger(__name__)
 
 
-def read_log(folder: Path) -> list[Json]:
-    """The events of `folder/log.jsonl`, oldest first; a last line cut short by a crash is left out."""
-    try:
-        text = (folder / LOG).read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return []
-    events = []
-    for line in text.splitlines():
-        try:
-            event = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        if isinstance(event, dict) and "step" in event:
-            events.append(event)
+def read_log(folder: Path) -> list[Event]:
+    """The events of `folder/log.jsonl`, oldest first; what is damaged is left out, and a warning counts it."""
+    events, damaged = _read(folder)
+    if damaged:
+        logger.warning(_lost(damaged))
     return events
+
+
+def _read(folder: Path) -> tuple[list[Event], int]:
+    """Events, and how many lines are damaged. A last line that was cut short by a crash counts as not written."""
+    try:
+        *lines, last = (folder / LOG).read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return [], 0
+    lines += [last] if _event(last) else []
+    events = [event for line in lines if (event := _event(line)) is not None]
+    return events, len(lines) - len(events)
+
+
+def _lost(count: int) -> str:
+    return f"{count} damaged {'line' if count == 1 else 'lines'} of {LOG} left out"
+
+
+def _event(line: bytes) -> Event | None:
+    """An event from its line; None where it is damaged, or none."""
+    try:
+        event = unsealed(json.loads(line))
+    except (ValueError, AttributeError, RecursionError):
+        return None
+    shape: dict[str, type | tuple[type, ...]] = {"step": int, "seconds": (int, float), "loss": dict, "message": str}
+    fits = all(isinstance(event[key], kind) for key, kind in shape.items() if key in event) and "step" in event
+    values = event.get("loss", {}).values() if fits else ()
+    return event if fits and all(value is None or isinstance(value, (int, float)) for value in values) else None
 
 
 class RunLog:
@@ -67,10 +88,13 @@ class RunLog:
         if not writes:
             return
         with writing(self.path):
-            kept = [event for event in read_log(folder) if 0 < event["step"] <= step]
-            write_atomically(self.path, "".join(json.dumps(event) + "\n" for event in kept).encode())
+            events, damaged = _read(folder)
+            kept = [event for event in events if 0 < event["step"] <= step]
+            write_atomically(self.path, "".join(json.dumps(sealed(event)) + "\n" for event in kept).encode())
             self.stream = open(self.path, "a", encoding="utf-8")  # noqa: SIM115
         self.board = _board(folder, step)
+        if damaged:
+            self.write({"step": step, "message": _lost(damaged)})
 
     def write(self, event: Event) -> None:
         """Record one event.
@@ -82,13 +106,26 @@ class RunLog:
             return
         event = _plain(event)
         with writing(self.path):
-            self.stream.write(json.dumps(event) + "\n")
+            self.stream.write(json.dumps(sealed(event)) + "\n")
             self.stream.flush()
             if self.board is not None:
                 for name, value in _flat(event):
                     self.board.add_scalar(name, value, event["step"])
         if self.listener is not None:
-            self.listener(event)
+            try:
+                self.listener(event)
+            except OSError:  # whoever listened has gone, such as a pipe's reader: training goes on
+                self.listener = None
+
+    def flush(self) -> None:
+        """Wait until the disk has all events: a checkpoint that follows is never ahead of them.
+
+        Raises:
+            FourfoldError: the disk is full.
+        """
+        if self.writes:
+            with writing(self.path):
+                os.fsync(self.stream.fileno())
 
     def close(self) -> None:
         """Close the files."""

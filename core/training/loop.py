@@ -24,6 +24,7 @@ from core.batches import Batch
 from core.data.arrays import ArrayData, indices_of_step
 from core.errors import FourfoldError
 from core.families.family import Family
+from core.files import remove_leftovers
 from core.seeds import derive, seed_step
 from core.serialization import Json
 from core.training import checkpoint
@@ -34,6 +35,9 @@ from core.training.interrupt import Interrupt
 from core.training.log import Listener, RunLog
 from core.training.optimizers import PlayerOptimizer, learning_rate
 
+UNDECISIVE = ("checkpoint_every", "log_every", "compile", "accumulation")
+"""Settings that do not decide the trained weights: they may change when a run goes on. (Accumulation decides the number
+of parts with that of processes, which is compared instead.)"""
 PATIENCE = 20
 """Updates of a player that may fail one after the other before training stops."""
 
@@ -73,6 +77,10 @@ class _Run:
         """Seconds of training so far, over all starts."""
         return self.seconds + time.perf_counter() - self.started
 
+    def parts(self) -> range:
+        """Which parts of each batch are this process's, of `accumulation` parts for each process."""
+        return range(self.world.rank * self.config.accumulation, (self.world.rank + 1) * self.config.accumulation)
+
     def skipped(self) -> int:
         """Updates skipped so far."""
         return sum(int(f[1]) for f in self.failures.values())
@@ -92,7 +100,8 @@ def train(
 
     Writes `folder/model/model.safetensors` (moving average of the weights) at checkpoints and at the end,
     `folder/state/`, `folder/log.jsonl` and TensorBoard events. Ctrl-C and SIGTERM save and return. On return `family`
-    holds the averaged weights and is in eval mode. A finished run is not touched.
+    holds the averaged weights and is in eval mode. A finished run is not touched, unless its weights are damaged or
+    lost: they are written again.
 
     Args:
         log: receives every event, see `core.training.log`; None is silent, `log.console()` makes one for people.
@@ -109,11 +118,12 @@ def train(
                             f"times train.accumulation {config.accumulation}")
     family.to(device).train()
     run = _begin(family, config, seed, device, world)
-    identity = {"seed": seed, "examples": len(data), "train": _comparable(config)}
+    identity = {"seed": seed, "examples": len(data), "train": _comparable(config),
+                "parts": config.accumulation * world.size}
     warnings: list[str] = []
     _resume(run, folder, identity, warnings)
     if run.step >= config.steps:
-        if world.writes and not (folder / "model" / checkpoint.WEIGHTS).exists():
+        if world.writes:  # the file may be damaged or lost
             checkpoint.save_weights(folder / "model", _averaged(run, family.state_dict()))
         return _end(run, run.seconds)
     if config.compile:
@@ -131,6 +141,7 @@ def train(
                 stop = (world.size == 1 or run.step % config.log_every == 0) and any_of(
                     interrupt.requested, world, device)
                 if run.step % config.checkpoint_every == 0 or run.step == config.steps or stop:
+                    run_log.flush()
                     _save(run, folder, identity)
                 if stop:
                     break
@@ -225,15 +236,13 @@ def _step_and_log(run: _Run, data: ArrayData, run_log: RunLog) -> None:
 
 
 def _batches(run: _Run, data: ArrayData) -> list[Batch]:
-    """This process's share of the step's examples, in `accumulation` parts."""
+    """This process's parts of the step's examples; what is drawn for a part depends on its number, not the process."""
     indices = indices_of_step(run.seed, run.step, run.config.batch_size, len(data), data.sizes)
-    share = len(indices) // run.world.size
-    own = indices[run.world.rank * share : (run.world.rank + 1) * share]
-    size = share // run.config.accumulation
-    draws = derive(run.seed, run.step, run.world.rank)
+    size = len(indices) // (run.config.accumulation * run.world.size)
     return [
-        data.batch(own[start : start + size], seed=derive(draws, start)).to(run.device)
-        for start in range(0, share, size)
+        data.batch(indices[part * size : (part + 1) * size], seed=derive(derive(run.seed, run.step, part), 0)).to(
+            run.device)
+        for part in run.parts()
     ]
 
 
@@ -243,11 +252,11 @@ def _update(
     """One optimiser step of `player`: returns the loss's named terms and the gradient's norm before clipping."""
     family, config, optimizer = run.family, run.config, run.optimizers[player]
     optimizer.zero_grad()
-    seed_step(run.seed, run.step, family.players.index(player), run.world.rank, run.device)
     loss = torch.zeros((), device=run.device)
     terms: dict[str, Tensor] = {}
     with _others_frozen(run, player):
-        for part in parts:
+        for number, part in zip(run.parts(), parts, strict=True):
+            seed_step(run.seed, run.step, family.players.index(player), number, run.device)
             with torch.autocast(run.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
                 result = family(part, player, run.step / config.steps)
             value = result.value / len(parts)
@@ -312,7 +321,7 @@ def _check_finite(run: _Run, player: str, run_log: RunLog) -> None:
 def _comparable(config: TrainConfig) -> Json:
     """The settings that decide the trained weights."""
     values = asdict(config) | {"betas": list(config.betas)}
-    return {key: value for key, value in values.items() if key not in ("log_every", "checkpoint_every", "compile")}
+    return {key: value for key, value in values.items() if key not in UNDECISIVE}
 
 
 def _save(run: _Run, folder: Path, identity: Json) -> None:
@@ -338,12 +347,20 @@ def _resume(run: _Run, folder: Path, identity: Json, warnings: list[str]) -> Non
         FourfoldError: none is readable, or it is of another model, seed, data or configuration.
     """
     state = folder / "state"
+    if run.world.writes:
+        remove_leftovers(state)
     saved = checkpoint.load(state, warnings.append)
     if saved is None:
         return
-    for key in ("seed", "examples", "train"):
-        if saved.facts[key] != identity[key]:
-            change = _difference(saved.facts[key], identity[key])
+    for key in ("seed", "train", "parts", "examples"):
+        old = saved.facts[key] if key in saved.facts else identity[key]  # version 0.1.0 noted no parts
+        if key == "train":
+            old = {name: value for name, value in old.items() if name not in UNDECISIVE}
+        if old != identity[key]:
+            change = _difference(old, identity[key])
+            if key == "examples" and "parts" not in saved.facts:
+                warnings.append(f"version 0.1.0 prepared these data otherwise ({change} examples): training goes on")
+                continue
             raise FourfoldError(f"{folder} was trained with another {key} ({change}): use --fresh or another folder")
     parts: dict[str, dict[str, Tensor]] = {}
     for name, value in saved.tensors.items():
@@ -364,7 +381,7 @@ def _resume(run: _Run, folder: Path, identity: Json, warnings: list[str]) -> Non
     run.measured = (run.step, run.seconds)
     barrier(run.world)
     if run.world.writes:
-        checkpoint.discard_damaged(state, run.step)
+        checkpoint.tidy(state, run.step)
 
 
 def _difference(old: object, new: object) -> str:

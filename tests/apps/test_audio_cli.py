@@ -10,12 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 from command_line import succeed
 
+from apps.audio import metrics
 from apps.audio.cli import app
 from apps.audio.codec import ChoraleCodec
 from apps.audio.data import ChoraleData, prepare
+from apps.audio.domain import DOMAIN
 from apps.audio.scores import to_midi
+from core.runs.pretrained import build, load
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +53,7 @@ def test_bad_folders_of_midi(tmp_path: Path, refused: Callable[..., str]) -> Non
     train = ("train", "tour-autoregressive", "--run", str(tmp_path / "run"), "--dry-run", "--data")
     assert "no such folder" in refused(*train, str(tmp_path / "nowhere"))
     (tmp_path / "empty").mkdir()
-    assert "holds no MIDI files" in refused(*train, str(tmp_path / "empty"))
+    assert "holds no file of the kinds .mid" in refused(*train, str(tmp_path / "empty"))
     few = _midi_folder(tmp_path / "few", 2)
     assert "at least 3 are needed" in refused(*train, str(few))
     music = _midi_folder(tmp_path / "music", 12)
@@ -68,7 +72,7 @@ def test_bad_folders_of_midi(tmp_path: Path, refused: Callable[..., str]) -> Non
 def test_bad_folders_of_sounds(tmp_path: Path, refused: Callable[..., str]) -> None:
     train = ("train", "tour-diffusion", "--run", str(tmp_path / "run"), "--dry-run", "--data")
     (tmp_path / "empty").mkdir()
-    assert "holds no sound files" in refused(*train, str(tmp_path / "empty"))
+    assert "holds no file of the kinds .wav" in refused(*train, str(tmp_path / "empty"))
     assert "at least 10 are needed" in refused(*train, str(_sound_folder(tmp_path / "few", 4)))
     sounds = _sound_folder(tmp_path / "sounds")
     bad = sounds / "bad.wav"
@@ -119,3 +123,28 @@ def test_an_untrained_model_does_not_beat_the_bigram(untrained: Path) -> None:
     assert not measures["nats_per_note"]["beats_baseline"]
     assert not measures["melodic_interval_overlap"]["beats_baseline"]
     assert not measures["chord_overlap"]["beats_baseline"]
+    assert measures["nats_per_note"]["train_value"] > 1
+    assert "memorized" not in measures["near_copies_of_training"]["verdict"]
+
+
+def test_copied_windows_of_music_are_called_memorized(untrained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = load(untrained, DOMAIN, "cpu")
+    prepared = DOMAIN.prepare(model.recipe.data)
+    copies = prepared.train.batch(np.arange(0, len(prepared.train), len(prepared.train) // 64)[:64])
+    monkeypatch.setattr(type(model), "sample_batch", lambda self, n, **settings: copies)
+    found = {m.name: m for m in DOMAIN.evaluate(model, prepared, 64, 0)}["near_copies_of_training"]
+    assert found.copied and found.value == 1
+
+
+def test_copied_sounds_are_called_memorized(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = DOMAIN.recipe("tour-diffusion")
+    prepared = DOMAIN.prepare(recipe.data)
+    model = build(DOMAIN, recipe, prepared.codec, torch.device("cpu"))
+    monkeypatch.setattr(metrics, "_likelihood", lambda *arguments: [])
+    monkeypatch.setattr(metrics, "note_classifier", lambda *arguments: None)  # copies are looked for without
+    for data, expected in ((prepared.train, True), (prepared.validation, False)):
+        drawn = data.batch(np.arange(min(100, len(data))))
+        monkeypatch.setattr(type(model), "sample_batch", lambda self, n, drawn=drawn, **settings: drawn)
+        found = {m.name: m for m in DOMAIN.evaluate(model, prepared, len(drawn.x), 0)}
+        assert found["near_copies_of_training"].copied is expected
+    assert found["fd_mel_statistics"].floor_is == "least"

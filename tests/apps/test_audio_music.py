@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from apps.audio.codec import HOLD, REST, ChoraleCodec, pitches_of
-from apps.audio.data import ChoraleData, prepare, read_chorales
+from apps.audio.data import MUSIC, ChoraleData, prepare, read_chorales
 from apps.audio.metrics import chord_counts, interval_counts, overlap, pitch_class_counts
 from apps.audio.scores import Note, Score, coarser, notes_of, on_grid, piano_roll_png, read_midi, read_musicxml, to_midi
+from core.data.folders import find_files
 from core.data.sources import package_files
 from core.serialization import from_union, to_dict
 from core.spaces import Discrete
@@ -76,7 +77,7 @@ def test_codec_is_saved_folds_octaves_and_takes_stray_holds_for_rests() -> None:
 
 
 def test_splits_share_no_tune_and_training_is_transposed() -> None:
-    splits = read_chorales(corpus(), 1)
+    splits, _ = read_chorales(find_files(corpus(), MUSIC), 1)
     assert sum(map(len, splits.values())) > 300
     prepared = prepare(ChoraleData())
     grid = np.asarray(prepared.train.x).reshape(len(prepared.train), -1, 4).astype(int)

@@ -20,9 +20,10 @@ import torch
 from command_line import succeed
 from PIL import Image
 
-from apps.image.captions import tokens, vocabulary, with_fewer_words, word_tokens
+from apps.image import sources
+from apps.image.captions import read_captions, tokens, vocabulary, with_fewer_words, word_tokens
 from apps.image.cli import app
-from apps.image.codec import ImageCodec
+from apps.image.codec import ImageCodec, flatten
 from apps.image.data import ImageData, labels, prepare
 from apps.image.emoji import Emoji, _groups, emoji
 from apps.image.sources import open_image
@@ -30,6 +31,7 @@ from core.batches import Batch
 from core.conditions import ClassCondition, SequenceCondition
 from core.errors import FourfoldError
 
+CASES = Path(__file__).parent.parent / "data" / "cases"
 SPLITS = ("train", "validation", "test")
 DRY = ("train", "folder-vae", "--dry-run")
 RNG = np.random.default_rng(0)
@@ -284,7 +286,7 @@ def test_half_the_captions_lose_words():
 
 
 @pytest.mark.parametrize("form", ["csv", "txt", "json"])
-def test_captions_beside_pictures_are_prompts(tmp_path, form):
+def test_captions_beside_pictures_are_prompts(tmp_path, form, caplog):
     root = pictures(tmp_path / "own", FLAT)
     write_captions(root, form, CAPTIONS)
     prepared = prepare(ImageData(source="folder", folder=str(root), size=8, by_caption=True))
@@ -296,6 +298,7 @@ def test_captions_beside_pictures_are_prompts(tmp_path, form):
     expected = {read(open_image(root / name)).tobytes(): CAPTIONS[name] for name in FLAT}
     for x, row in zip(np.asarray(prepared.train.x), prepared.train.condition["prompt"], strict=True):
         np.testing.assert_array_equal(row, word_tokens(expected[x.tobytes()], prepared.codec.words, 5, "prompt"))
+    assert caplog.messages == []
     # Numbers of held-out pictures were never seen in training: they are left out.
     assert (prepared.test.condition["prompt"] == prompt.pad).sum(axis=1).tolist() == [1, 1]
 
@@ -315,6 +318,26 @@ def test_a_model_of_captions_is_built(tmp_path, capsys):
     succeed(app, *DRY, "--data", root, "--set", "data.by_caption=true", "--set", "data.size=8")
     out = capsys.readouterr().out
     assert "17 training" in out and "conditions  prompt" in out
+
+
+def test_captions_are_read_as_people_write_them(tmp_path, caplog):
+    root = pictures(tmp_path / "own", FLAT)
+    texts = {name: f"{'' if index else chr(34)}a red\u2028cat\x85 of class {index}" for index, name in enumerate(FLAT)}
+    for name, form in (("captions.csv", "{};{}"), ("captions.txt", "{}\t{}")):
+        lines = ["File;Caption"] * name.endswith("csv") + [form.format(*pair) for pair in texts.items()]
+        (root / name).write_text("\r".join(lines), encoding="utf-16" if name.endswith("csv") else "utf-8", newline="")
+        found = read_captions(root, [root / file for file in FLAT])
+        assert found[0] == {root / file: text for file, text in texts.items()}
+        said = ["captions.csv: 1 line read without quoting, for a stray quote (line 2)"] if name.endswith("csv") else []
+        assert found[1] == said
+        (root / name).unlink()
+
+
+def test_words_that_do_not_count_are_said(caplog):
+    assert vocabulary(["a cat", " ".join(f"w{index}" for index in range(30))])[1] == 12
+    assert caplog.messages == ["1 of 2 captions have more than 12 words: only those count"]
+    assert word_tokens("cat dog cat", ("cat", "dog"), 2, "prompt").tolist() == [0, 1]
+    assert caplog.messages[-1] == "prompt has 3 words: only the first 2 count"
 
 
 def test_words_of_captions_are_counted_and_cut():
@@ -362,6 +385,208 @@ def test_a_photo_with_damaged_tags_is_read(tmp_path):
     assert ImageCodec(shape=(1, 8, 8)).to_levels(open_image(tmp_path / "a.jpg")).shape == (1, 8, 8)
 
 
+# ------------------------------------------------------------------------------------------ pictures as they are seen
+
+RAMP = np.arange(256, dtype=np.uint8).reshape(16, 16)
+FLOATS = RAMP.astype(np.float32) / 255
+
+
+def tiff(pixels: np.ndarray, kind: int = 1, white: int = 1, **tags: int) -> bytes:
+    """A TIFF of one strip; `kind`: SampleFormat, 1 unsigned, 2 signed, 3 float; `white`: is 0 where 0 is white."""
+    height, width = pixels.shape
+    fields = {256: width, 257: height, 258: 8 * pixels.itemsize, 259: 1, 262: white, 273: 8, 277: 1, 278: height,
+              279: pixels.nbytes, 339: kind} | {int(tag[1:]): value for tag, value in tags.items()}
+    entries = b"".join(struct.pack("<2H2I", tag, 4, 1, value) for tag, value in sorted(fields.items()))
+    return struct.pack("<2sHI", b"II", 42, 8 + pixels.nbytes) + pixels.tobytes() + struct.pack("<H", len(fields)) + (
+        entries + bytes(4))
+
+
+def twelve_bits() -> bytes:
+    pairs = (RAMP.astype(np.uint16) * 16).reshape(-1, 2)
+    packed = np.stack([pairs[:, 0] >> 4, (pairs[:, 0] & 15) << 4 | pairs[:, 1] >> 8, pairs[:, 1] & 255], axis=1)
+    return tiff(packed.astype(np.uint8).reshape(16, 24), t256=16, t258=12)
+
+
+def image_file(image: Image.Image, form: str = "PNG") -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, form)
+    return buffer.getvalue()
+
+
+GREYS: list[tuple[str, bytes, str]] = [
+    ("8 bits", image_file(Image.fromarray(RAMP)), ""),
+    ("RGB", image_file(Image.fromarray(RAMP).convert("RGB"), "BMP"), ""),
+    ("palette", image_file(Image.fromarray(RAMP).convert("P"), "GIF"), ""),
+    ("opaque LA", image_file(Image.fromarray(RAMP).convert("LA")), ""),
+    ("opaque RGBA", image_file(Image.fromarray(RAMP).convert("RGBA"), "TIFF"), ""),
+    ("CMYK", image_file(Image.fromarray(RAMP).convert("CMYK"), "TIFF"), ""),
+    ("YCbCr", image_file(Image.fromarray(RAMP).convert("YCbCr"), "TIFF"), ""),
+    ("16 bits", image_file(Image.fromarray(RAMP.astype(np.uint16) * 257)), ""),
+    ("16 bits, big-endian", image_file(Image.fromarray((RAMP.astype(np.uint16) * 257).astype(">u2")), "TIFF"), ""),
+    ("16 bits, PGM", image_file(Image.fromarray(RAMP.astype(np.uint16) * 257), "PPM"), ""),
+    ("16 bits, 0 is white", tiff(65535 - RAMP.astype("<u2") * 257, white=0), ""),
+    ("12 bits", twelve_bits(), ""),
+    ("16 bits, signed", tiff(RAMP.astype("<i2") * 128, kind=2), "16 bits, read as 0 (black) to 32,767"),
+    ("32 bits", tiff(RAMP.astype("<u4") << 24), "32 bits, read as 0 (black) to 4,294,967,295"),
+    ("32 bits, signed", tiff(RAMP.astype("<i4") << 23, kind=2), "32 bits, read as 0 (black) to 2,147,483,647"),
+    ("floats", tiff(FLOATS, kind=3), ""),
+    ("floats, 0 is white", tiff(1 - FLOATS, kind=3, white=0), ""),
+    ("floats up to 255", tiff(RAMP.astype("<f4"), kind=3), "whole numbers, read as 0 (black) to 255 (white)"),
+]
+
+
+@pytest.mark.parametrize(("content", "said"), [pair[1:] for pair in GREYS], ids=[pair[0] for pair in GREYS])
+def test_the_range_of_greys_comes_from_their_type(tmp_path, caplog, content, said):
+    (tmp_path / "x").write_bytes(content)
+    seen = flatten(open_image(tmp_path / "x"))
+    np.testing.assert_array_equal(np.asarray(seen.convert("L")), RAMP)
+    assert said in " ".join(caplog.messages) and len(caplog.messages) == bool(said)
+    with Image.open(tmp_path / "x") as raw:  # as Python programs give it
+        np.testing.assert_array_equal(ImageCodec(shape=(1, 16, 16)).to_levels(raw)[0], RAMP)
+
+
+@pytest.mark.parametrize(("pixels", "kind", "brightest", "said"), [
+    (RAMP.astype("<u2"), 1, 0, ""),
+    (RAMP.astype("<u4"), 1, 0, "32 bits"),
+    (FLOATS * np.float32(0.02), 3, 5, ""),
+    (FLOATS * np.float32(1.5), 3, 255, "what is beyond is cut"),
+    (FLOATS - np.float32(0.5), 3, 128, "what is beyond is cut"),
+    (np.where(RAMP == 7, np.float32(np.nan), FLOATS / 2), 3, 128, "not finite"),
+], ids=["dark 16 bits", "dark 32 bits", "dark floats", "bright floats", "negative floats", "NaN"])
+def test_the_brightest_pixel_decides_nothing(tmp_path, caplog, pixels, kind, brightest, said):
+    (tmp_path / "x.tif").write_bytes(tiff(pixels, kind))
+    assert np.asarray(open_image(tmp_path / "x.tif")).max() == brightest
+    assert said in " ".join(caplog.messages) and len(caplog.messages) == bool(said)
+
+
+def test_the_given_cases_are_seen_as_they_should():
+    def seen(name: str) -> np.ndarray:
+        return np.asarray(open_image(CASES / name))
+
+    np.testing.assert_array_equal(seen("ramp-float01.tif"), seen("ramp-8bit.png"))
+    assert seen("ramp-dark-16bit.png").max() == 0
+    np.testing.assert_array_equal(seen("phone-lying.png"), seen("phone-upright.png"))
+    assert seen("phone-mask.png").shape == seen("phone-lying.png").shape[:2]
+    mask = flatten(open_image(CASES / "mask-white-on-transparent.png"), behind="black").convert("L")
+    assert (np.asarray(mask) > 127).sum() == 30
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_pictures_are_upright(tmp_path, form, orientation):
+    steps = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_270, 8: Image.Transpose.ROTATE_90,
+             2: Image.Transpose.FLIP_LEFT_RIGHT, 4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
+             7: Image.Transpose.TRANSVERSE}
+    stored = Image.new("RGB", (32, 16), "black")
+    stored.paste((255, 0, 0), (0, 0, 8, 8))
+    upright = stored.transpose(steps[orientation]) if orientation in steps else stored
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored.save(tmp_path / "x", form, exif=exif, **({"quality": 100} if form in ("JPEG", "WEBP") else {}))
+    made = open_image(tmp_path / "x")
+    assert made.size == upright.size
+    assert np.abs(np.asarray(made, int) - np.asarray(upright, int)).mean() < 8
+    again = flatten(made)  # nothing is turned twice
+    np.testing.assert_array_equal(np.asarray(again), np.asarray(made))
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA", "PA", "P", "La", "RGBa"])
+def test_what_is_transparent_is_white(mode):
+    clear = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
+    image = clear.convert("LA").convert("La") if mode == "La" else clear.convert(mode)
+    if mode == "P":
+        image.info["transparency"] = 0
+        image.paste(0, (0, 0, 8, 8))
+    assert np.asarray(flatten(image).convert("L")).min() == 255
+    assert np.asarray(flatten(image, behind="black").convert("L")).max() == 0
+
+
+def test_what_was_guessed_in_a_folder_is_said_once(tmp_path, caplog):
+    root = pictures(tmp_path / "own", FLAT)
+    for name in FLAT[:3]:
+        Image.fromarray(noise(9, 9, 4)).save(root / name)
+    Image.new("RGBA", (9, 9), (9, 9, 9, 255)).save(root / "opaque.png")
+    (root / "bits.tif").write_bytes(tiff(RAMP.astype("<u4") << 24))
+    (root / "broken.png").write_bytes(b"no picture")
+    (root / ".hidden.png").write_bytes(png())
+    (root / "notes.txt").write_text("")
+    data = ImageData(source="folder", folder=str(root), size=8, color=True)
+    expected = [
+        "own: 1 hidden file skipped (.hidden.png)",
+        "own: 1 file of other kinds left out (.txt 1)",
+        f"own: skipped: 1 of 23 images cannot be read: cannot read the image {root}/broken.png: "
+        "it is no picture of a known kind; remove or replace it",
+        "own: 1 of 23 images: greys of 32 bits, read as 0 (black) to 4,294,967,295 (white)",
+        "own: 3 of 23 images: transparent in parts; white is put behind",
+    ]
+    for _ in range(2):  # the second time from the cache
+        caplog.clear()
+        prepared = prepare(data)
+        assert caplog.messages == expected
+    assert sum(len(getattr(prepared, name)) for name in SPLITS) == 22
+    caplog.clear()
+    labels(data)
+    assert caplog.messages == []
+
+
+def test_classes_are_the_folders_just_under_the_root(tmp_path, caplog):
+    names = [f"{kind}/{index}.png" for kind in ("cat", "cat/young", "dog", "dog/young") for index in range(6)]
+    root = pictures(tmp_path / "own", [*names, *FLAT[:2], "cat/.ipynb_checkpoints/0.png"])
+    (root / "cat" / "5.png").write_bytes(b"no picture")
+    classed = ImageData(source="folder", folder=str(root), size=8, by_class=True)
+    prepared = prepare(classed)
+    assert prepared.codec.class_names == ("cat", "dog")
+    assert sorted(np.concatenate(list(labels(classed).values())).tolist()) == [0] * 11 + [1] * 12
+    assert "own: 2 images beside the class folders left out (00.png ...): move them into one" in caplog.messages
+    caplog.clear()
+    unclassed = ImageData(source="folder", folder=str(root), size=8)  # all of them, as no class is asked for
+    assert sum(len(getattr(prepare(unclassed), name)) for name in SPLITS) == 25 and labels(unclassed) == {}
+    assert not any("beside" in line for line in caplog.messages)
+
+
+def test_copies_lie_in_one_split(tmp_path, caplog):
+    root = pictures(tmp_path / "own", [f"{index:03d}.png" for index in range(60)])
+    for index in range(20):  # each of these has a copy and a near copy
+        whole = open_image(root / f"{index:03d}.png")
+        whole.save(root / f"copy {index:03d}.png")
+        near = np.clip(np.asarray(whole, int) + RNG.integers(-4, 5, (10, 12, 3)), 0, 255).astype(np.uint8)
+        Image.fromarray(near).save(root / f"near {index:03d}.png")
+    prepared = prepare(ImageData(source="folder", folder=str(root), size=10))
+    parts = [np.asarray(getattr(prepared, name).x, int).reshape(-1, 100) for name in SPLITS]
+    assert sum(map(len, parts)) == 100 and len(parts[0]) >= 60 and len(parts[2]) >= 6
+    for held in parts[1:]:
+        assert np.abs(held[:, None] - parts[0]).mean(axis=2).min() > 8
+    assert sum("60 of 100 images are copies or near copies" in line for line in caplog.messages) == 1
+
+
+def test_small_pictures_on_one_ground_are_not_all_copies(tmp_path, caplog):
+    root, rng = tmp_path / "own", np.random.default_rng(0)
+    root.mkdir()
+    for index in range(120):  # 12 kinds of which all pictures are within 8 levels; of each one is there twice
+        pixels = rng.integers(0, 22, (8, 8), dtype=np.uint8)
+        pixels[:, index % 12 // 2 : index % 12 // 2 + 1] = 200 + 55 * (index % 2)
+        for copy in range(1 + (index < 12)):
+            (root / f"{index} {copy}.png").write_bytes(png(pixels))
+    prepared = prepare(ImageData(source="folder", folder=str(root), size=8))
+    assert 9 <= len(prepared.test) <= 24 and len(prepared.train) > 90
+    assert "own: most images are within 8 levels of another: near copies are those within 4" in caplog.messages
+    assert any("24 of 132 images are copies or near copies" in line for line in caplog.messages)
+
+
+def test_captions_of_broken_pictures_go_with_them(tmp_path):
+    root = pictures(tmp_path / "own", FLAT)
+    write_captions(root, "json", CAPTIONS)
+    (root / "01.png").write_bytes(b"")
+    prepared = prepare(ImageData(source="folder", folder=str(root), size=8, by_caption=True))
+    said = [row.tolist() for name in SPLITS for row in getattr(prepared, name).condition["prompt"]]
+    read = ImageCodec(shape=(1, 8, 8)).to_levels
+    pixels = [x.tobytes() for name in SPLITS for x in np.asarray(getattr(prepared, name).x)]
+    assert len(said) == 19
+    for name in FLAT[:1] + FLAT[2:]:
+        row = said[pixels.index(read(open_image(root / name)).tobytes())]
+        assert row == tokens([CAPTIONS[name]], prepared.codec.words, 5)[0].tolist()
+
+
 # --------------------------------------------------------------------------------------------- what must be refused
 
 
@@ -394,11 +619,11 @@ def half_a_jpeg() -> bytes:
     ("lines\nin its name.png", b"no picture"),
 ])
 def test_pictures_that_cannot_be_read_are_named(refused, tmp_path, name, content):
-    root = pictures(tmp_path / "own", FLAT)
+    root = pictures(tmp_path / "own", FLAT[:15])  # of so few none may be broken
     (root / name).write_bytes(content)
     line = refused(*DRY, "--data", root)
-    assert name.split("\n")[-1] in line and "remove or replace" in line
-    assert ("bomb" in line) == (name == "bomb.png")
+    assert name.split("\n")[-1] in line and "1 of 16 images" in line and "remove or replace" in line
+    assert ("bomb" in line) == (name == "bomb.png") and ("11,000 x 11,000 pixels" in line) == (name == "large.png")
 
 
 def refuse_listing(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
@@ -418,7 +643,7 @@ def test_folders_that_hold_nothing_are_refused(refused, tmp_path, monkeypatch):
     for name in ("cats", "dogs"):
         (root / name).mkdir(parents=True)
         (root / name / "notes.txt").write_text("none yet")
-    assert "holds 0 images" in refused(*DRY, "--data", root, "--set", "data.by_class=true")
+    assert "2 files of other kinds (.txt 2)" in refused(*DRY, "--data", root, "--set", "data.by_class=true")
     pictures(root, [f"cats/{name}" for name in FLAT])
     refuse_listing(monkeypatch, root / "dogs")  # half of the pictures are not to go missing in silence
     line = refused(*DRY, "--data", root)
@@ -434,11 +659,11 @@ def test_folders_that_hold_nothing_are_refused(refused, tmp_path, monkeypatch):
     ("data.by_captions=true", "did you mean 'by_caption'"),
     ("data.by_caption=yes", "must be true or false"),
     ("data.folder=", "name a folder"),
-    ("data.by_class=true", "has no classes"),
+    ("data.by_class=true", "20 images beside the class folders left out"),
     ("data.by_caption=true", "captions.csv (with the columns file,caption)"),
 ])
 def test_settings_that_make_no_sense_are_refused(refused, tmp_path, setting, expected):
-    root = pictures(tmp_path / "own", [*FLAT, "more/0.png"])  # pictures beside and in folders are of no class
+    root = pictures(tmp_path / "own", [*FLAT, "more/0.png"])
     assert expected in refused(*DRY, "--data", root, "--set", setting)
 
 
@@ -453,12 +678,13 @@ def test_captions_belong_to_sources_that_have_them(refused):
     ("captions.csv", "file,caption\n00.png,a cat\nnone.png,a dog\n", ["line 3", "'none.png'"]),
     ("captions.csv", "file,caption\n../own/00.png,a cat\n", ["line 2", "../own/00.png"]),
     ("captions.csv", "file,caption\n00.png,a cat\n", ["no caption for '01.png'"]),
-    ("captions.csv", "00.png,a cat\n", ["line 1", "header"]),
-    ("captions.csv", "file,caption\n00.png,a cat, black\n", ["line 2", "3 columns", "quotes"]),
-    ("captions.csv", 'file,caption\n00.png,"a cat\n', ["no CSV"]),
+    ("captions.csv", "00.png,a cat\n", ["no column 'file'"]),
+    ("captions.csv", "file,caption\n00.png,a cat, black\n", ["line 2", "3 cells"]),
+    ("captions.csv", "file,caption\n00.png,a cat\n01.png,a cat, black\n", ["line 3", "3 cells", "quotes"]),
+    ("captions.csv", 'file,caption\n00.png,"a cat\n', ["no caption for '01.png'"]),
     ("captions.csv", "file,caption\n00.png,a cat\n00.png,a dog\n", ["line 3", "already"]),
     ("captions.csv", 'file,caption\n00.png,"?!"\n', ["line 2", "no words"]),
-    ("captions.csv", "", ["line 1", "header"]),
+    ("captions.csv", "", ["is empty"]),
     ("captions.txt", "00.png a cat\n", ["line 1", "tab"]),
     ("captions.txt", "00.png\ta cat\n01.png\t \n", ["line 2", "'01.png' has no words"]),
     ("captions.txt", "99.png\ta cat\n", ["line 1", "'99.png'"]),
@@ -512,6 +738,21 @@ def test_damaged_fashion_files_are_refused(refused, home, damage, expected):
     damage(fashion(home))
     line = refused(*DRY, "--set", "data.source=fashion")
     assert expected in line and "fashion-mnist" in line and "replace it" in line
+
+
+def test_files_that_unpack_to_too_much_are_refused(refused, home, monkeypatch):
+    monkeypatch.setattr(sources, "UNPACKED", 20_000)
+    fashion(home)
+    cifar(home)
+    path = home / "image" / "mnist" / "mnist.npz"
+    path.parent.mkdir(parents=True)
+    np.savez_compressed(path, x_train=np.zeros((60, 28, 28), np.uint8))
+    for source in ("fashion", "cifar10", "mnist"):
+        assert "more than 20,000 bytes unpacked" in refused(*DRY, "--set", f"data.source={source}")
+    header = {"descr": "|u1", "fortran_order": False, "shape": (10**15, 28, 28)}
+    with zipfile.ZipFile(path, "w") as archive, archive.open("x_train.npy", "w") as member:
+        np.lib.format.write_array_header_1_0(member, header)
+    assert "is damaged" in refused(*DRY, "--set", "data.source=mnist")
 
 
 def test_damaged_cifar_files_are_refused(refused, home):

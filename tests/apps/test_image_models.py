@@ -22,8 +22,11 @@ from apps.image.recipes import tour_autoregressive, tour_diffusion, tour_gan, to
 from apps.image.sources import open_image
 from core.errors import FourfoldError
 from core.families import AutoregressiveConfig
-from core.metrics import FittedGaussian, frechet_distance
+from core.metrics.frechet import frechet_distance
+from core.metrics.gaussian import FittedGaussian
 from core.networks import TransformerConfig
+from core.runs.domain import Prepared
+from core.runs.measures import Measure, verdict
 from core.runs.pretrained import build
 from core.serialization import from_dict, to_dict
 from core.training.loop import train
@@ -85,10 +88,13 @@ def test_unusual_modes_are_read_as_a_viewer_shows_them(tmp_path, mode, expected)
     assert abs(int(levels.mean()) - expected) <= 1
 
 
-def test_an_animation_counts_as_its_first_frame(tmp_path):
+def test_an_animation_counts_as_its_first_frame(tmp_path, caplog):
     frames = [Image.new("L", (8, 8), value) for value in (50, 200)]
     frames[0].save(tmp_path / "x.gif", save_all=True, append_images=frames[1:])
-    assert abs(int(ImageCodec(shape=(1, 8, 8)).to_levels(open_image(tmp_path / "x.gif")).mean()) - 50) <= 1
+    with caplog.at_level("WARNING"):
+        picture = open_image(tmp_path / "x.gif")
+    assert caplog.messages == ["x.gif: an animation or several pages, of which the first counts"]
+    assert abs(int(ImageCodec(shape=(1, 8, 8)).to_levels(picture).mean()) - 50) <= 1
 
 
 def test_sub_folders_are_classes(tmp_path):
@@ -153,6 +159,76 @@ def test_copies_of_any_training_picture_are_seen(monkeypatch):
     assert share(last) == 1 and share(held) < 0.15
 
 
+def twins(prepared: Prepared[ImageCodec], share: float) -> Prepared[ImageCodec]:
+    """The data with a share of test pictures replaced by training pictures, a level off at places."""
+    x, random = np.array(prepared.test.x), np.random.default_rng(0)
+    rows = random.permutation(len(x))[: round(share * len(x))]
+    copies = np.asarray(prepared.train.x)[random.integers(0, len(prepared.train), len(rows))].astype(np.int64)
+    x[rows] = (copies + random.integers(-1, 2, copies.shape)).clip(0, prepared.codec.levels - 1)
+    return replace(prepared, test=replace(prepared.test, x=x))
+
+
+def of_samples(x: np.ndarray, prepared: Prepared[ImageCodec], n: int = 300) -> dict[str, Measure]:
+    found = metrics.distances("pixels", lambda x: x.reshape(len(x), -1)[:, ::4], x[:n], prepared, n, 0)
+    return {m.name: m for m in found}
+
+
+@pytest.mark.parametrize("share", [0.06, 0.2])
+def test_training_pictures_as_samples_are_called_memorized_where_data_hold_twins(share):
+    prepared = prepare(ImageData())
+    data = twins(prepared, share)
+    copies = of_samples(prepared.train.batch(np.arange(300)).x.numpy(), data)["near_copies_of_training"]
+    assert copies.copied and copies.value == 1 and "held-out copies of training data: " in copies.remark
+    honest = of_samples(prepared.validation.batch(np.arange(100)).x.numpy(), data, 100)["near_copies_of_training"]
+    assert honest.floor is not None and not honest.copied
+
+
+def test_a_gaussian_more_precise_than_real_pictures_is_no_baseline(monkeypatch):
+    prepared = prepare(ImageData())
+    real = prepared.validation.batch(np.arange(100)).x.numpy()
+
+    class Narrow(FittedGaussian):
+        def sample(self, n: int, seed: int = 0) -> np.ndarray:
+            return np.repeat(prepared.test.batch([0]).x.numpy(), n, axis=0)
+
+    assert of_samples(real, prepared, 100)["fd_pixels"].beats_baseline
+    monkeypatch.setattr(metrics, "FittedGaussian", Narrow)
+    found = of_samples(real, prepared, 100)
+    assert found["precision"].baseline is None and "no baseline: fitted Gaussian has 1" in found["precision"].remark
+    assert found["coverage"].baseline is not None and found["fd_pixels"].floor_is == "least"
+
+
+def test_the_floor_is_of_as_many_pictures_as_are_measured(monkeypatch):
+    prepared, sizes = prepare(ImageData()), []
+
+    def measured(real: np.ndarray, other: np.ndarray) -> float:
+        sizes.append(len(other))
+        return frechet_distance(real, other)
+
+    few = replace(prepared, train=prepared.train.subset(slice(0, 150)))
+    monkeypatch.setattr(metrics, "frechet_distance", measured)
+    monkeypatch.setattr(metrics, "bootstrap", lambda *arrays, **settings: (0.0, 0.0))
+    found = of_samples(prepared.test.batch(np.arange(300)).x.numpy(), few)
+    assert set(sizes) == {150} and found["fd_pixels"].count == 150
+    assert "of 150 of 300 samples" in found["fd_pixels"].remark
+    assert found["near_copies_of_training"].count == 300
+
+
+@pytest.mark.parametrize("gap", [0.0, 0.5])
+def test_the_likelihood_of_training_pictures_stands_beside(gap, monkeypatch):
+    recipe = tour_vae()
+    prepared = prepare(recipe.data)
+    model = build(DOMAIN, recipe, prepared.codec, CPU)
+
+    def bound(self, data, count, **settings):
+        return torch.full((count,), 100.0 * (1 - gap * (data is prepared.train)), dtype=torch.float64)
+
+    monkeypatch.setattr(type(model), "bound", bound)
+    found = metrics._bits(model, prepared, "bound", 0)
+    assert found.train_value == pytest.approx(found.value * (1 - gap))
+    assert found.overfitted is (gap > 0) and ("far below: overfitted" in verdict(found).words) is (gap > 0)
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A hardly trained VAE, through the command line."""
@@ -188,7 +264,7 @@ def test_damaged_and_missing_pictures_are_named(refused, tmp_path):
         line = refused(*TRAIN, "--data", folder)
         assert name in line and "remove or replace" in line
     (tmp_path / "empty").mkdir()
-    assert "0 images" in refused(*TRAIN, "--data", tmp_path / "empty")
+    assert "holds no file of the kinds .png" in refused(*TRAIN, "--data", tmp_path / "empty")
     assert "1 images" in refused(*TRAIN, "--data", damaged(tmp_path / "one" / "x.png", whole))
     assert "no such" in refused(*TRAIN, "--data", tmp_path / "nowhere")
     assert "not a folder" in refused(*TRAIN, "--data", tmp_path / "whole.png")

@@ -14,10 +14,12 @@ import pytest
 import torch
 from command_line import succeed
 
+from apps.molecules.chemistry import canonical
 from apps.molecules.cli import app
 from apps.molecules.data import MoleculeData, moses_files, prepare, read_smiles
 from apps.molecules.domain import DOMAIN
 from core.data.sources import read_text
+from core.errors import FourfoldError
 from core.runs.pretrained import build
 
 Cli = Callable[..., tuple[int, str, str]]
@@ -94,15 +96,15 @@ def bad(name: str, file: Path, trained: Path, folder: Path, smiles: list[str]) -
         "recipe": lambda: (["train", "tour-autoregresive"], "did you mean 'tour-autoregressive'"),
         "no file": lambda: ([*train, "--data", folder / "none.smi"], "no such"),
         "empty": lambda: (own("a.smi", ""), "is empty"),
-        "invalid": lambda: (own("a.smi", f"{many}\nC1CC\nxyz\n"), "line 100, 'C1CC'"),
-        "kind": lambda: (own("a.pdf", many), "not a molecule file"),
-        "binary": lambda: (own("a.smi", b"\xff\xfe\x00\x81" * 50), "binary"),
+        "invalid": lambda: (own("a.smi", f"{many}\nC1CC\nxyz\n"), "line 100: 'C1CC' is not valid SMILES; line 101"),
+        "kind": lambda: (own("a.pdf", many), "not of a kind that is read here: .smi"),
+        "binary": lambda: (own("a.smi", b"\x00\x81\xff" * 50), "binary"),
         "truncated": lambda: (own("a.smi.gz", packed[: len(packed) // 2]), "cannot be read"),
         "not gzip": lambda: (own("a.csv.gz", many), "cannot be read"),
         "few": lambda: (own("a.smi", "\n".join(smiles[:9])), "9 different molecules"),
         "no column": lambda: (own("a.csv", "a,b\n1,2\n3,4\n"), "no column of SMILES; its columns: a, b"),
         "column": lambda: (own("a.csv", "smiles,y\nCC,1\n", "--set", "data.column=smile"), "no column 'smile'"),
-        "empty folder": lambda: ([*train, "--data", folder], "holds no molecule files"),
+        "empty folder": lambda: ([*train, "--data", folder], "holds no file of the kinds .smi"),
         "limit": lambda: ([*train, "--set", "data.limit=3"], "data.limit is 3"),
         "property": lambda: ([*train, "--set", 'data.properties=["logD"]'], "did you mean 'logp'"),
         "key": lambda: ([*train, "--set", "data.max_token=9"], "did you mean 'max_tokens'"),
@@ -153,3 +155,60 @@ def test_codec_holds_what_was_asked_for(trained: Path) -> None:
     value = json.loads((trained / "model" / "codec.json").read_text())
     assert value["properties"]["names"] == ["tpsa", "weight"]
     assert len(value["merges"]) == 100
+
+
+def test_tables_as_people_have_them_lose_nothing(tmp_path: Path, smiles: list[str]) -> None:
+    stray, semicolons = tmp_path / "stray.tsv", tmp_path / "semicolons.csv"
+    names = [f'5" tube {i}' if i in (9, 39) else f"name {i}" for i in range(60)]
+    names[20] = '"quoted'
+    pairs = list(zip(names, smiles, strict=False))
+    stray.write_text("".join(f"{name}\t{text}\n" for name, text in [("name", "smiles"), *pairs]))
+    head = '\ufeff"ChEMBL ID";"Mol. (as SMILES)"\r\n'
+    semicolons.write_text(head + "".join(f'"X{i}";"{text}"\r\n' for i, text in enumerate(smiles[:60])))
+    expected = canonical(smiles[:60])
+    assert read_smiles(stray) == read_smiles(semicolons) == read_smiles(semicolons, "Mol. (as SMILES)") == expected
+    with pytest.raises(FourfoldError, match=r"60 of 60 molecules cannot be read \(line 2: 'X0' is not valid SMILES; "):
+        read_smiles(semicolons, "ChEMBL ID")
+
+
+def test_what_is_skipped_is_counted_with_line_and_reason(
+    tmp_path: Path, smiles: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "drugs" / "a.csv"
+    (file.parent / ".cache").mkdir(parents=True)
+    (file.parent / ".cache" / "old.csv").write_text("smiles\nC\n")
+    rows = [f"{text},{i}" for i, text in enumerate(smiles[:100])]
+    rows[3] += ",more"
+    rows[5:5] = ["C1CC,y", ",no molecule", "C" * 20_000 + ",y", f"{smiles[0]},again"]
+    file.write_text("\n".join(["smiles,name", *rows]) + "\n")
+    with pytest.raises(FourfoldError, match=r"3 of 104 molecules cannot be read \(line 5: 3 cells instead of 2; line 7"
+                                            ": 'C1CC' is not valid SMILES; line 9: 'CCC.*data.max_invalid allows 0.01"):
+        prepare(MoleculeData(folder=str(file.parent)))
+    for _ in range(2):  # said again where the cache has it all
+        caplog.clear()
+        prepared = prepare(MoleculeData(folder=str(file.parent), max_invalid=0.03))
+        assert sum(map(len, (prepared.train, prepared.validation, prepared.test))) >= 95
+        said = [record.getMessage() for record in caplog.records]
+        assert [line for line in said if "1 hidden file skipped (.cache/old.csv)" in line]
+        assert [line for line in said if line.startswith("a.csv: skipped: 3 of 104 molecules cannot be read (line 5")]
+        assert "a.csv: 1 row without a SMILES skipped" in said
+        assert [line for line in said if "100 molecules are 99 different ones" in line]
+
+
+@pytest.mark.parametrize("bond", ["[NH3]->[Pt](Cl)Cl", "Cl[Pt]<-[NH3]", "C~C", "[U]$[U]", "*C", "[Cu]<-[NH2]C"])
+def test_every_bond_that_rdkit_writes_is_read(bond: str, tmp_path: Path, smiles: list[str]) -> None:
+    file = tmp_path / "a.smi"
+    file.write_text("\n".join([*smiles[:60], *[bond, f"{bond}.C"] * 3, f"{bond}.CC"]))
+    found = read_smiles(file)
+    assert len(found) == 67
+    prepared = prepare(MoleculeData(folder=str(file)))
+    strings = prepared.codec.strings(prepared.train.x)
+    assert len(strings) >= 48 and set(strings) <= set(found)
+
+
+def test_folders_are_read_to_any_depth(tmp_path: Path, smiles: list[str]) -> None:
+    for i in range(3):
+        (tmp_path / f"part{i}" / "deep").mkdir(parents=True)
+        (tmp_path / f"part{i}" / "deep" / "a.smi").write_text("\n".join(smiles[30 * i : 30 * i + 30]))
+    prepared = prepare(MoleculeData(folder=str(tmp_path)))
+    assert sum(map(len, (prepared.train, prepared.validation, prepared.test))) >= 85

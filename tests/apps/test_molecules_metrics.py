@@ -5,14 +5,22 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 
 from apps.molecules import chemistry, chemnet, drawing
+from apps.molecules import metrics as measures
 from apps.molecules import moses_metrics as metrics
 from apps.molecules.baselines import Trigram
+from apps.molecules.codec import EOS
 from apps.molecules.data import moses_files
-from core.data.arrays import order
+from apps.molecules.domain import DOMAIN
+from apps.molecules.metrics import evaluate
+from core.data.arrays import ArrayData, order
 from core.data.sources import read_text
 from core.errors import FourfoldError
+from core.runs.domain import Prepared
+from core.runs.measures import Measure, verdict
+from core.runs.pretrained import build
 
 ASPIRIN, CAFFEINE, BENZENE = "CC(=O)Oc1ccccc1C(=O)O", "Cn1c(=O)c2c(ncn2C)n(C)c1=O", "c1ccccc1"
 
@@ -39,8 +47,14 @@ def test_rdkit_says_nothing(capfd) -> None:
     assert captured.out + captured.err == ""
 
 
+def valid(*smiles: str) -> list:
+    found = [mol for mol in chemistry.molecules(smiles) if mol is not None]
+    assert len(found) == len(smiles)
+    return found
+
+
 def test_properties_of_aspirin() -> None:
-    mols = chemistry.molecules([ASPIRIN])
+    mols = valid(ASPIRIN)
     logp, qed, weight, tpsa, sa = chemistry.properties(mols, list(chemistry.PROPERTIES))[0]
     assert logp == pytest.approx(1.31, abs=0.01)
     assert qed == pytest.approx(0.55, abs=0.01)
@@ -69,7 +83,7 @@ def test_diversity_and_similarity() -> None:
     assert metrics.nearest_similarity(a, a) == 1
     third = np.array([[1, 0, 0, 0]], np.float32)
     assert metrics.nearest_similarity(third, a) == pytest.approx(0.5)
-    same = chemistry.scaffolds(chemistry.molecules(["c1ccc2ccccc2c1", "Cc1ccc2ccccc2c1", "CCc1ccccc1"]))
+    same = chemistry.scaffolds(valid("c1ccc2ccccc2c1", "Cc1ccc2ccccc2c1", "CCc1ccccc1"))
     assert same == {"c1ccc2ccccc2c1": 2}  # one ring is too few, as in MOSES
     assert metrics.cosine(same, same) == pytest.approx(1)
 
@@ -115,6 +129,37 @@ def test_all_metrics_under_their_published_names(moses) -> None:
     assert bad["valid"] == 0 and bad["FCD/Test"] == float("inf")
     with pytest.raises(FourfoldError, match="no samples"):
         metrics.get_all_metrics([], moses[:20])
+
+
+def evaluated(samples: list[str], moses: list[str], n: int, monkeypatch: pytest.MonkeyPatch) -> dict[str, Measure]:
+    """The measures of these samples, after training on 400 molecules with 40 for validation and 100 for the test."""
+    recipe = DOMAIN.override(DOMAIN.recipe("tour-gan"), [])
+    codec = DOMAIN.prepare(recipe.data).codec
+    space, parts = codec.space, {}
+    for name, some in (("train", moses[:400]), ("validation", moses[400:440]), ("test", moses[440:540])):
+        batch = codec.encode(some)
+        x = np.full((len(some), space.length), EOS, np.int64)
+        x[:, : batch.x.shape[1]] = batch.x.numpy()
+        parts[name] = ArrayData(space, x, lengths=np.array([len(codec.encode([one]).x[0]) for one in some]))
+    model = build(DOMAIN, recipe, codec, torch.device("cpu"))
+    monkeypatch.setattr(measures, "RESAMPLES", 2)
+    monkeypatch.setattr(type(model), "sample", lambda self, n, **settings: samples[:n])
+    return {m.name: m for m in evaluate(model, Prepared(codec=codec, **parts), n, 0)}
+
+
+def test_the_floor_is_of_as_many_molecules_as_are_measured(moses, monkeypatch) -> None:
+    found = evaluated(moses[:400], moses, 120, monkeypatch)
+    assert found["fcd"].count == 90 and "of 90 of 120 samples" in found["fcd"].remark  # 50 and 40 of validation
+    assert found["valid"].count == 120
+    assert evaluated(moses[:400], moses, 80, monkeypatch)["fcd"].count == 80
+
+
+def test_copied_molecules_are_called_memorized_and_others_are_not(moses, monkeypatch) -> None:
+    copies, honest = (evaluated(some, moses, 60, monkeypatch) for some in (moses[:100], moses[540:]))
+    for name in ("novel", "near_copies_of_training"):
+        assert copies[name].copied and "memorized" in verdict(copies[name]).words
+        assert not honest[name].copied
+    assert copies["novel"].value == 0 and copies["near_copies_of_training"].value == 1
 
 
 def test_trigram_is_a_distribution_over_strings(moses) -> None:

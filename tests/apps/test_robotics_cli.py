@@ -79,7 +79,7 @@ def test_refused_demonstrations(refused: Refused, tmp_path: Path, damage: str, e
         task = "reach-v3"
         arrays |= {"observations": np.zeros((len(found.actions), 21)), "actions": np.zeros((len(found.actions), 4))}
         pytest.importorskip("metaworld", exc_type=ImportError)
-    np.savez(path, task=np.array(task), **arrays)  # type: ignore[arg-type]
+    np.savez(path, task=np.array(task), **arrays)
     content = path.read_bytes()
     if damage in ("missing", "no files"):
         path.unlink()

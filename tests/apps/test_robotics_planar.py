@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
 
 from apps.robotics.environments import make
-from apps.robotics.metrics import side_entropy, success_rate
+from apps.robotics.metrics import _bound_measure, side_entropy, success_rate
 from apps.robotics.planar import CLEARANCE, GOAL_RADIUS, SPEED, PlanarReach, segment_distance
 from apps.robotics.rollouts import Demonstrator, Purpose, RandomPolicy, episode_seeds, run_episodes
 from apps.robotics.simulation import Scene
@@ -126,3 +129,15 @@ def test_thousands_of_steps_a_second() -> None:
     started = time.perf_counter()
     episodes = run_episodes(environment, Demonstrator(environment), range(400))
     assert sum(episode.steps for episode in episodes) / (time.perf_counter() - started) > 5000
+
+
+@pytest.mark.parametrize("gap", [0.0, 1.0])
+def test_the_likelihood_of_training_demonstrations_stands_beside(gap: float) -> None:
+    train, test = [0] * 50, [0] * 50
+    model = SimpleNamespace(
+        family=SimpleNamespace(likelihood="exact"), codec=SimpleNamespace(space=SimpleNamespace(dims=4)),
+        bound=lambda data, count: torch.linspace(7, 9, count) - 4 * gap * (data is train),
+    )
+    [found] = _bound_measure(model, SimpleNamespace(train=train, test=test))  # type: ignore[arg-type]
+    assert found.value == pytest.approx(2) and found.train_value == pytest.approx(2 - gap)
+    assert found.overfitted is (gap > 0)

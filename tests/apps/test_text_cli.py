@@ -59,7 +59,8 @@ def vae(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("tokenizer", [Bytes(), Characters("abc \n")])
 def test_a_long_text_is_shown_without_a_seam(tokenizer: Tokenizer) -> None:
     """Its characters may be several tokens, and where it is cut to be decoded may be any of them."""
-    codec, pieces = TextCodec(tokenizer=tokenizer, length=32), []
+    codec = TextCodec(tokenizer=tokenizer, length=32)
+    pieces: list[str] = []
     said = "".join("abc \n€😀ï"[(7 * i * i + i // 3) % 8] for i in range(400))
     writing = Writing(codec, "", 1, ("never",), pieces.append)
     ids = [*codec.tokens(said), codec.end, *codec.tokens("after")]
@@ -72,8 +73,8 @@ def test_a_long_text_is_shown_without_a_seam(tokenizer: Tokenizer) -> None:
 
 def test_diffusion_fills_gaps_and_writes_on(diffusion: Path) -> None:
     model = text.load(diffusion)
-    for made in text.infill(model, GAP, 3, seed=1):
-        assert made.startswith("import ") and made.endswith(" as x")
+    for filled in text.infill(model, GAP, 3, seed=1):
+        assert filled.startswith("import ") and filled.endswith(" as x")
     for prompt, length in (("import ", None), ("x" * 32, None), ("", 20), ("import ", 100), ("x" * 70, 9)):
         made = text.generate(model, prompt, 2, length=length)
         assert all(one.startswith(prompt) for one in made) and made[0] != made[1]
@@ -146,7 +147,7 @@ def bad(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(("data", "expected"), [
     ("nowhere", ["nowhere"]),
-    ("empty", ["no text", ".txt"]),
+    ("empty", ["no file of the kinds .txt", ".png 1"]),
     ("blank", ["no text", "empty"]),
     ("binary.txt", ["binary"]),
     ("latin.txt", ["latin.txt", "UTF-8", "byte 3"]),

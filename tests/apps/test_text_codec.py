@@ -120,6 +120,23 @@ def test_pieces_compress() -> None:
     assert pieces.size == 400
 
 
-def test_too_many_pieces() -> None:
-    with pytest.raises(FourfoldError, match=r"data.vocab is 5000.*at most \d+"):
+def test_a_number_of_pieces_that_does_not_fit_says_which_does() -> None:
+    with pytest.raises(FourfoldError, match=r"data.vocab is 5000: sentencepiece makes at most \d+ .*give more text"):
         fit("unigram", ["a few words of text\n" * 3], 5000)
+    with pytest.raises(FourfoldError, match=r"data.vocab is 60000: sentencepiece makes at most (\d+) ") as caught:
+        fit("bpe", [REAL[:60_000]], 60_000)
+    assert "give more text" not in str(caught.value)
+    many = "".join(chr(0x4E00 + i) * 20 for i in range(900))
+    for kind in ("unigram", "bpe"):
+        with pytest.raises(FourfoldError, match=r"data.vocab is 300: sentencepiece needs at least (\d+)") as caught:
+            fit(kind, [many], 300)
+        least = int(str(caught.value).split("at least ")[1].split(",")[0])
+        assert fit(kind, [many], least).size == least
+
+
+@pytest.mark.parametrize("end", ["\u2028", "\x85", "\x0c", "\x1c", "\v"])
+def test_only_line_feeds_end_the_lines_that_pieces_are_learnt_of(end: str) -> None:
+    pieces = fit("bpe", [f"ab{end}cd ef\n" * 500 + REAL[:20_000]], 400)
+    (piece,) = pieces.encode(end)
+    assert piece > 256, "it is a piece of its own, not spelled in bytes, as what occurs in no line is"
+    assert min(pieces.encode("\n")) <= 256

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import logging
+import lzma
 import math
 import random
 from pathlib import Path
@@ -15,8 +17,9 @@ from torch import nn
 from apps.text import TextData, bits_per_byte, divergences, score
 from apps.text.data import documents, prepare
 from apps.text.domain import DOMAIN
-from apps.text.metrics import baselines, divergence, evaluate, known_words
+from apps.text.metrics import baselines, compressors, divergence, evaluate, known_words, primed_bits
 from core.data.arrays import ArrayData
+from core.runs.measures import Measure
 from core.runs.pretrained import build
 
 MODULES = (
@@ -57,7 +60,8 @@ def test_score_of_a_known_distribution(folder: Path) -> None:
     """A model with the right bias everywhere scores a text's entropy."""
     recipe = DOMAIN.override(DOMAIN.recipe("tour-autoregressive"), [*SMALL, f"data.folder={folder}"])
     model = build(DOMAIN, recipe, prepare(recipe.data).codec, torch.device("cpu"))
-    head: nn.Linear = model.family.network.head
+    head = model.family.get_submodule("network.head")
+    assert isinstance(head, nn.Linear)
     with torch.no_grad():
         head.bias.fill_(-100)
         head.bias[ord("a")], head.bias[ord("b")] = math.log(0.75), math.log(0.25)
@@ -132,6 +136,69 @@ def test_an_untrained_model_loses(folder: Path) -> None:
     prepared = prepare(recipe.data)
     measures = evaluate(build(DOMAIN, recipe, prepared.codec, torch.device("cpu")), prepared, 64, 0)
     assert {m.name for m in measures} >= {"bits_per_byte", "ngram_divergence", "known_words"}
-    assert all(m.beats_baseline is False for m in measures)
+    assert not any(m.beats_baseline for m in measures)
     floor = next(m for m in measures if m.name == "ngram_divergence")
     assert floor.floor is not None and floor.baseline is not None and floor.floor < floor.baseline
+
+
+def test_compressors_that_have_read_the_training_text(folder: Path) -> None:
+    """Of what they have read they need next to nothing, and of its like much less than of other text."""
+    train, held = ((folder / f"{name}.py").read_bytes() for name in ("argparse", "shutil"))
+    for compress in compressors().values():
+        copied, like, alone = (primed_bits(compress, first, text) / len(text) for first, text in (
+            (train, train[5000:9000]), (train, held), (b"", held)))
+        assert copied < 0.7 < 1.2 < like < alone < 3
+    assert primed_bits(lzma.compress, train, held) % 8 == 0
+
+
+def test_ppmd_is_stronger_than_the_trigram(folder: Path) -> None:
+    pytest.importorskip("pyppmd")
+    train, held = ((folder / f"{name}.py").read_bytes() for name in ("argparse", "shutil"))
+    ppmd, xz = (primed_bits(compressors()[name], train, held) for name in ("ppmd", "xz"))
+    assert ppmd < 0.9 * xz
+
+
+def measured(folder: Path, monkeypatch: pytest.MonkeyPatch, *settings: str) -> dict[str, Measure]:
+    """The measures of a model of `folder` that writes training text word for word."""
+    recipe = DOMAIN.override(DOMAIN.recipe("tour-autoregressive"), [*SMALL, f"data.folder={folder}", *settings])
+    prepared = prepare(recipe.data)
+    model = build(DOMAIN, recipe, prepared.codec, torch.device("cpu"))
+    rows = np.random.default_rng(0).integers(0, len(prepared.train), 60)
+    copies = prepared.codec.decode(prepared.train.batch(rows))
+    monkeypatch.setattr(type(model), "sample", lambda self, n, **settings: copies[:n])
+    return {measure.name: measure for measure in evaluate(model, prepared, 60, 0)}
+
+
+def test_compressors_stand_beside_the_trigram_and_copies_are_said(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = measured(folder, monkeypatch, "data.length=64")
+    assert found["bits_per_byte"].baseline_name == "trigram" and found["bits_per_byte"].train_value is not None
+    trigram, xz = found["bits_per_byte"], found["bits_per_byte_against_xz"]
+    assert xz.baseline is not None and trigram.baseline is not None
+    assert 1 < xz.baseline < trigram.baseline < 3.5
+    assert "primed with " in xz.remark and " bytes of training text" in xz.remark
+    copies = found["copied_32_bytes"]
+    assert copies.floor is not None
+    assert copies.copied and copies.value > 0.9 and copies.floor < 0.3 and "known_words" in found
+    assert found["ngram_divergence"].floor_is == "least"
+
+
+def test_text_whose_held_out_part_is_a_copy_gets_no_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = (f"{inspect.getsource(random)[:3000]}\n").replace("\n\n", "\n")
+    (tmp_path / "all.txt").write_text(line * 12)
+    copies = measured(tmp_path, monkeypatch, "data.length=64")["copied_32_bytes"]
+    assert copies.floor is None and not copies.copied and copies.remark.startswith("no verdict: ")
+
+
+def test_words_are_not_counted_in_scripts_without_spaces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    signs = random.Random(0)
+    lines = ["".join(signs.choices("日本語の文字列人口水火木金土東西南北", k=20)) for _ in range(400)]
+    (tmp_path / "lines.txt").write_text("\n".join(lines))
+    with caplog.at_level(logging.WARNING):
+        found = measured(tmp_path, monkeypatch, "data.unit=line", "data.length=80")
+    assert "ngram_divergence" in found and found["copied_32_bytes"].copied
+    assert not {"known_words", "bleu4", "self_bleu4", "distinct2", "reverse_perplexity", "copied_8_grams"} & set(found)
+    assert "no spaces between words: measures that count words are left out" in caplog.text

@@ -14,7 +14,10 @@ from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 
 from apps.text.sample_metrics import (
     ORDERS,
+    SPAN,
+    copied_spans,
     distinct,
+    has_words,
     memorization,
     perplexity,
     reverse_nats,
@@ -123,6 +126,31 @@ def test_memorization() -> None:
     copied = memorization(TRAIN[:50], HELD, TRAIN)
     for n in (4, 8):
         assert share(copied[n][0]) == 1 > share(copied[n][1])
+
+
+def test_copied_spans_are_those_of_the_training_text() -> None:
+    train = " ".join(TRAIN)
+    copies = [train[i : i + 90] for i in range(0, 2000, 100)]
+    texts = ["", "short", *HELD[:20], *copies, "東京" * 9, train[5:60] + "?" * 50]
+    spans = {train.encode()[i : i + SPAN] for i in range(len(train.encode()) - SPAN + 1)}
+    expected = []
+    for encoded in (text.encode() for text in texts):
+        every = [encoded[i : i + SPAN] for i in range(len(encoded) - SPAN + 1)]
+        expected.append([sum(one in spans for one in every), len(every)])
+    made, held = copied_spans(texts, HELD, train)
+    assert made.tolist() == expected and len(held) == len(HELD)
+    assert share(made[22:42]) == 1 and share(held) < 0.2
+    assert share(copied_spans(["東京都は日本の首都である"], HELD, "東京都は日本の首都である。")[0]) == 1
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    ("The cat sat on the mat.", True), ("def f(x):\n    return x", True), ("Ein Satz mit Wörtern", True),
+    ("Кошка сидит на ковре", True), ("고양이가 매트 위에 앉았다", True), ("قطة تجلس على السجادة", True),
+    ("猫坐在垫子上。", False), ("猫は マットの 上に 座った", False), ("แมวนั่งบนเสื่อ และ นอนหลับ", False),
+    ("ACGTACGATTACAGATTACACCGGTTAACCGGTATATACGCG", False),
+])
+def test_words_are_counted_only_where_there_are_some(text: str, words: bool) -> None:
+    assert has_words([text] * 3) is words
 
 
 def test_mistakes_are_one_clear_line() -> None:

@@ -1,6 +1,6 @@
 """One process of a distributed run: RANK and WORLD_SIZE come from the environment, as torchrun sets them.
 
-python distributed_worker.py FOLDER [STEPS]
+python distributed_worker.py FOLDER NOISE ACCUMULATION
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from core.training.loop import train  # noqa: E402
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    folder = Path(sys.argv[1])
+    folder, noise, accumulation = Path(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
     rank = int(os.environ.get("RANK", "0"))
     # Each process begins with other weights: those of the first must win.
-    result = train(Toy(noise=0.0, seed=rank), toy_data(), toy_config(accumulation=2), folder, seed=3)
+    result = train(Toy(noise=noise, seed=rank), toy_data(), toy_config(accumulation=accumulation), folder, seed=3)
     (folder / f"result-{rank}.json").write_text(json.dumps({"step": result.step, "finished": result.finished}))

@@ -15,6 +15,8 @@ from command_line import succeed
 from safetensors.torch import load_file, save_file
 from tiny_domain import app
 
+from core.files import read_json, write_json
+
 ROOT = Path(__file__).parent.parent.parent
 
 
@@ -116,14 +118,14 @@ def put_nan_into_weights(run: Path) -> None:
 
 def swap_recipe(run: Path) -> None:
     path = run / "model" / "config.json"
-    config = json.loads(path.read_text())
+    config = read_json(path)
     config["recipe"]["family"]["denoiser"]["width"] = 48
-    path.write_text(json.dumps(config))
+    write_json(path, config)
 
 
 def rename_domain(run: Path) -> None:
     path = run / "model" / "config.json"
-    path.write_text(path.read_text().replace('"domain": "tiny"', '"domain": "image"'))
+    write_json(path, {**read_json(path), "domain": "image"})
 
 
 @pytest.mark.parametrize(("harm", "expected"), [
@@ -183,9 +185,13 @@ def test_damaged_recipes(refused: Refused, tmp_path: Path, trained: Path) -> Non
     run, file = tmp_path / "run", tmp_path / "mine.json"
     shutil.copytree(trained, run)
     truncate(run / "recipe.json")
+    assert "not valid JSON" in refused("report", run)
+    truncate(run / "model" / "config.json")
     assert "not valid JSON" in refused("train", "ring-diffusion", "--run", run)
-    recipe = json.loads((trained / "recipe.json").read_text())
-    changes = [({"domain": "image"}, "'image'"), ({"trian": 1}, "did you mean 'train'"), ({"data": 3}, "data")]
+    recipe = read_json(trained / "recipe.json")
+    changes: list[tuple[dict[str, object], str]] = [
+        ({"domain": "image"}, "'image'"), ({"trian": 1}, "did you mean 'train'"), ({"data": 3}, "data"),
+    ]
     for change, word in changes:
         file.write_text(json.dumps({**recipe, **change}))
         assert word in refused("train", "--recipe", file, "--run", tmp_path / "other")
@@ -201,14 +207,20 @@ def test_checkpoints_of_another_kind(refused: Refused, tmp_path: Path, trained: 
     assert "--fresh" in refused(*words)
 
 
-def test_full_disk(tmp_path: Path, trained: Path, refused: Refused) -> None:
+@pytest.mark.parametrize(("words", "file"), [(("report",), "report.html"), (("evaluate", "-n", "20"), "metrics.json")])
+def test_full_disk(
+    tmp_path: Path, trained: Path, refused: Refused, words: tuple[str, ...], file: str
+) -> None:
     """A write that fails half-way is one line; what the file held before is still there."""
+    resource = pytest.importorskip("resource")
     run = tmp_path / "run"
     shutil.copytree(trained, run)
-    report = (run / "report.html").read_bytes()
-    (run / ".tmp-report.html").symlink_to("/dev/full")
-    assert "No space left" in refused("report", run)
-    assert (run / "report.html").read_bytes() == report
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))  # as full as a disk can be made without root
+    try:
+        assert file in refused(words[0], run, *words[1:])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 @pytest.mark.parametrize("words", [

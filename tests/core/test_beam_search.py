@@ -50,7 +50,8 @@ def test_one_beam_is_greedy() -> None:
     table = tables(20, seed=1)
     tokens, mask = search(table, 1, 1.0)
     for row, keep, own in zip(tokens, mask, table, strict=True):
-        token, greedy = VOCAB, []
+        token = VOCAB
+        greedy: list[int] = []
         while len(greedy) < LENGTH and token != EOS:
             token = int(own[token].argmax())
             greedy.append(token)

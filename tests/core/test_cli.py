@@ -15,6 +15,7 @@ from command_line import succeed
 from safetensors.numpy import load_file
 from tiny_domain import DOMAIN, app
 
+from core.files import read_json
 from core.runs.pretrained import load
 from core.serialization import differences
 
@@ -44,8 +45,8 @@ def test_show_prints_a_recipe_that_trains(cli: Cli, tmp_path: Path, trained: Pat
     assert code == 0 and recipe["train"]["steps"] == 2 and recipe["family"]["latent"] == 3
     (tmp_path / "mine.json").write_text(out)
     assert cli("train", "--recipe", tmp_path / "mine.json", "--run", tmp_path / "run")[0] == 0
-    assert json.loads((tmp_path / "run" / "recipe.json").read_text()) == recipe
-    assert json.loads(cli("show", trained)[1]) == json.loads((trained / "recipe.json").read_text())
+    assert read_json(tmp_path / "run" / "recipe.json") == recipe
+    assert json.loads(cli("show", trained)[1]) == read_json(trained / "recipe.json")
 
 
 def test_a_run_folder_is_complete(trained: Path) -> None:
@@ -166,7 +167,8 @@ def test_cell_of_the_tour(cli: Cli, tmp_path: Path) -> None:
 
 def test_interrupted_training_saves_exits_130_and_resumes(cli: Cli, tmp_path: Path) -> None:
     """Ctrl-C in a real process; the resumed weights equal those of a run never stopped."""
-    script = "import sys; sys.path.insert(0, 'tests/core'); import tiny_domain as t; from core.command_line.program import main; main(t.app)"
+    script = ("import sys; sys.path.insert(0, 'tests/core'); import tiny_domain; "
+              "from core.command_line.program import main; main(tiny_domain.app)")
 
     words = ["train", "ring-diffusion", "--set", "train.steps=800", "--set", "train.checkpoint_every=5000", "--run"]
     process = subprocess.Popen([sys.executable, "-c", script, *words, str(tmp_path / "stopped")],

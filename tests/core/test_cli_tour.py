@@ -16,7 +16,8 @@ from core.errors import FourfoldError
 from core.tour.tour import OTHER_SECONDS, TRAIN_SECONDS, _scale, choose, tour
 
 HERE = Path(__file__).parent
-CELL = "import sys; sys.path.insert(0, {!r}); import tiny_domain; from core.command_line.program import main; main(tiny_domain.app)"
+CELL = ("import sys; sys.path.insert(0, {!r}); import tiny_domain; from core.command_line.program import main; "
+        "main(tiny_domain.app)")
 
 
 def command(domain: str, recipe: str) -> list[str]:

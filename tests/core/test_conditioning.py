@@ -6,14 +6,15 @@ import pytest
 import torch
 
 from core.condition_parsing import parse_condition
-from core.conditions import ClassCondition, SequenceCondition, VectorCondition
+from core.conditions import ClassCondition, ConditionSpec, SequenceCondition, VectorCondition
 from core.errors import FourfoldError
 from core.networks.conditioning import Conditioner, ConditioningConfig
 
 CLASSES = ClassCondition(names=("sneaker", "boot", "7"))
+NUMBERS = ClassCondition(names=("10", "20", "30"))
 VECTOR = VectorCondition(names=("logp", "qed"), mean=(1.0, 0.5), std=(2.0, 0.1))
 SOURCE = SequenceCondition(length=6, vocab=9, pad=0)
-SPECS = {"label": CLASSES, "target": VECTOR}
+SPECS: dict[str, ConditionSpec] = {"label": CLASSES, "target": VECTOR}
 
 
 @pytest.fixture
@@ -73,15 +74,20 @@ def test_the_share_of_dropped_conditions_is_the_configured_one():
 def test_text_becomes_conditions():
     label = parse_condition(CLASSES, "label", "boot")
     assert label.item() == 1 and label.shape == () and label.dtype == torch.int64
-    assert parse_condition(CLASSES, "label", "0").item() == 0
-    assert parse_condition(CLASSES, "label", "7").item() == 2, "a name takes precedence over an index"
+    assert parse_condition(CLASSES, "label", "7").item() == 2
+    digits = ClassCondition(names=tuple("3210"))
+    assert [parse_condition(digits, "label", name).item() for name in "0123"] == [3, 2, 1, 0]
     for text in ("qed=0.8, logp=2", "2,0.8"):
         torch.testing.assert_close(parse_condition(VECTOR, "target", text), torch.tensor([0.5, 3.0]))
 
 
 @pytest.mark.parametrize(("name", "text", "message"), [
     ("label", "bot", "no label 'bot': did you mean 'boot'"),
-    ("label", "3", "no label '3'"),
+    ("label", "0", "no label '0': known: 7, boot, sneaker"),
+    ("label", "2", "no label '2'"),
+    ("label", "07", "no label '07'"),
+    ("number", "2", "no number '2': did you mean '20'"),
+    ("number", "0", "no number '0'"),
     ("label", "-1", "no label '-1'"),
     ("label", "²", "no label '²'"),
     ("label", "", "no label ''"),
@@ -96,5 +102,5 @@ def test_text_becomes_conditions():
 ])
 def test_wrong_text_is_refused_in_one_line(name, text, message):
     with pytest.raises(FourfoldError, match=message) as caught:
-        parse_condition((SPECS | {"source": SOURCE})[name], name, text)
+        parse_condition((SPECS | {"source": SOURCE, "number": NUMBERS})[name], name, text)
     assert "\n" not in str(caught.value)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from core.training.loop import train
 WORKER = Path(__file__).with_name("distributed_worker.py")
 
 
-def launch(folder: Path, size: int) -> None:
+def launch(folder: Path, size: int, noise: float = 0.0, accumulation: int = 2) -> None:
     """Run the worker in `size` processes and wait; whether it worked is for the files to say."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -29,8 +30,8 @@ def launch(folder: Path, size: int) -> None:
     common = {**os.environ, "WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
               "OMP_NUM_THREADS": "1"}
     running = [
-        subprocess.Popen([sys.executable, str(WORKER), str(folder)], env={**common, "RANK": str(rank)},
-                         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen([sys.executable, str(WORKER), str(folder), str(noise), str(accumulation)],
+                         env={**common, "RANK": str(rank)}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         for rank in range(size)
     ]
     errors = [process.communicate(timeout=120)[1] for process in running]
@@ -53,6 +54,24 @@ def test_two_processes_train_what_one_does(tmp_path):
     for event, expected in zip(events, reference, strict=True):
         assert event["loss"] == pytest.approx(expected["loss"], abs=1e-5)
         assert event["terms"]["critic"] == pytest.approx(expected["terms"]["critic"], abs=1e-5)
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch was built without distributed")
+def test_randomness_belongs_to_a_part_of_the_batch_not_to_a_process(tmp_path):
+    """Two processes of two parts draw what one process of four draws, and go on where it stopped."""
+    train(Toy(noise=1.0), toy_data(), toy_config(accumulation=4), tmp_path / "one", seed=3)
+    launch(tmp_path / "two", 2, noise=1.0, accumulation=2)
+    for step in (tmp_path / "one" / "state").iterdir():
+        if step.name != "step-00000028":
+            shutil.rmtree(step)
+    launch(tmp_path / "one", 2, noise=1.0, accumulation=2)
+    one, two = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("one", "two"))
+    train(Toy(noise=1.0), toy_data(), toy_config(accumulation=2), tmp_path / "other", seed=3)
+    other = load_file(tmp_path / "other" / "model" / "model.safetensors")
+    for name, value in one.items():
+        if name != "seen":
+            torch.testing.assert_close(two[name], value, atol=1e-5, rtol=1e-4, msg=name)
+    assert any((other[name] - value).abs().max() > 1e-3 for name, value in one.items()), "parts draw their own"
 
 
 def test_the_batch_must_divide_among_processes(tmp_path, monkeypatch):

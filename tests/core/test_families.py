@@ -26,7 +26,7 @@ from core.families import (
 )
 from core.families.lengths import draw_lengths_around
 from core.likelihood import Gaussian, LogisticMixture
-from core.metrics import frechet_distance
+from core.metrics.frechet import frechet_distance
 from core.networks import ConvConfig, MLPConfig, TransformerConfig, UNetConfig
 from core.networks.conditioning import Conditioning
 from core.quantizers import FSQ, UniformBins

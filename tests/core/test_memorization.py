@@ -8,7 +8,9 @@ from sklearn.datasets import load_digits
 from core.data.arrays import ArrayData
 from core.errors import FourfoldError
 from core.families.diffusion import DiffusionConfig
-from core.metrics import FittedGaussian, memorization_test, nearest
+from core.metrics.features import nearest
+from core.metrics.gaussian import FittedGaussian
+from core.metrics.memorization import memorization_test
 from core.networks import MLPConfig
 from core.spaces import Continuous
 from core.training.config import TrainConfig
@@ -71,8 +73,50 @@ def test_a_model_overfit_on_200_digits_is_caught(digits, tmp_path):
     assert not memorization_test(samples, digits[200:400], digits[1000:])["memorized"]
 
 
+def with_twins(digits, share, noise, rows):
+    """Digits of which a share are digits 0 to 900, with noise."""
+    few, random = digits[rows].copy(), np.random.default_rng(3)
+    n = round(share * len(few))
+    few[:n] = digits[random.integers(0, 900, n)] + random.normal(0, noise, (n, *digits.shape[1:]))
+    return few
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.03])
+@pytest.mark.parametrize("share", [0.06, 0.2, 0.5])
+def test_duplicates_in_the_data_blind_nobody(digits, share, noise):
+    """Held-out data of which a share have a twin in the training data: the quantile of distances would be theirs."""
+    train, held = digits[:900], with_twins(digits, share, noise, slice(900, 1300))
+    copies = noisy(digits[np.random.default_rng(2).integers(0, 900, 300)])
+    for samples in (digits[:300], copies):
+        found = memorization_test(samples, train, held)
+        assert found["memorized"] and found["share"] == 1 and found["control_share"] < share + 0.1
+        assert found["twins"] == round(400 * share) and found["held_out"] == 400 - found["twins"]
+        assert f"(of 400 held-out, {found['twins']} with a copy in the training data)" in found["verdict"]
+    for honest in (digits[1300:], with_twins(digits, share, noise, slice(1300, 1797))):
+        found = memorization_test(honest, train, held)
+        assert found["memorized"] is False and found["p_value"] > 0.01, found["verdict"]
+
+
+def test_half_copies_are_caught_where_data_hold_duplicates(digits):
+    mixed = np.concatenate([noisy(digits[:150]), digits[1300:1450]])
+    assert memorization_test(mixed, digits[:900], with_twins(digits, 0.2, 0.03, slice(900, 1300)))["memorized"]
+
+
+def test_no_verdict_where_too_few_are_left_to_judge_by(digits):
+    for held in (digits[900:910], digits[:400], with_twins(digits, 0.9, 0.03, slice(900, 1300))):
+        for samples in (noisy(digits[:200]), digits[1300:]):
+            found = memorization_test(samples, digits[:900], held)
+            assert found["memorized"] is None and "no verdict, as " in found["verdict"]
+
+
+def test_what_nobody_can_tell_apart_is_a_copy(digits):
+    """An absolute distance, where all held-out data are so near that no other scale is left."""
+    held = noisy(digits[:300], 0.03)
+    assert memorization_test(digits[1300:], held, held + 0.01, near=0.1)["twins"] == 300
+    assert memorization_test(digits[1300:], digits[:900], digits[900:1300], near=0.1)["twins"] == 0
+
+
 BAD = [
-    (lambda: memorization_test(np.zeros((50, 3)), np.zeros((50, 3)), np.zeros((10, 3))), "held-out data has 10 rows"),
     (lambda: memorization_test(np.zeros((50, 4)), np.zeros((50, 3)), np.zeros((50, 3))), "must be the same space"),
     (lambda: memorization_test(np.full((50, 3), np.inf), np.zeros((50, 3)), np.zeros((50, 3))), "not finite"),
 ]

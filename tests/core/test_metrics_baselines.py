@@ -7,7 +7,9 @@ import pytest
 from scipy import stats
 
 from core.errors import FourfoldError
-from core.metrics import FittedGaussian, Histogram, bootstrap, floor, frechet_distance, wilson
+from core.metrics.frechet import frechet_distance
+from core.metrics.gaussian import FittedGaussian, Histogram
+from core.metrics.intervals import bootstrap, floor, wilson
 
 
 def test_bootstrap_of_a_mean_is_near_the_normal_interval():

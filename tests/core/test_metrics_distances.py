@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from core.errors import FourfoldError
-from core.metrics import frechet_distance, kernel_distance, kernel_distances, nearest, prdc
+from core.metrics.features import nearest
+from core.metrics.frechet import frechet_distance
+from core.metrics.kernel import kernel_distance, kernel_distances
+from core.metrics.precision_recall import prdc
 
 
 def features(n: int, width: int, seed: int, shift: float = 0.0) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
@@ -21,6 +22,7 @@ from core.families import (
     SampleSettings,
     VAEConfig,
 )
+from core.families.vae import VAE
 from core.networks import MLPConfig, TransformerConfig
 from core.quantizers import UniformBins
 from core.runs.codec import Codec
@@ -115,6 +117,7 @@ def test_a_length_bounds_sequences_that_end(family: FamilyConfig) -> None:
 
 def test_verbs_a_family_lacks_say_so() -> None:
     prefix = torch.tensor([[1]])
+    family: FamilyConfig
     for family, codec in ((SEQUENCE_VAE, Plain()), (LATENT_GAN, Plain())):
         with pytest.raises(Unsupported, match="continues no prefix"):
             model(family, codec).continue_prefix(prefix)
@@ -131,7 +134,9 @@ def test_a_latent_gan_hands_its_latents_to_its_autoencoder() -> None:
     gan = model(LATENT_GAN, Plain())
     x = torch.randint(5, (4, WINDOW))
     latents = gan.encode(Batch(x))
-    assert latents.equal(gan.family.get_submodule("autoencoder").encode(Batch(x)))
+    autoencoder = gan.family.get_submodule("autoencoder")
+    assert isinstance(autoencoder, VAE)
+    assert latents.equal(autoencoder.encode(Batch(x)))
     made = gan.reconstruct(Batch(x), top_k=1)
     assert made.x.equal(gan.decode(latents, top_k=1).x)
     steps = gan.interpolate(Batch(x[:2]), 5, top_k=1).x
@@ -189,7 +194,7 @@ def test_batches_tell_how_far_they_are_and_stop_when_asked() -> None:
 def test_noise_belongs_to_the_row(family: FamilyConfig, codec: Plain) -> None:
     """The first samples are the same for every number of samples and every batch size, with any sampler."""
     drawn = model(family, codec)
-    settings = [{}]
+    settings: list[dict[str, Any]] = [{}]
     if "solver" in drawn.family.options:
         settings.append({"solver": "ancestral", "num_steps": 5})
     if codec.tokens and "num_steps" in drawn.family.options:

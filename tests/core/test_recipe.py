@@ -11,6 +11,8 @@ import pytest
 from tiny_domain import DOMAIN, RingData, ring_diffusion
 
 from core.errors import FourfoldError
+from core.families import DiffusionConfig
+from core.networks import MLPConfig
 from core.runs.migrations import FORMAT
 from core.runs.recipe import Recipe
 from core.runs.run import recipe_to_json
@@ -113,10 +115,10 @@ def test_every_value_of_a_recipe_is_checked() -> None:
         "family": {"kind": "Nothing"}, "sample": {"kind": "SampleSettings", "temperature": -1.0},
     }
     for key, value in cases.items():
-        assert key in error(lambda key=key, value=value: DOMAIN.read_recipe({**tree, key: value}))  # type: ignore[misc]
+        assert key in error(lambda key=key, value=value: DOMAIN.read_recipe({**tree, key: value}))
     for key in ("domain", "name", "data", "family"):
         without = {name: value for name, value in tree.items() if name != key}
-        message = error(lambda without=without: DOMAIN.read_recipe(without))  # type: ignore[misc]
+        message = error(lambda without=without: DOMAIN.read_recipe(without))
         assert f"recipe.{key}" in message and "missing" in message
     assert "did you mean 'train'" in error(lambda: DOMAIN.read_recipe({**tree, "trian": {}}))
     assert "must be an object" in error(lambda: DOMAIN.read_recipe(None))
@@ -146,6 +148,7 @@ def test_override() -> None:
                      "data.folder=photos=old", "sample.num_steps=3", "family.denoiser.width=8", "data.examples=50")
     assert (recipe.train.steps, recipe.train.learning_rate, recipe.train.betas) == (7, 1.0, (0.5, 0.9))
     assert (recipe.seed, recipe.name, recipe.data.folder, recipe.data.examples) == (4, "mine", "photos=old", 50)
+    assert isinstance(recipe.family, DiffusionConfig) and isinstance(recipe.family.denoiser, MLPConfig)
     assert (recipe.sample.num_steps, recipe.family.denoiser.width) == (3, 8)
     assert changed() == ring_diffusion()
     assert changed("data.folder=null").data.folder is None
@@ -153,9 +156,10 @@ def test_override() -> None:
 
 
 def test_override_replaces_a_whole_part() -> None:
-    recipe = changed('family.process={"kind": "EDM"}')
-    assert type(recipe.family.process).__name__ == "EDM"
-    assert recipe.family.denoiser == ring_diffusion().family.denoiser
+    before, after = ring_diffusion().family, changed('family.process={"kind": "EDM"}').family
+    assert isinstance(before, DiffusionConfig) and isinstance(after, DiffusionConfig)
+    assert type(after.process).__name__ == "EDM"
+    assert after.denoiser == before.denoiser
 
 
 @pytest.mark.parametrize(("assignment", "words"), [

@@ -55,6 +55,15 @@ def test_every_solver_and_schedule_reaches_the_data_distribution(process, name):
     assert abs(out.std().item() - STD) < 0.05
 
 
+@pytest.mark.parametrize("process", [EDM(), FlowMatching()])
+@pytest.mark.parametrize("steps", range(1, 13))
+def test_heun_is_no_worse_than_euler_however_few_the_steps(process, steps):
+    x = math.hypot(80, STD) * torch.linspace(-3, 3, 201, dtype=torch.float64)
+    sigmas, exact = process.sigmas(steps).double(), exact_flow(x, 80, 0)
+    error, plain = ((solver(gaussian_denoiser, x, sigmas) - exact).abs().max() for solver in (heun, euler))
+    assert error <= 1.05 * plain, "half of the noise would be left"
+
+
 def diffusers_run(scheduler, x: torch.Tensor, steps: int, raw) -> torch.Tensor:
     """Sample with a diffusers scheduler whose model output is `raw(sample, sigma)`."""
     scheduler.set_timesteps(steps)

@@ -23,6 +23,7 @@ class Toy(Family):
     """A one-layer GAN on vectors; `noise` = 0 makes its loss a function of the batch alone."""
 
     players = ("critic", "generator")
+    seen: torch.Tensor
 
     def __init__(self, noise: float = 1.0, seed: int = 0) -> None:
         super().__init__()

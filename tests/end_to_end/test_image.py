@@ -99,7 +99,8 @@ def test_pictures_of_ones_own_are_made_as_asked_for(maker: Path, tmp_path: Path,
 
 def test_pictures_are_restored(enhancer: Path, tmp_path: Path, cli: Cli) -> None:
     rng, out = np.random.default_rng(1), tmp_path / "out"
-    real = {name: bar(*name.split("-"), rng) for name in ("left-red", "right-blue", "right-red")}
+    kinds = (("left", "red"), ("right", "blue"), ("right", "red"))
+    real = {f"{side}-{colour}": bar(side, colour, rng) for side, colour in kinds}
 
     def enhanced(verb: str, degraded: dict[str, np.ndarray], *words: object) -> tuple[float, float]:
         """Mean error of what the command makes of pictures, and of the pictures themselves (enlarged)."""
@@ -155,7 +156,7 @@ def test_pictures_between_and_beside_others(
     model = image.load(vae)
     ends = [Image.open(path).copy() for path in (first, second)]
     again = [np.asarray(picture, float) for picture in image.reconstruct(model, ends)]
-    frames = [np.asarray(frame, float) for frame in image.interpolate(model, *ends, 5)]
+    frames = [np.asarray(frame, float) for frame in image.interpolate(model, ends[0], ends[1], 5)]
     assert error(again[0], read(first)) < 0.5 * error(again[1], read(first))
     assert error(frames[0], again[0]) < 4 and error(frames[-1], again[1]) < 4
     assert error(frames[1], frames[0]) < error(frames[4], frames[0])

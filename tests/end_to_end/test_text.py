@@ -202,8 +202,8 @@ def test_a_translator_learns(translator: Path, printed: Callable[..., str]) -> N
 def test_translate_and_summarize(translator: Path, tmp_path: Path, printed: Callable[..., str]) -> None:
     assert printed("translate", translator, "12", "7").splitlines() == ["eins zwei", "sieben"]
     (tmp_path / "in.txt").write_text("12\n345\n", encoding="utf-8")
-    made = printed("summarize", translator, "--file", tmp_path / "in.txt", "--beams", 2, "--json")
-    assert json.loads(made) == ["eins zwei", "drei vier fünf"]
+    listed = printed("summarize", translator, "--file", tmp_path / "in.txt", "--beams", 2, "--json")
+    assert json.loads(listed) == ["eins zwei", "drei vier fünf"]
     model, given = text.load(translator), [a for a, _ in numbers(20, seed=9)]
     made = text.translate(model, given)
     assert text.translate(model, given[::-1], batch_size=3)[::-1] == made, "neither batches nor order change anything"
@@ -213,11 +213,14 @@ def test_translate_and_summarize(translator: Path, tmp_path: Path, printed: Call
 def test_more_beams_find_more_probable_texts(translator: Path) -> None:
     """Of a model with random logits: by the search's score, log-probability over length."""
     model = text.load(translator)
-    torch.nn.init.normal_(model.family.network.head.weight, std=0.15, generator=torch.Generator().manual_seed(0))
+    head = model.family.get_submodule("network.head")
+    assert isinstance(head, torch.nn.Linear)
+    torch.nn.init.normal_(head.weight, std=0.15, generator=torch.Generator().manual_seed(0))
     source = {"source": model.codec.encode_sources([a for a, _ in numbers(12, seed=5)])}
 
     def score(beams: int) -> float:
         found = model.search(source, beams=beams)
+        assert found.mask is not None
         nats = model.bound_of(replace(found, condition=source), 0)
         return float((nats / found.mask.sum(1)).sum())
 

@@ -1,0 +1,176 @@
+"""Groups of equal and nearly equal items, so that `core.data.splits.split` keeps each group on one side."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+
+import numpy as np
+import torch
+
+from core.data.splits import FEW, LARGEST
+
+PARTS, FINER = 64, 12  # means that stand for an array while pairs are looked for, and how many make up each
+MANY = 0.1  # pairs of near parts, of all: of pictures of noise, whose parts must be smaller to tell them apart
+ROWS = 256  # arrays that are compared with all others at once
+AT_ONCE = 2**22  # numbers of arrays that are compared in full at once
+SENTENCE = 20  # characters of a sentence that says something
+COMMON = 50  # texts that may share a sentence; one that more have is a phrase, a licence
+
+log = logging.getLogger(__name__)
+
+
+def groups_of(arrays: np.ndarray, tolerance: float = 8.0) -> np.ndarray:
+    """Group numbers `[N]` (int64) of uint8 arrays `[N, ...]`: the index of the first array of the group.
+
+    Arrays whose mean absolute difference is at most `tolerance` levels are of one group, as are the ends of a chain
+    of such arrays. A group of more than a fifth of all, as there may be where pictures are mostly background, is
+    taken apart with a quarter of the tolerance, again and again, and that is said; equal arrays stay together.
+    """
+    flat = arrays.reshape(len(arrays), -1)
+    _, first, place = np.unique(_bytes(flat), return_index=True, return_inverse=True)
+    in_order = np.argsort(first)  # of the different arrays: as they first come
+    different, place = first[in_order], np.argsort(in_order)[place.reshape(-1)]
+    groups = _near(flat, different, tolerance)
+    limit = max(FEW, LARGEST * len(arrays))
+    while tolerance > 1 / 16 and (large := _large(groups, place, limit)):
+        tolerance /= 4
+        log.warning("a group of %s near copies among %s items is taken apart: those within %g levels stay together",
+                    f"{large[0][1]:,}", f"{len(arrays):,}", tolerance)
+        for group, _ in large:
+            rows = np.flatnonzero(groups == group)
+            groups[rows] = rows[_near(flat, different[rows], tolerance)]
+    return np.asarray(different[groups][place])
+
+
+def plain(text: str) -> str:
+    """A text's words, without case, punctuation and white space; the text itself where it has no word."""
+    return " ".join(re.findall(r"\w+", text.casefold())) or text
+
+
+def groups_of_texts(texts: Sequence[str]) -> np.ndarray:
+    """Group numbers `[N]` (int64) of texts: the index of the first text of the group.
+
+    Texts of the same words are of one group, as are two of which one shares half of its sentences with the other, and
+    the ends of a chain of such texts. Where that gives a group of more than a fifth of all, which is said, only texts
+    of the same words stay together in it.
+    """
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    words: dict[str, int] = {}
+    same = np.array([words.setdefault(plain(text), index) for index, text in enumerate(texts)])
+    counts: dict[int, int] = {}
+    holders: dict[str, list[int]] = {}
+    for index in np.unique(same).tolist():
+        sentences = {plain(part) for part in re.split(r"[.!?\n]+", texts[index]) if len(part) >= SENTENCE}
+        counts[index] = len(sentences)
+        for sentence in sentences:
+            holders.setdefault(sentence, []).append(index)
+    shared = Counter(pair for some in holders.values() if len(some) <= COMMON for pair in combinations(some, 2))
+    edges = [(a, b) for (a, b), count in shared.items() if 2 * count >= min(counts[a], counts[b])]
+    edges += [(first, index) for index, first in enumerate(same.tolist())]
+    rows, columns = np.array(edges).T
+    size = len(texts)
+    _, labels = connected_components(coo_matrix((np.ones(len(edges)), (rows, columns)), (size, size)), directed=False)
+    _, first_of, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    groups = first_of[inverse]
+    for group, items in enumerate(np.bincount(groups).tolist()):
+        if items > max(FEW, LARGEST * size) and len(np.unique(same[groups == group])) > 1:
+            log.warning("%s of %s texts share many sentences: only those of the same words are taken for copies",
+                        f"{items:,}", f"{size:,}")
+            groups = np.where(groups == group, same, groups)
+    return np.asarray(groups)
+
+
+def told(
+    groups: Sequence[int] | np.ndarray, what: str, are: str = "are copies or near copies of each other"
+) -> list[str]:
+    """A line on how many of the items share a group with others; none where each is a group of its own."""
+    _, sizes = np.unique(np.asarray(groups), return_counts=True)
+    sizes = sizes[sizes > 1]
+    if not len(sizes):
+        return []
+    return [f"{sizes.sum():,} of {len(groups):,} {what} {are}, in {len(sizes):,} group{'' if len(sizes) == 1 else 's'} "
+            f"of up to {sizes.max():,}; a group lies in one split"]
+
+
+def _bytes(flat: np.ndarray) -> np.ndarray:
+    """Rows `[N, D]` of uint8 as one value each."""
+    return np.ascontiguousarray(flat).view(np.dtype((np.void, flat.shape[1])))[:, 0]
+
+
+def _large(groups: np.ndarray, place: np.ndarray, limit: float) -> list[tuple[int, int]]:
+    """Groups of different arrays that stand for more than `limit` items, and for how many, largest first.
+
+    Args:
+        groups: `[M]`, of the different arrays.
+        place: `[N]`, which of them each item equals.
+    """
+    several = np.bincount(groups, minlength=len(groups)) > 1
+    items = np.bincount(groups[place], minlength=len(groups))
+    return sorted(((int(group), int(items[group])) for group in np.flatnonzero(several & (items > limit))),
+                  key=lambda pair: -pair[1])
+
+
+def _near(flat: np.ndarray, chosen: np.ndarray, tolerance: float) -> np.ndarray:
+    """For each of the `chosen` rows `[M]` of `flat` the place in `chosen` of the first of its group."""
+    labels = np.arange(len(chosen))
+    members = {label: [label] for label in range(len(chosen))}
+    ones = np.ones(flat.shape[1], np.float32)
+    for place, candidates in _candidates(flat, chosen, tolerance, labels):
+        row = flat[chosen[place]]
+        step = max(1, AT_ONCE // len(row))
+        for start in range(0, len(candidates), step):
+            part = candidates[start : start + step]
+            part = part[labels[part] != labels[place]]
+            rows = flat[chosen[part]]
+            differences = (np.maximum(rows, row) - np.minimum(rows, row)).astype(np.float32) @ ones
+            for other in np.unique(labels[part[differences <= tolerance * len(row)]]):
+                small, large = sorted((int(other), int(labels[place])), key=lambda label: len(members[label]))
+                moved = members.pop(small)
+                labels[moved] = large
+                members[large] += moved
+    for places in members.values():
+        labels[places] = min(places)
+    return labels
+
+
+def _candidates(
+    flat: np.ndarray, chosen: np.ndarray, tolerance: float, labels: np.ndarray
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Places in `chosen`, each with those of rows that may be within the tolerance; each pair comes once at most.
+
+    Left out are those of equal `labels`, which may change between two of them.
+
+    The mean absolute difference of two rows is at least that of the means of their parts, and that at least the
+    difference of their means: rows are sorted by their means, and only neighbours' parts are compared.
+    """
+    edges = np.unique(np.linspace(0, flat.shape[1], PARTS * FINER, endpoint=False, dtype=np.int64))
+    parts = np.zeros((len(chosen), PARTS * FINER), np.float32)
+    step = max(1, AT_ONCE // flat.shape[1])
+    for start in range(0, len(chosen), step):
+        block = flat[chosen[start : start + step]]
+        parts[start : start + step, : len(edges)] = np.add.reduceat(block, edges, axis=1, dtype=np.int64)
+    parts /= flat.shape[1]
+    means = parts.sum(axis=1, dtype=np.float64)
+    by_mean = np.argsort(means, kind="stable")
+    means, parts = means[by_mean], parts[by_mean]
+    middle = torch.from_numpy(parts.reshape(len(parts), -1, FINER // 4).sum(axis=2))
+    coarse = middle.reshape(len(parts), PARTS, 4).sum(dim=2)
+    bound = tolerance + 0.01  # float32
+    for start in range(0, len(chosen), ROWS):
+        rows = coarse[start : start + ROWS]
+        last = int(np.searchsorted(means, means[start + len(rows) - 1] + bound, side="right"))
+        near = torch.cdist(rows, coarse[start:last], p=1).le_(bound).numpy().astype(bool)
+        if near.mean() > MANY:
+            near &= torch.cdist(middle[start : start + ROWS], middle[start:last], p=1).le_(bound).numpy().astype(bool)
+        for row, columns in enumerate(near, start):
+            found = row + 1 + np.flatnonzero(columns[row + 1 - start :])
+            found = found[labels[by_mean[found]] != labels[by_mean[row]]]
+            found = found[np.abs(parts[found] - parts[row]).sum(axis=1) <= bound]
+            if len(found):
+                yield int(by_mean[row]), by_mean[found]
