@@ -31,7 +31,8 @@ def launch(folder: Path, size: int, noise: float = 0.0, accumulation: int = 2) -
               "OMP_NUM_THREADS": "1"}
     running = [
         subprocess.Popen([sys.executable, str(WORKER), str(folder), str(noise), str(accumulation)],
-                         env={**common, "RANK": str(rank)}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+                         env={**common, "RANK": str(rank)}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                         text=True)
         for rank in range(size)
     ]
     errors = [process.communicate(timeout=120)[1] for process in running]
