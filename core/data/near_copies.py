@@ -28,7 +28,7 @@ def groups_of(arrays: np.ndarray, tolerance: float = 8.0) -> np.ndarray:
 
     Arrays whose mean absolute difference is at most `tolerance` levels are of one group, as are the ends of a chain
     of such arrays. A group of more than a fifth of all, as there may be where pictures are mostly background, is
-    taken apart with a quarter of the tolerance, again and again, and that is said; equal arrays stay together.
+    taken apart with a quarter of the tolerance, then a sixteenth, then none, and that is said.
     """
     flat = arrays.reshape(len(arrays), -1)
     _, first, place = np.unique(_bytes(flat), return_index=True, return_inverse=True)
@@ -36,13 +36,15 @@ def groups_of(arrays: np.ndarray, tolerance: float = 8.0) -> np.ndarray:
     different, place = first[in_order], np.argsort(in_order)[place.reshape(-1)]
     groups = _near(flat, different, tolerance)
     limit = max(FEW, LARGEST * len(arrays))
-    while tolerance > 1 / 16 and (large := _large(groups, place, limit)):
-        tolerance /= 4
+    for share in (1 / 4, 1 / 16, 0):
+        large = _large(groups, place, limit)
+        if not large:
+            break
         log.warning("a group of %s near copies among %s items is taken apart: those within %g levels stay together",
-                    f"{large[0][1]:,}", f"{len(arrays):,}", tolerance)
+                    f"{large[0][1]:,}", f"{len(arrays):,}", share * tolerance)
         for group, _ in large:
             rows = np.flatnonzero(groups == group)
-            groups[rows] = rows[_near(flat, different[rows], tolerance)]
+            groups[rows] = rows[_near(flat, different[rows], share * tolerance)] if share else rows
     return np.asarray(different[groups][place])
 
 
