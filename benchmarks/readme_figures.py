@@ -257,7 +257,7 @@ def decoding(m: dict[str, Any]) -> str:
     """Speed of generation."""
     cost = m.get("nats_by_precision")
     note = "" if cost is None else (
-        " One text at a time reads its weights as bytes: on held-out Shakespeare that costs "
+        " One text at a time with weights as int8 (`--int8`): on held-out Shakespeare that costs "
         f"{cost['bytes']['more_than_float32']:+.4f} nats a character "
         f"({cost['bytes']['more_than_float32_interval'][0]:+.4f} to "
         f"{cost['bytes']['more_than_float32_interval'][1]:+.4f}) against float32.")

@@ -125,12 +125,12 @@ def interpolate(model: TextModel, parameters: Interpolate, progress: Progress) -
 
 def _given(parameters: Search) -> list[str]:
     """The texts that a command was given, as words or as a file."""
-    from core.data.sources import read_text
+    from core.data.tables import read_lines
 
     texts, file = parameters.texts, parameters.file
     if bool(texts) == (file is not None):
         raise FourfoldError("give texts or --file FILE, and not both")
-    found = list(texts or []) if file is None else read_text(file).splitlines()
+    found = list(texts or []) if file is None else [line for _, line in read_lines(file)]
     if not any(text.strip() for text in found):
         raise FourfoldError(f"{file or 'the text'} is empty: nothing to read")
     for number, text in enumerate(found, start=1):
