@@ -361,7 +361,7 @@ def test_noise_levels_have_different_vectors():
 
 @pytest.mark.parametrize(("make", "message"), [
     (lambda: TransformerConfig(width=30, heads=4), "transformer.width is 30: must be a multiple of twice the heads"),
-    (lambda: TransformerConfig(depth=0), "transformer.depth is 0: must be at least 1"),
+    (lambda: TransformerConfig(depth=0), "transformer.depth is 0: must be in"),
     (lambda: TransformerConfig(dropout=1.0), "transformer.dropout is 1.0"),
     (lambda: UNetConfig(width=12), "unet.width is 12: must be a multiple of 8"),
     (lambda: UNetConfig(multipliers=()), "unet.multipliers"),

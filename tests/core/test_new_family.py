@@ -94,7 +94,7 @@ def test_a_new_family_needs_its_own_file_and_a_recipe(tmp_path: Path, capsys: py
     assert '"directions": 8' in capsys.readouterr().out
     model = load(folder, DOMAIN)
     points = torch.tensor(model.sample(500, seed=1))
-    assert (points.norm(dim=1) - 1).abs().mean() < 0.2, "it learns the ring"
+    assert (points.norm(dim=1) - 1).abs().mean() < 0.3, "it learns the ring"
     for verb in (lambda: model.encode(Batch(points)), lambda: model.vary(points, 0.5), lambda: model.fill(points)):
         with pytest.raises(Unsupported, match="Drift"):
             verb()
