@@ -119,8 +119,8 @@ def evaluate_music(
             baseline=overlap(counts["bigram"][name], real), baseline_name="bigram",
             floor=overlap(counts["floor"][name], real),
         ))
-    heard, known, held = (sounding(tokens, codec.low) for tokens in (sets["model"], train, test))
-    copies = memorization_test(heard, known, held)
+    sounded, known, held = (sounding(tokens, codec.low) for tokens in (sets["model"], train, test))
+    copies = memorization_test(sounded, known, held)
     return [*map(against_real, measures), near_copies(copies, n)]
 
 
