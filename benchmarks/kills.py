@@ -207,7 +207,7 @@ def main() -> None:
         domain = importlib.import_module(f"apps.{name}.domain").DOMAIN
         kills = options.kills * (index + 1) // len(plan) - options.kills * index // len(plan)
         made = cell(domain, family, processes)
-        # In memory where there is such a folder: kills need no disk, and waiting for one takes most of the time.
+        # A folder in memory, where there is one: on a disk, waiting for writes would take most of the time.
         with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as scratch:
             count = torture(made, Path(scratch), kills, random.Random(made.name))
         print(f"{made.name}: {kills} kills, {count} file operations, all files equal", flush=True)

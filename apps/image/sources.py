@@ -302,7 +302,7 @@ def _opened(path: Path, notes: Notes) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a tag left out, of a photo that Pillow finds large
-            # From a stream, as Pillow would map the file and misread what a TIFF's tag turns on its side.
+            # As a stream: given a path, Pillow maps the file, and misreads a TIFF whose tag turns it by 90 degrees.
             with path.open("rb") as stream, Image.open(stream) as image:
                 if image.width * image.height > LARGEST:
                     raise ValueError(f"it has {image.width:,} x {image.height:,} pixels, of {LARGEST:,} at most")

@@ -112,7 +112,7 @@ class Writing:
         rest = self.codec.text(row[count:])
         if len(row) - count > DECODED_AT_ONCE:
             head, last = self.codec.text(row[count:-1]), self.codec.text(row[-1:])
-            # Where a character of several tokens is cut, one side or both show it.
+            # A character of several tokens that is cut is an incomplete one on one side or both.
             if head + last == rest and not head.endswith("\ufffd"):
                 self.decoded[index] = begun + head, len(row) - 1
         return begun + rest
