@@ -10,6 +10,7 @@ import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain, count
 from pathlib import Path
 
 from core.errors import FourfoldError
@@ -134,6 +135,12 @@ def remove_leftovers(folder: Path, age: float = 0.0) -> None:
 def is_vacant(folder: Path) -> bool:
     """Whether a folder holds nothing, or only what a process left that was killed in its first write."""
     return all(path.name == LOCK or path.name.startswith(TEMPORARY) for path in folder.iterdir())
+
+
+def free_name(path: Path) -> Path:
+    """`path`, or `path-2`, `path-3` ...: the first that is not there, or an empty folder."""
+    names = chain([path], (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in count(2)))
+    return next(name for name in names if not name.exists() or (name.is_dir() and is_vacant(name)))
 
 
 def inside(path: Path, folder: Path) -> bool:

@@ -2,7 +2,7 @@
 
     from apps import audio
 
-    model = audio.load("runs/chorales-autoregressive")
+    model = audio.load("runs/audio/chorales-autoregressive")
     scores = audio.compose(model, 4, beats=32, seed=0)
     audio.to_midi(scores[0]).write("chorale.mid")
 """

@@ -16,6 +16,7 @@ from apps.audio.tasks import TASKS
 from core.runs import pretrained
 from core.runs.domain import Domain
 
+MODELS = Path(__file__).parent / "models"
 DOMAIN: Domain[AudioData, AudioCodec, Score | Sound] = Domain(
     name="audio",
     recipes=RECIPES,
@@ -30,6 +31,7 @@ DOMAIN: Domain[AudioData, AudioCodec, Score | Sound] = Domain(
     conditions=("instrument",),
     default_samples=512,
     tasks=TASKS,
+    models=MODELS,
 )
 
 

@@ -1,7 +1,7 @@
 """Images: generate them from four families of models, by class or not; data, models, measures and pictures.
 
     from apps import image
-    model = image.load("runs/mnist-diffusion")
+    model = image.load("runs/image/mnist-diffusion")
     pictures = model.sample(16, seed=0)          # PIL images
 """
 

@@ -14,11 +14,13 @@ from apps.image.tasks import TASKS
 from core.runs import pretrained
 from core.runs.domain import Domain
 
+MODELS = Path(__file__).parent / "models"
 DOMAIN = Domain(
     name="image", recipes=RECIPES, data_types=(ImageData,), codec_types=(ImageCodec,), prepare=prepare,
     evaluate=evaluate, write=write, preview=preview,
     own_data=lambda data, path: replace(data, source="folder", folder=str(path)), result="pictures",
-    conditions=("class", "prompt"), default_samples=1000, tasks=TASKS, codec_migrations=(from_version_0_1_0,),
+    conditions=("class", "prompt"), default_samples=1000, tasks=TASKS, models=MODELS,
+    codec_migrations=(from_version_0_1_0,),
 )
 
 

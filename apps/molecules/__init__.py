@@ -2,7 +2,7 @@
 
     from apps import molecules
 
-    model = molecules.load("runs/moses-autoregressive")
+    model = molecules.load("runs/molecules/moses-autoregressive")
     smiles = model.sample(1000, seed=0)
     designed = molecules.design(model, 20, targets={"logp": 2.5})
     measured = molecules.get_all_metrics(smiles, reference)

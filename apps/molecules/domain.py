@@ -14,10 +14,11 @@ from apps.molecules.tasks import TASKS
 from core.runs import pretrained
 from core.runs.domain import Domain
 
+MODELS = Path(__file__).parent / "models"
 DOMAIN = Domain(
     name="molecules", recipes=RECIPES, data_types=(MoleculeData,), codec_types=(SmilesCodec,), prepare=prepare,
     evaluate=evaluate, write=write, preview=preview, own_data=lambda data, path: replace(data, folder=str(path)),
-    result="molecules", conditions=("property",), tasks=TASKS, codec_migrations=(from_version_0_1_0,),
+    result="molecules", conditions=("property",), tasks=TASKS, models=MODELS, codec_migrations=(from_version_0_1_0,),
     default_samples=1_000,  # for all families alike: the FCD depends on the count
 )
 

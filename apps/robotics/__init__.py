@@ -3,7 +3,7 @@
     from apps import robotics
 
     demonstrations = robotics.collect("planar", 100, seed=0)
-    model = robotics.load("runs/tour-diffusion")
+    model = robotics.load("runs/robotics/tour-diffusion")
     episodes = robotics.rollout(model, 100, seed=0)
     print(robotics.success_rate(episodes))
 """

@@ -16,10 +16,12 @@ from apps.robotics.tasks import TASKS
 from core.runs import pretrained
 from core.runs.domain import Domain
 
+MODELS = Path(__file__).parent / "models"
 DOMAIN = Domain(
     name="robotics", recipes=RECIPES, data_types=(RoboticsData,), codec_types=(ChunkCodec,), prepare=prepare,
     evaluate=evaluate, write=write, preview=preview, own_data=lambda data, path: replace(data, folder=str(path)),
-    result="episodes", default_samples=300, tasks=TASKS, codec_migrations=(from_version_0_1_0,), draw=draw,
+    result="episodes", default_samples=300, tasks=TASKS, models=MODELS,
+    codec_migrations=(from_version_0_1_0,), draw=draw,
 )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from core.errors import FourfoldError
 from core.runs.tasks import (
     Progress,
     Result,
@@ -30,7 +31,7 @@ NOISE = "Of executed actions, as a share of their limit."
 class Collect:
     task: str = argument("TASK", "planar, or one of Meta-World's: reach-v3, push-v3, ...")
     num: int = num_option(100)
-    output: Path | None = option(None, "The .npz to write; else TASK.npz.", "--output", "-o")
+    output: Path | None = option(None, "The .npz to write; else TASK.npz, or TASK-2.npz ...", "--output", "-o")
     noise: float = option(0.1, NOISE)
     seed: int = seed_option()
 
@@ -50,11 +51,14 @@ class Rollout:
 def collect(model: None, parameters: Collect, progress: Progress) -> Result:
     """Demonstrations of a scripted expert in a file; says how many succeed."""
     from apps.robotics import data
+    from core.files import free_name
 
+    if parameters.output is not None and parameters.output.exists():
+        raise FourfoldError(f"{parameters.output} is there already: choose another name with --output")
     found = data.collect(parameters.task, parameters.num, seed=parameters.seed, noise=parameters.noise,
                          progress=progress)
     won, steps = int(found.succeeded.sum()), len(found.actions)
-    path = parameters.output or Path(f"{parameters.task}.npz")
+    path = parameters.output or free_name(Path(f"{parameters.task}.npz"))
     found.save(path)
     return Result(
         text=f"{won} of {parameters.num} episodes succeed, {steps:,} steps\n{path}",

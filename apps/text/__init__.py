@@ -2,7 +2,7 @@
 
     from apps import text
 
-    model = text.load("runs/shakespeare-autoregressive")
+    model = text.load("runs/text/shakespeare-autoregressive")
     print(text.generate(model, "ROMEO:\\n", length=400, top_p=0.9)[0])
     print(text.score(model, "To be, or not to be").bits_per_byte)
 """

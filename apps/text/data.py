@@ -17,6 +17,7 @@ from core.data.arrays import ArrayData, windows
 from core.data.cache import cached
 from core.data.folders import as_array, as_lines
 from core.errors import FourfoldError
+from core.runs import places
 from core.runs.domain import Prepared
 from core.runs.model import Model
 from core.runs.pretrained import load_codec, model_folder
@@ -25,6 +26,7 @@ from core.serialization import from_union, to_dict
 VERSION = 4  # of the cached tokens
 TextModel = Model[TextData, TextCodec, str]
 
+MODELS = Path(__file__).parent / "models"
 log = logging.getLogger(__name__)
 
 
@@ -39,7 +41,10 @@ def prepare(data: TextData) -> Prepared[TextCodec]:
     """
     given = None
     if data.tokenizer_of is not None:
-        folder = model_folder(Path(data.tokenizer_of).expanduser())
+        found = places.find(data.tokenizer_of, "text", MODELS)
+        if found is None:
+            raise FourfoldError(f"data.tokenizer_of is {data.tokenizer_of!r}: no such run or model")
+        folder = model_folder(found)
         given = load_codec(folder, (TextCodec,), CODEC_MIGRATIONS).tokenizer
     vocab = data.vocab if data.tokenizer in ("unigram", "bpe") else 0
     origin = data.source if data.folder is None else "folder"

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from apps.text.codec import TextCodec
-from apps.text.data import TextModel, prepare
+from apps.text.data import MODELS, TextModel, prepare
 from apps.text.media import preview, write
 from apps.text.metrics import evaluate
 from apps.text.migrations import CODEC_MIGRATIONS, RECIPE_MIGRATIONS
@@ -37,5 +37,6 @@ DOMAIN = Domain(
     tuned_data=lambda data, run: replace(data, tokenizer_of=str(run)),
     result="text",
     tasks=TASKS,
+    models=MODELS,
     default_samples=256,
 )

@@ -10,7 +10,9 @@ import typer
 Seed = Annotated[int, typer.Option("--seed", min=0, max=2**63 - 1, help="Seed of every random draw.")]
 OptionalSeed = Annotated[int | None, typer.Option("--seed", min=0, max=2**63 - 1, help="Instead of the recipe's.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:0 or mps.")]
-Output = Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Write into a folder that holds files; those of the same name are replaced.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder that `train` wrote, or a model folder.")]
 Assignments = Annotated[

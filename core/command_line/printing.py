@@ -45,10 +45,17 @@ def print_json(value: object) -> None:
     print(json.dumps(value, ensure_ascii=not shows_all, indent=2))
 
 
+LISTED = 10
+"""More files than these are told in a line."""
+
+
 def print_paths(paths: Sequence[Path]) -> None:
-    """The files that were written, one a line."""
-    for path in paths:
-        print(path)
+    """The files that were written: one a line, or how many they are and where."""
+    if len(paths) <= LISTED:
+        for path in paths:
+            print(path)
+    else:
+        print(f"{len(paths):,} files in {paths[0].parent}: {paths[0].name}, {paths[1].name} ... {paths[-1].name}")
 
 
 @contextmanager

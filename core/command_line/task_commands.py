@@ -11,7 +11,7 @@ from typing import Annotated, TypedDict, cast
 
 import typer
 
-from core.command_line.options import AsJson, Device, Output, RunFolder
+from core.command_line.options import AsJson, Device, Overwrite, RunFolder
 from core.command_line.printing import print_json, print_paths, shown_progress
 from core.errors import FourfoldError
 from core.runs.tasks import Description, Progress, Task, described
@@ -24,7 +24,8 @@ class Shared(TypedDict, total=False):
 
     run: Path
     device: str
-    output: Path
+    output: Path | None
+    overwrite: bool
     stream: bool
     as_json: bool
 
@@ -57,7 +58,9 @@ def _shared_options(task: Task) -> dict[str, inspect.Parameter]:
     if task.takes_model:
         found |= {"run": (RunFolder, inspect.Parameter.empty), "device": (Device, "auto")}
     if task.output is not None:
-        found["output"] = Output, Path(task.output)
+        help_ = f"Folder to write to; by default {task.output}, or {task.output}-2 ... where that holds files."
+        found["output"] = Annotated[Path | None, typer.Option("--output", "-o", help=help_)], None
+        found["overwrite"] = Overwrite, False
     if task.streams:
         found["stream"] = Annotated[bool, typer.Option("--stream", help="Show the text while it is written.")], False
     found["as_json"] = AsJson, False
@@ -74,6 +77,19 @@ def _typer_info(description: Description) -> object:
                         metavar=description.metavar)
 
 
+def _output(default: Path, shared: Shared) -> Path:
+    """The folder to write to: what was there before is not touched unless that was asked for."""
+    from core.files import free_name, is_vacant
+
+    given = shared["output"]
+    if given is None:
+        return default if shared["overwrite"] else free_name(default)
+    if given.is_dir() and not shared["overwrite"] and not is_vacant(given):
+        raise FourfoldError(f"{given} is not empty: choose another folder with --output, or --overwrite to replace "
+                            "files of the same name in it")
+    return given
+
+
 def _show(piece: str) -> None:
     print(piece, end="", flush=True)
 
@@ -82,9 +98,10 @@ def _run(task: Task, load_model: LoadModel, parameters: object, shared: Shared) 
     """Do the task, write its files, print what it says."""
     from core.files import writing
 
-    output, stream, as_json = shared.get("output"), shared.get("stream", False), shared["as_json"]
+    stream, as_json = shared.get("stream", False), shared["as_json"]
     if stream and as_json:
         raise FourfoldError("--stream and --json exclude each other: JSON is complete or none")
+    output = None if task.output is None else _output(Path(task.output), shared)
     model = load_model(shared["run"], shared["device"]) if task.takes_model else None
     # A bar would stand in the middle of a text that is written.
     shown = nullcontext(Progress(on_text=_show)) if stream else shown_progress(task.name)

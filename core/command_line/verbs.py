@@ -98,12 +98,23 @@ def _add_show(app: typer.Typer, load_domain: Callable[[], Domain[DataT, CodecT, 
         assignments: Assignments = None,
     ) -> None:
         """Print a recipe, fully resolved, as JSON."""
-        from core.runs.run import Run, recipe_to_json
+        from core.runs.run import recipe_to_json
 
         domain = load_domain()
-        is_run = recipe not in domain.recipes and Path(recipe).is_dir()
-        value = Run(Path(recipe)).recipe(domain) if is_run else domain.recipe(recipe)
+        value = domain.recipe(recipe) if recipe in domain.recipes else _recipe_of(domain, recipe)
         print(recipe_to_json(domain.override(value, assignments or [])))
+
+
+def _recipe_of(domain: Domain[DataT, CodecT, Item], name: str) -> Recipe[DataT]:
+    """The recipe of a run or a model folder."""
+    from core.runs.places import find
+    from core.runs.pretrained import load_recipe, model_folder
+    from core.runs.run import Run
+
+    found = find(name, domain.name, domain.models)
+    if found is None:
+        return domain.recipe(name)  # says which recipe may be meant
+    return Run(found).recipe(domain) if Run(found).recipe_file.is_file() else load_recipe(model_folder(found), domain)
 
 
 def _add_train(app: typer.Typer, load_domain: Callable[[], Domain[DataT, CodecT, Item]]) -> None:
@@ -111,7 +122,9 @@ def _add_train(app: typer.Typer, load_domain: Callable[[], Domain[DataT, CodecT,
     def train(
         recipe: RecipeName = None,
         recipe_file: RecipeFile = None,
-        run: Annotated[Path | None, typer.Option("--run", help="The run folder; runs/<recipe> by default.")] = None,
+        run: Annotated[
+            Path | None, typer.Option("--run", help="The run folder; runs/<domain>/<recipe> by default.")
+        ] = None,
         data: Annotated[Path | None, typer.Option("--data", help="Your own folder of data.")] = None,
         start: Annotated[
             Path | None, typer.Option("--from", metavar="RUN", help="Begin with a trained run's weights and recipe.")
@@ -123,6 +136,7 @@ def _add_train(app: typer.Typer, load_domain: Callable[[], Domain[DataT, CodecT,
         dry_run: Annotated[bool, typer.Option("--dry-run", help="Prepare data and model, train nothing.")] = False,
     ) -> None:
         """Train a recipe; the same command again resumes it."""
+        from core.runs.places import default_folder
         from core.runs.report import write_run_report
         from core.runs.run import Run
         from core.runs.run import train as fit
@@ -131,7 +145,7 @@ def _add_train(app: typer.Typer, load_domain: Callable[[], Domain[DataT, CodecT,
 
         domain = load_domain()
         value = _resolve(domain, recipe, recipe_file, data, start, assignments, seed)
-        target = Run(run or Path("runs") / value.name)
+        target = Run(run or default_folder(value.name, domain.name))
         if dry_run:
             _describe(domain, value, device)
             return
@@ -172,7 +186,7 @@ def _tuned(domain: Domain[DataT, CodecT, Item], start: Path) -> Recipe[DataT]:
     """The recipe that goes on from a trained run: its own, with its weights."""
     from core.runs.pretrained import load_recipe, model_folder
 
-    recipe = load_recipe(model_folder(start), domain)
+    recipe = load_recipe(model_folder(domain.find(start)), domain)
     return replace(recipe, data=domain.tuned_data(recipe.data, start), name=f"{recipe.name}-tuned", start=str(start))
 
 
@@ -276,8 +290,10 @@ def _add_evaluate(app: typer.Typer, load_domain: Callable[[], Domain[DataT, Code
         from core.runs.run import evaluate as judge
 
         domain = load_domain()
-        measures = judge(domain, Run(run), n=num, seed=seed, device=device)
-        write_run_report(domain, Run(run))
+        held = Run(domain.find(run))
+        measures = judge(domain, held, n=num, seed=seed, device=device)
+        if held.is_run:
+            write_run_report(domain, held)
         if as_json:
             print_json([measure_to_dict(measure) for measure in measures])
         else:
@@ -291,7 +307,8 @@ def _add_report(app: typer.Typer, load_domain: Callable[[], Domain[DataT, CodecT
         from core.runs.report import write_run_report
         from core.runs.run import Run
 
-        print_paths([write_run_report(load_domain(), Run(run))])
+        domain = load_domain()
+        print_paths([write_run_report(domain, Run(domain.find(run)))])
 
 
 def _add_cell(app: typer.Typer, load_domain: Callable[[], Domain[DataT, CodecT, Item]]) -> None:

@@ -11,6 +11,7 @@ from typing import Generic, Literal
 from core.data.arrays import ArrayData
 from core.errors import FourfoldError, did_you_mean
 from core.families.family import FamilyConfig, SettingChanges
+from core.runs import places
 from core.runs.measures import Measure
 from core.runs.media import Media
 from core.runs.migrations import Migration
@@ -52,6 +53,7 @@ class Domain(Generic[DataT, CodecT, Item]):
         default_samples: how many samples `evaluate` draws when not told.
         tasks: what people come for.
         recipe_migrations, codec_migrations: as `core.runs.migrations`, after them, of the domain's own.
+        models: the folder of the models that ship, one a folder.
         draw: (model, n, seed, settings) -> items, for domains whose items are more than one draw of the family
             (robotics: episodes of a policy): what `sample` without a condition and reports show.
     """
@@ -72,6 +74,7 @@ class Domain(Generic[DataT, CodecT, Item]):
     tasks: tuple[Task, ...] = ()
     recipe_migrations: tuple[Migration, ...] = ()
     codec_migrations: tuple[Migration, ...] = ()
+    models: Path | None = None
     draw: Callable[[Model[DataT, CodecT, Item], int, int, SettingChanges], list[Item]] | None = None
 
     @cached_property
@@ -88,6 +91,20 @@ class Domain(Generic[DataT, CodecT, Item]):
         if name not in self.recipes:
             raise FourfoldError(f"no {self.name} recipe {name!r}: {did_you_mean(name, self.recipes)}")
         return self.recipes[name]()
+
+    def find(self, name: str | Path) -> Path:
+        """The run or model folder that a user calls `name`; see `core.runs.places`.
+
+        Raises:
+            FourfoldError: there is none; the line says which command makes it.
+        """
+        found = places.find(name, self.name, self.models)
+        if found is None:
+            recipe = Path(name).name
+            made = (f"`fourfold {self.name} train {recipe}` makes it" if recipe in self.recipes else
+                    f"give a run that `fourfold {self.name} train` made, or a model of `fourfold models`")
+            raise FourfoldError(f"{name}: no such run; {made}")
+        return found
 
     def read_recipe(self, value: object) -> Recipe[DataT]:
         """A recipe from plain values of today's format; see `core.runs.recipe.recipe_from_dict`."""

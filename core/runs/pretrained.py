@@ -49,13 +49,14 @@ def save_description(model: Model[DataT, CodecT, Item], folder: Path, measured: 
 
 
 def load(path: str | Path, domain: Domain[DataT, CodecT, Item], device: str = "auto") -> Model[DataT, CodecT, Item]:
-    """The trained model in a run folder or a model folder; nothing that is read is executed.
+    """The trained model called `path` (a run or model folder, a recipe's name, a model that ships: see
+    `core.runs.places`); nothing that is read is executed.
 
     Raises:
         FourfoldError: a folder or file is missing or damaged, the model is of another domain or of a later version, or
             weights and codec do not fit the recipe.
     """
-    folder = model_folder(Path(path))
+    folder = model_folder(domain.find(path))
     recipe = load_recipe(folder, domain)
     codec = load_codec(folder, domain.codec_types, domain.codec_migrations)
     model = build(domain, recipe, codec, resolve_device(device))
@@ -116,10 +117,8 @@ def model_folder(path: Path) -> Path:
     """The folder with the model in a run folder, or a model folder itself.
 
     Raises:
-        FourfoldError: there is none.
+        FourfoldError: it holds none.
     """
-    if not path.exists():
-        raise FourfoldError(f"{path}: no such run; train one first, or give the folder that `train` wrote")
     for folder in (path / "model", path):
         if (folder / CONFIG).is_file():
             if not (folder / WEIGHTS).is_file():

@@ -23,7 +23,7 @@ class Recipe(Generic[DataT]):
     """A whole run as a value.
 
     Attributes:
-        name: what the recipe is called; the default run folder is `runs/<name>`.
+        name: what the recipe is called; the default run folder is `runs/<domain>/<name>`.
         domain: the app it belongs to.
         data: the domain's own data config (one of its `Domain.data_types`).
         family: VAEConfig, GANConfig, DiffusionConfig, AutoregressiveConfig, or one of a new family.

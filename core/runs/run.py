@@ -78,6 +78,11 @@ class Run:
         return self.folder / "model"
 
     @property
+    def is_run(self) -> bool:
+        """Whether it is a run with a model; a model folder alone is only read."""
+        return (self.model / CONFIG).is_file()
+
+    @property
     def samples(self) -> Path:
         return self.folder / "samples"
 
@@ -222,7 +227,7 @@ def train(
         model = build(domain, recipe, prepared.codec, place)
         model.settings()  # refuses sample settings the family does not take before an hour of training, not after
         if recipe.start is not None:
-            load_weights(model_folder(Path(recipe.start)), model.family)
+            load_weights(model_folder(domain.find(recipe.start)), model.family)
         world, place = connect(place)
         if world.writes:
             if not early:
@@ -267,7 +272,7 @@ def evaluate(
     domain: Domain[DataT, CodecT, Item], run: Run, *, n: int | None = None, seed: int = 0, device: str = "auto",
     model: Model[DataT, CodecT, Item] | None = None, prepared: Prepared[CodecT] | None = None,
 ) -> list[Measure]:
-    """Measure the run's model and keep the result in metrics.json and the model card.
+    """Measure the run's model and keep the result in metrics.json and the model card (of a run, not of a model folder).
 
     Raises:
         FourfoldError: no trained model, or its data are missing.
@@ -276,6 +281,8 @@ def evaluate(
     model = model or load(run.folder, domain, device)
     prepared = prepared or domain.prepare(model.recipe.data)
     measures = domain.evaluate(model, prepared, n or domain.default_samples, seed)
+    if not run.is_run:
+        return measures
     result = {
         "recipe": model.recipe.name, "family": type(model.family).__name__, "seed": seed,
         "seconds": round(time.perf_counter() - started, 1), "environment": environment(),

@@ -315,7 +315,7 @@ def test_results_that_cannot_be_written_are_one_line(refused, runs, photo, tmp_p
     assert "file" in refused("upscale", runs / "enhance", photo, "-o", tmp_path / "file")
     assert "file" in refused("interpolate", runs / "vae", "-o", tmp_path / "file" / "deeper")
     (tmp_path / "out" / "photo.png").mkdir(parents=True)
-    assert "photo.png" in refused("upscale", runs / "enhance", photo, "-o", tmp_path / "out")
+    assert "photo.png" in refused("upscale", runs / "enhance", photo, "-o", tmp_path / "out", "--overwrite")
 
 
 def test_damaged_runs_and_recipes_are_refused(refused, runs, photo, tmp_path):

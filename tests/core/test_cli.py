@@ -109,7 +109,7 @@ def test_own_data(cli: Cli, tmp_path: Path) -> None:
 
 def test_sample_options_and_conditions(cli: Cli, tmp_path: Path, trained: Path) -> None:
     def points(*words: object) -> str:
-        code, out, err = cli("sample", trained, "-n", 5, "-o", tmp_path, *words)
+        code, out, err = cli("sample", trained, "-n", 5, "-o", tmp_path, "--overwrite", *words)
         assert code == 0, err
         assert out.strip() == str(tmp_path / "points.csv")
         return (tmp_path / "points.csv").read_text()

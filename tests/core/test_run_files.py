@@ -461,7 +461,7 @@ def test_a_stream_that_cannot_show_a_character_loses_it_alone(run: Path, tmp_pat
     out = tmp_path / "ﬁgures 数"
     done = started("sample", run, "-n", 2, "-o", out, env=env, capture_output=True)
     assert done.returncode == 0 and b"gures ?" in done.stdout and (out / "points.csv").exists(), done.stderr
-    made = started("sample", run, "-n", 2, "-o", out, "--json", env=env, capture_output=True)
+    made = started("sample", run, "-n", 2, "-o", out, "--overwrite", "--json", env=env, capture_output=True)
     assert json.loads(made.stdout)["files"] == [str(out / "points.csv")]
     lost = started("sample", tmp_path / "数", env={"PYTHONIOENCODING": "ascii:strict", "PYTHONUTF8": "0"},
                    capture_output=True)

@@ -120,7 +120,7 @@ def test_sounds_from_own_folders(effects: Path, tmp_path: Path, cli: Callable[..
     assert code == 0 and json.loads(out)["classes"] == ["high", "high"]
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == ["000-high.wav", "001-high.wav", "spectrograms.png"]
-    succeed(app, "sample", effects, "-n", 1, "--instrument", "low", "-o", tmp_path / "out")
+    succeed(app, "sample", effects, "-n", 1, "--instrument", "low", "-o", tmp_path / "out", "--overwrite")
     for name, low, high in (("000-high.wav", 2000, 4000), ("000-low.wav", 150, 600)):
         samples, rate = soundfile.read(tmp_path / "out" / name)
         assert low < np.abs(np.fft.rfft(samples)).argmax() * rate / len(samples) < high
@@ -139,7 +139,7 @@ def test_families_that_write_on_and_those_that_do_not(
     vae = train("tour-vae", tmp_path / "vae", music, *short, "family.encoder.depth=1", "family.decoder.depth=1")
     assert not measures(vae, 16)["nats_per_note"].beats_baseline  # barely trained
     assert "continues no prefix" in (line := refused("compose", vae, "--beats", 9)) and "at most 8 beats" in line
-    succeed(app, "compose", vae, "-n", 1, "--beats", 7, "-o", tmp_path / "out")
+    succeed(app, "compose", vae, "-n", 1, "--beats", 7, "-o", tmp_path / "out", "--overwrite")
 
 
 def test_what_the_tasks_refuse(composer: Path, effects: Path, tmp_path: Path, refused: Callable[..., str]) -> None:

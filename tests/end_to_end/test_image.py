@@ -106,7 +106,7 @@ def test_pictures_are_restored(enhancer: Path, tmp_path: Path, cli: Cli) -> None
         """Mean error of what the command makes of pictures, and of the pictures themselves (enlarged)."""
         for name, pixels in degraded.items():
             Image.fromarray(pixels).save(tmp_path / f"{name}.png")
-        succeed(app, verb, enhancer, *(tmp_path / f"{name}.png" for name in degraded), *words, "-o", out)
+        succeed(app, verb, enhancer, *(tmp_path / f"{name}.png" for name in degraded), *words, "-o", out, "--overwrite")
         before = [Image.fromarray(pixels).convert("RGB").resize((8, 8)) for pixels in degraded.values()]
         after = [error(read(out / f"{name}.png"), real[name]) for name in degraded]
         pairs = zip(before, real.values(), strict=True)
@@ -124,7 +124,8 @@ def test_pictures_are_restored(enhancer: Path, tmp_path: Path, cli: Cli) -> None
     holed = real["left-red"].copy()
     holed[2:6, :4] = 0
     Image.fromarray(holed).save(tmp_path / "holed.png")
-    code, printed, _ = cli("inpaint", enhancer, tmp_path / "holed.png", "--box", "0,2,4,4", "--json", "-o", out)
+    where = ("--json", "-o", out, "--overwrite")
+    code, printed, _ = cli("inpaint", enhancer, tmp_path / "holed.png", "--box", "0,2,4,4", *where)
     assert code == 0 and json.loads(printed) == {"files": [str(out / "holed.png")]}
     filled = read(out / "holed.png")
     assert error(filled, real["left-red"]) < 0.3 * error(holed, real["left-red"])
@@ -141,14 +142,14 @@ def test_pictures_between_and_beside_others(
 ) -> None:
     first, second, out = photos / "left" / "0.png", photos / "right" / "3.png", tmp_path / "out"
     like = ("--class", "left", "--prompt", "red")
-    succeed(app, "variations", maker, first, "-n", 6, "--strength", 0.2, *like, "-o", out)
+    succeed(app, "variations", maker, first, "-n", 6, "--strength", 0.2, *like, "-o", out, "--overwrite")
     made = [read(out / f"{index:05d}.png") for index in range(6)]
     assert max(error(pixels, read(first)) for pixels in made) < 0.1 * error(read(second), read(first))
     assert any((pixels != made[0]).any() for pixels in made[1:])
 
     vae = train("folder-vae", tmp_path / "vae", photos, f"family.encoder={NETWORK}", f"family.decoder={NETWORK}",
                 "family.latent=8", 'family.likelihood={"kind": "Gaussian"}', "family.beta=0.3", "train.steps=400")
-    code, printed, _ = cli("interpolate", vae, first, second, "--frames", 5, "--json", "-o", out)
+    code, printed, _ = cli("interpolate", vae, first, second, "--frames", 5, "--json", "-o", out, "--overwrite")
     strip, animation = map(Path, json.loads(printed)["files"])
     assert code == 0 and read(strip).shape[1] > 4 * read(strip).shape[0]
     with Image.open(animation) as moving:
@@ -160,9 +161,9 @@ def test_pictures_between_and_beside_others(
     assert error(again[0], read(first)) < 0.5 * error(again[1], read(first))
     assert error(frames[0], again[0]) < 4 and error(frames[-1], again[1]) < 4
     assert error(frames[1], frames[0]) < error(frames[4], frames[0])
-    succeed(app, "interpolate", maker, "--frames", 3, "--class", "right", "--steps", 4, "-o", out)
-    assert "no latents to go back through" in refused("interpolate", maker, first, second, "-o", out)
-    assert "makes no variations" in refused("variations", vae, first, "-o", out)
+    succeed(app, "interpolate", maker, "--frames", 3, "--class", "right", "--steps", 4, "-o", out, "--overwrite")
+    assert "no latents to go back through" in refused("interpolate", maker, first, second, "-o", out, "--overwrite")
+    assert "makes no variations" in refused("variations", vae, first, "-o", out, "--overwrite")
 
 
 def test_a_classifier_needs_no_model(cli: Cli) -> None:

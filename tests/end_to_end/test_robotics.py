@@ -91,7 +91,7 @@ def test_rollout_writes_what_it_did(trained: Path, cli: Cli, tmp_path: Path) -> 
     episodes = robotics.rollout(robotics.load(trained), 8, seed=1, visits=4, execute=5, noise=0.05)
     assert [episode.seed for episode in episodes] == [row["seed"] for row in rows]
     assert np.array_equal(np.concatenate([episode.actions for episode in episodes]).astype(np.float32), kept.actions)
-    code, out, err = cli(*words, "-o", tmp_path / "out")
+    code, out, err = cli(*words, "-o", tmp_path / "out", "--overwrite")
     assert code == 0 and out.startswith(f"planar: {facts['succeeded']} of 8 episodes succeed: {facts['success']:.1%} (")
     assert out.splitlines()[1:] == facts["files"]
 
