@@ -11,6 +11,7 @@ from apps.audio.media import preview, write
 from apps.audio.metrics import evaluate
 from apps.audio.recipes import RECIPES
 from apps.audio.scores import Score
+from apps.audio.sizing import default_family, guess, sized
 from apps.audio.sound import Sound
 from apps.audio.tasks import TASKS
 from core.runs import pretrained
@@ -27,6 +28,9 @@ DOMAIN: Domain[AudioData, AudioCodec, Score | Sound] = Domain(
     write=write,
     preview=preview,
     own_data=lambda data, path: replace(data, folder=str(path)),
+    guess=guess,
+    default_family=default_family,
+    sized=sized,
     result="sound",
     conditions=("instrument",),
     default_samples=512,

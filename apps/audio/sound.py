@@ -141,6 +141,16 @@ class Recording:
     rate: int
 
 
+def duration(path: Path) -> float:
+    """Seconds that a sound file lasts; 0 of one that cannot be read."""
+    import soundfile
+
+    try:
+        return float(soundfile.info(path).duration)
+    except (soundfile.LibsndfileError, RuntimeError, OSError, TypeError, ValueError):
+        return 0.0
+
+
 def read_sound(path: Path, rate: int) -> np.ndarray:
     """A sound file as mono float32 `[samples]` at `rate`; channels are averaged.
 

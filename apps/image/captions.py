@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import torch
 
 from core.batches import Batch
 from core.data.sources import read_text
-from core.data.tables import read_lines, read_table
+from core.data.tables import read_json_lines, read_lines, read_table
 from core.errors import FourfoldError, did_you_mean
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,21 @@ Entry = tuple[str, str, str]
 """Where it stands, file and caption."""
 LONGEST = 12
 """Words of a caption that count; what follows them is cut."""
-CAPTION_FILES = ("captions.csv", "captions.txt", "captions.json")
+CAPTION_FILES = ("captions.csv", "captions.txt", "captions.json", "captions.jsonl", "metadata.csv", "metadata.jsonl")
+FILE_NAMES, CAPTION_NAMES = ("file", "file_name"), ("caption", "text")
+"""What the two columns of a table, or the two keys of a line, may be called."""
+
+
+def caption_files(root: Path) -> list[str]:
+    """The files in a folder of pictures that hold captions, as paths under it: one of `CAPTION_FILES` directly in it,
+    else each text file that may belong to the picture of the same name."""
+    found = [name for name in CAPTION_FILES if (root / name).is_file()]
+    if found:
+        return found
+    paths = list(root.rglob("*"))
+    others = {path.with_suffix("") for path in paths if path.suffix != ".txt"}
+    return [path.relative_to(root).as_posix() for path in paths
+            if path.suffix == ".txt" and path.with_suffix("") in others]
 
 
 def words_of(text: str) -> list[str]:
@@ -83,19 +97,27 @@ def with_fewer_words(batch: Batch, generator: torch.Generator, pad: int) -> Batc
 
 
 def read_captions(root: Path, files: Sequence[Path]) -> tuple[dict[Path, str], list[str]]:
-    """The caption of each of the pictures `files`, from the captions file in `root`, and what to say of the file.
+    """The caption of each of the pictures `files` of a folder, and what to say of how they were read.
+
+    They are in one file directly in `root`, captions.csv or metadata.csv (columns file,caption or file_name,text),
+    captions.txt (file, a tab, caption), captions.json ({file: caption}), captions.jsonl or metadata.jsonl (a line
+    {"file": ..., "caption": ...} each); or each picture has a text file of its own name beside it.
 
     Raises:
         FourfoldError: there is no such file or more than one, it is malformed, or it does not fit the pictures.
     """
-    found = [root / name for name in CAPTION_FILES if (root / name).is_file()]
+    found = [root / name for name in caption_files(root)]
     if not found:
         raise FourfoldError(f"{root} has no captions: put captions.csv (with the columns file,caption), captions.txt "
-                            "(file, a tab, caption) or captions.json into it")
+                            "(file, a tab, caption), captions.json or captions.jsonl into it, or beside each picture a "
+                            ".txt of its name")
+    if found[0].name not in CAPTION_FILES:
+        return _from_neighbours(root, files), []
     if len(found) > 1:
         raise FourfoldError(f"{root} has {found[0].name} and {found[1].name}: keep one of them")
     path = found[0]
-    entries, said = {".csv": _from_csv, ".txt": _from_lines, ".json": _from_json}[path.suffix](path)
+    read = {".csv": _from_csv, ".txt": _from_lines, ".json": _from_json, ".jsonl": _from_json_lines}[path.suffix]
+    entries, said = read(path)
     known = {file.relative_to(root).as_posix(): file for file in files}
     captions: dict[Path, str] = {}
     for where, name, caption in entries:
@@ -113,12 +135,42 @@ def read_captions(root: Path, files: Sequence[Path]) -> tuple[dict[Path, str], l
     return captions, said
 
 
+def _from_neighbours(root: Path, files: Sequence[Path]) -> dict[Path, str]:
+    captions = {}
+    for file in files:
+        text = file.with_suffix(".txt")
+        if not text.is_file():
+            raise FourfoldError(f"{root} has no caption for {file.relative_to(root).as_posix()!r}: every image needs "
+                                f"one, there in {text.name}")
+        captions[file] = " ".join(read_text(text).split())
+        if not words_of(captions[file]):
+            raise FourfoldError(f"{text}: the caption has no words")
+    return captions
+
+
+def _named(names: Sequence[str], known: Iterable[str]) -> str:
+    """The one of `names` that is `known`, else the first, which will be missed."""
+    there = {name.strip().casefold() for name in known}
+    return next((name for name in names if name in there), names[0])
+
+
+def _from_json_lines(path: Path) -> tuple[list[Entry], list[str]]:
+    entries = []
+    for line, entry in read_json_lines(path):
+        name, caption = (entry.get(_named(names, entry)) for names in (FILE_NAMES, CAPTION_NAMES))
+        if not isinstance(name, str) or not isinstance(caption, str):
+            raise FourfoldError(f'{path}, line {line:,}: must be {{"file": ..., "caption": ...}}, both of text')
+        entries.append((f"line {line:,}", name, caption))
+    return entries, []
+
+
 def _from_csv(path: Path) -> tuple[list[Entry], list[str]]:
-    table = read_table(path, header=True, columns=("file", "caption"))
+    table = read_table(path, columns=(*FILE_NAMES, *CAPTION_NAMES))
+    columns = _named(FILE_NAMES, table.names), _named(CAPTION_NAMES, table.names)
     if table.dropped:
         line, reason = table.dropped[0]
         raise FourfoldError(f"{path}, line {line:,}: has {reason}: put double quotes around a caption with commas")
-    rows = zip(table.lines, table.column("file"), table.column("caption"), strict=True)
+    rows = zip(table.lines, table.column(columns[0]), table.column(columns[1]), strict=True)
     return [(f"line {line:,}", file.strip(), caption) for line, file, caption in rows], table.report()
 
 

@@ -26,11 +26,15 @@ from core.spaces import Continuous
 log = logging.getLogger(__name__)
 Notes = Counter[str]
 """What was guessed, cut or left out when pictures were read, with the number of pictures."""
+MODES = {1: "L", 3: "RGB", 4: "RGBa"}
+"""Pillow's name for pictures of so many channels; the last has colours multiplied by the opacity."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageCodec(Codec[Image.Image]):
-    """`shape` is (channels, height, width), channels 1 (grey) or 3 (RGB); `levels` the values a channel takes.
+    """`shape` is (channels, height, width), channels 1 (grey), 3 (RGB) or 4 (RGBA); `levels` what values one takes.
+
+    Colours of RGBA are multiplied by the opacity, as nobody sees the colour of what is fully transparent.
 
     An 8-bit image of fewer levels is rounded to them (digits: 17, binarised MNIST: 2). `restores`: the model is
     conditioned on degraded pictures, see `apps.image.degradations`. `words`: those of the captions that the model is
@@ -46,7 +50,8 @@ class ImageCodec(Codec[Image.Image]):
 
     def __post_init__(self) -> None:
         channels, height, width = self.shape
-        require(channels in (1, 3), "shape", self.shape, "must have 1 or 3 channels")
+        require(channels in MODES, "shape", self.shape, "must have 1, 3 or 4 channels")
+        require(channels < 4 or not self.restores, "restores", self.restores, "goes without transparency")
         require(height >= 1 and width >= 1, "shape", self.shape, "must be at least one pixel")
         require(2 <= self.levels <= 256, "levels", self.levels, "must be in [2, 256]")
         require(not self.words or self.caption_length >= 1, "caption_length", self.caption_length,
@@ -77,9 +82,12 @@ class ImageCodec(Codec[Image.Image]):
     def to_levels(self, image: Image.Image, notes: Notes | None = None) -> np.ndarray:
         """One image, resized (short side, centre crop) and converted, as level indices `[C, H, W]` uint8."""
         channels, height, width = self.shape
-        image = flatten(image, notes).convert("L" if channels == 1 else "RGB")
+        clear = channels == 4
+        image = as_seen(image, Notes() if notes is None else notes) if clear else flatten(image, notes)
+        image = image.convert("RGBA" if clear else MODES[channels])
         if image.size != (width, height):
             image = ImageOps.fit(image, (width, height))
+        image = image.convert(MODES[channels])
         pixels = np.asarray(image, dtype=np.float32).reshape(height, width, channels).transpose(2, 0, 1)
         return np.round(pixels / 255 * (self.levels - 1)).astype(np.uint8)
 
@@ -98,8 +106,9 @@ class ImageCodec(Codec[Image.Image]):
         steps = self.levels - 1
         levels = ((batch.x.clamp(-1, 1) + 1) / 2 * steps).round()
         pixels = (levels * (255 / steps)).round().to(torch.uint8).cpu().numpy()
-        grey = self.shape[0] == 1
-        return [Image.fromarray(p[0] if grey else np.ascontiguousarray(p.transpose(1, 2, 0))) for p in pixels]
+        channels, height, width = pixels.shape[1:]
+        made = [Image.frombytes(MODES[channels], (width, height), p.transpose(1, 2, 0).tobytes()) for p in pixels]
+        return [image.convert("RGBA") for image in made] if channels == 4 else made
 
 
 def from_version_0_1_0(codec: Json) -> Json:

@@ -38,9 +38,9 @@ class ImageData:
         folder: a folder of images, where source is "folder"; the folders just under it, if any, are classes.
         size: height and width in pixels; images are resized and cropped to it. 0: as the source has them.
         color: RGB instead of grey.
+        alpha: with color, keep transparency, as RGBA; without, white is put behind what is transparent.
         by_class: condition on the class.
-        by_caption: condition on the words of captions: the names of emoji, a folder's captions.csv (file,caption),
-            captions.txt (file, tab, caption) or captions.json ({file: caption}).
+        by_caption: condition on the words of captions: the names of emoji; of a folder, see `read_captions`.
         binarize: each pixel is 0 or 1, 1 with its intensity as probability: drawn anew whenever a training image is
             used (dynamic binarisation, Salakhutdinov & Murray 2008), once for held-out ones.
         restore: learn to restore degraded pictures (enlarge, denoise, inpaint, colourise) instead of making new ones.
@@ -51,6 +51,7 @@ class ImageData:
     folder: str | None = None
     size: int = 0
     color: bool = False
+    alpha: bool = False
     by_class: bool = False
     by_caption: bool = False
     binarize: bool = False
@@ -62,9 +63,11 @@ class ImageData:
             object.__setattr__(self, "size", NATIVE_SIZES.get(self.source, 0))
         require(4 <= self.size <= 1024, "data.size", self.size, "must be in [4, 1024] pixels")
         require(not self.restore or self.size % 4 == 0, "data.size", self.size, "must be a multiple of 4 to restore")
+        require(self.color or not self.alpha, "data.alpha", self.alpha, "goes with data.color")
+        require(not self.alpha or self.source == "folder", "data.alpha", self.alpha, f"{self.source} is opaque")
         conditioned = self.by_class or self.by_caption
-        require(not self.restore or not (self.binarize or conditioned), "data.restore", self.restore,
-                "goes without binarize, by_class and by_caption")
+        require(not self.restore or not (self.binarize or conditioned or self.alpha), "data.restore", self.restore,
+                "goes without alpha, binarize, by_class and by_caption")
         require(not self.by_caption or self.source in ("emoji", "folder"), "data.by_caption", self.by_caption,
                 f"{self.source} has no captions, emoji and folders have")
         require(self.limit >= 0, "data.limit", self.limit, "must be at least 0")
@@ -134,4 +137,4 @@ def _pictures(data: ImageData) -> Pictures:
 
 def _plain_codec(data: ImageData) -> ImageCodec:
     """Turns pictures of any size and mode into arrays of the size and colours wanted."""
-    return ImageCodec(shape=(3 if data.color else 1, data.size, data.size))
+    return ImageCodec(shape=(3 + data.alpha if data.color else 1, data.size, data.size))

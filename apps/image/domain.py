@@ -10,6 +10,7 @@ from apps.image.data import ImageData, ImageModel, prepare
 from apps.image.media import preview, write
 from apps.image.metrics import evaluate
 from apps.image.recipes import RECIPES
+from apps.image.sizing import default_family, guess, sized
 from apps.image.tasks import TASKS
 from core.runs import pretrained
 from core.runs.domain import Domain
@@ -18,7 +19,8 @@ MODELS = Path(__file__).parent / "models"
 DOMAIN = Domain(
     name="image", recipes=RECIPES, data_types=(ImageData,), codec_types=(ImageCodec,), prepare=prepare,
     evaluate=evaluate, write=write, preview=preview,
-    own_data=lambda data, path: replace(data, source="folder", folder=str(path)), result="pictures",
+    own_data=lambda data, path: replace(data, source="folder", folder=str(path)), guess=guess,
+    default_family=default_family, sized=sized, result="pictures",
     conditions=("class", "prompt"), default_samples=1000, tasks=TASKS, models=MODELS,
     codec_migrations=(from_version_0_1_0,),
 )

@@ -6,6 +6,7 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from core.errors import FourfoldError
@@ -16,10 +17,13 @@ from core.runs.media import Media
 def grid(images: Sequence[Image.Image], columns: int = 0, scale: int = 0) -> Image.Image:
     """Images of one size side by side with a pixel between; small ones enlarged by whole pixels.
 
+    Behind what is transparent is a checkerboard.
+
     `columns`: 0 makes it about square. `scale`: 0 enlarges a picture to about 48 pixels.
     """
     if not images:
         raise FourfoldError("no images to show")
+    images = [on_checks(image) if image.mode == "RGBA" else image for image in images]
     width, height = images[0].size
     columns = columns or max(1, round(len(images) ** 0.5))
     scale = scale or max(1, 48 // max(width, height))
@@ -32,6 +36,15 @@ def grid(images: Sequence[Image.Image], columns: int = 0, scale: int = 0) -> Ima
         large = image.resize((width * scale, height * scale), Image.Resampling.NEAREST)
         sheet.paste(large, (column * cell_width + scale, row * cell_height + scale))
     return sheet
+
+
+def on_checks(image: Image.Image) -> Image.Image:
+    """An RGBA image as RGB, before a checkerboard of two light greys."""
+    width, height = image.size
+    check = max(1, max(width, height) // 8)
+    dark = (np.indices((height, width)) // check).sum(0) % 2
+    behind = Image.fromarray(np.where(dark, 204, 255).astype(np.uint8)).convert("RGBA")
+    return Image.alpha_composite(behind, image).convert("RGB")
 
 
 def png(image: Image.Image) -> bytes:

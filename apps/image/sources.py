@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from apps.image.captions import CAPTION_FILES, read_captions
+from apps.image.captions import CAPTION_FILES, caption_files, read_captions
 from apps.image.codec import ImageCodec, Notes, as_seen, told
 from core.data.arrays import order
 from core.data.cache import cached
@@ -228,7 +228,7 @@ def folder(codec: ImageCodec, root: Path, *, by_class: bool, captioned: bool) ->
     """
     if root.is_file():
         raise FourfoldError(f"{root} is not a folder: --data needs a folder of images")
-    found = find_files(root, SUFFIXES, known=CAPTION_FILES)
+    found = find_files(root, SUFFIXES, known={*CAPTION_FILES, *caption_files(root)})
     if by_class and not found.classes:
         raise FourfoldError(f"{root} has no classes: put its images into one sub-folder for each class")
     said = found.report("images", by_class=by_class)
@@ -241,7 +241,7 @@ def folder(codec: ImageCodec, root: Path, *, by_class: bool, captioned: bool) ->
 
     def read() -> dict[str, np.ndarray]:
         notes = Notes()
-        items, broken = read_all(files, lambda path: codec.to_levels(_opened(path, notes), notes), what="images")
+        items, broken = read_all(files, lambda path: codec.to_levels(opened(path, notes), notes), what="images")
         levels = np.stack([picture for _, picture in items])
         groups, copies = _alike(levels)
         held = max(2, len(set(groups.tolist())) // 10)
@@ -292,13 +292,14 @@ def open_image(path: str | Path) -> Image.Image:
         FourfoldError: the file is missing, empty, truncated, no image, or too large.
     """
     notes = Notes()
-    image = _opened(Path(path), notes)
+    image = opened(Path(path), notes)
     for note in notes:
         log.warning(f"{Path(path).name}: {note}")
     return image
 
 
-def _opened(path: Path, notes: Notes) -> Image.Image:
+def opened(path: Path, notes: Notes) -> Image.Image:
+    """`open_image`, with what was guessed added to `notes`."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a tag left out, of a photo that Pillow finds large

@@ -10,6 +10,7 @@ from apps.molecules.data import MoleculeData, MoleculeModel, prepare
 from apps.molecules.media import preview, write
 from apps.molecules.metrics import evaluate
 from apps.molecules.recipes import RECIPES
+from apps.molecules.sizing import default_family, guess, sized
 from apps.molecules.tasks import TASKS
 from core.runs import pretrained
 from core.runs.domain import Domain
@@ -18,6 +19,7 @@ MODELS = Path(__file__).parent / "models"
 DOMAIN = Domain(
     name="molecules", recipes=RECIPES, data_types=(MoleculeData,), codec_types=(SmilesCodec,), prepare=prepare,
     evaluate=evaluate, write=write, preview=preview, own_data=lambda data, path: replace(data, folder=str(path)),
+    guess=guess, default_family=default_family, sized=sized,
     result="molecules", conditions=("property",), tasks=TASKS, models=MODELS, codec_migrations=(from_version_0_1_0,),
     default_samples=1_000,  # for all families alike: the FCD depends on the count
 )

@@ -113,11 +113,21 @@ def demonstrations_of(config: RoboticsData) -> Demonstrations:
     return Demonstrations(config.task, **arrays)
 
 
-def _own(path: Path, task: str) -> Demonstrations:
-    """The user's own demonstrations: a file, or all .npz files of a folder in the order of their names."""
+def own_files(path: Path) -> list[Path]:
+    """A file of demonstrations, or all .npz files of a folder in the order of their names.
+
+    Raises:
+        FourfoldError: there is none.
+    """
     files = sorted(path.glob("*.npz")) if path.is_dir() else [path]
     if not files:
         raise FourfoldError(f"{path} holds no .npz of demonstrations; make one with `fourfold robotics collect`")
+    return files
+
+
+def _own(path: Path, task: str) -> Demonstrations:
+    """The user's own demonstrations: a file, or all .npz files of a folder in the order of their names."""
+    files = own_files(path)
     parts = [Demonstrations.load(file) for file in files]
     for file, part in zip(files, parts, strict=True):
         require(part.task == task, "data.task", task, f"{file} is of {part.task!r}: use --set data.task={part.task}")

@@ -12,6 +12,7 @@ from apps.robotics.metrics import evaluate
 from apps.robotics.model import RoboticsData, RoboticsModel
 from apps.robotics.recipes import RECIPES
 from apps.robotics.rollouts import draw
+from apps.robotics.sizing import default_family, guess, sized
 from apps.robotics.tasks import TASKS
 from core.runs import pretrained
 from core.runs.domain import Domain
@@ -20,6 +21,7 @@ MODELS = Path(__file__).parent / "models"
 DOMAIN = Domain(
     name="robotics", recipes=RECIPES, data_types=(RoboticsData,), codec_types=(ChunkCodec,), prepare=prepare,
     evaluate=evaluate, write=write, preview=preview, own_data=lambda data, path: replace(data, folder=str(path)),
+    guess=guess, default_family=default_family, sized=sized,
     result="episodes", default_samples=300, tasks=TASKS, models=MODELS,
     codec_migrations=(from_version_0_1_0,), draw=draw,
 )

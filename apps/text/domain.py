@@ -11,6 +11,7 @@ from apps.text.media import preview, write
 from apps.text.metrics import evaluate
 from apps.text.migrations import CODEC_MIGRATIONS, RECIPE_MIGRATIONS
 from apps.text.recipes import RECIPES
+from apps.text.sizing import default_family, guess, sized
 from apps.text.tasks import TASKS
 from apps.text.text_data import TextData
 from core.runs import pretrained
@@ -34,6 +35,9 @@ DOMAIN = Domain(
     write=write,
     preview=preview,
     own_data=lambda data, path: replace(data, source="folder", folder=str(path)),
+    guess=guess,
+    default_family=default_family,
+    sized=sized,
     tuned_data=lambda data, run: replace(data, tokenizer_of=str(run)),
     result="text",
     tasks=TASKS,

@@ -70,11 +70,11 @@ def tour_gan() -> Recipe[TextData]:
     """
     return Recipe(
         name="tour-gan", domain="text", data=PLAYS, train=replace(TRAIN, steps=690, learning_rate=3e-3),
-        family=_latent_gan(NETWORK, READER, 0.42),
+        family=latent_gan(NETWORK, READER, 0.42),
     )
 
 
-def _latent_gan(writer: TransformerConfig, reader: TransformerConfig, share: float) -> GANConfig:
+def latent_gan(writer: TransformerConfig, reader: TransformerConfig, share: float) -> GANConfig:
     network = MLPConfig(width=128, depth=3)
     return GANConfig(
         generator=network, critic=network, latent=32, autoencoder_share=share,
@@ -126,7 +126,7 @@ def shakespeare_gan() -> Recipe[TextData]:
     `fourfold text train shakespeare-gan`. Not trained in full.
     """
     return Recipe(name="shakespeare-gan", domain="text", data=PLAYS, train=LONG,
-                  family=_latent_gan(LARGE, NETWORK, 0.6))
+                  family=latent_gan(LARGE, NETWORK, 0.6))
 
 
 def code_autoregressive() -> Recipe[TextData]:
@@ -267,7 +267,7 @@ def coco_gan() -> Recipe[TextData]:
     `fourfold text train coco-gan`. 5 minutes: BLEU-2 0.728, self-BLEU-2 0.806 (real captions 0.736 and 0.811).
     """
     return Recipe(name="coco-gan", domain="text", data=CAPTIONS, train=replace(SENTENCES, steps=3600),
-                  family=_latent_gan(CAPTION_WRITER, CAPTION_READER, 0.55))
+                  family=latent_gan(CAPTION_WRITER, CAPTION_READER, 0.55))
 
 
 def coco_diffusion() -> Recipe[TextData]:

@@ -50,7 +50,7 @@ from core.runs.tasks import (
 )
 
 if TYPE_CHECKING:
-    from core.runs.domain import Domain
+    from core.runs.domain import Domain, Prepared
     from core.runs.model import CodecT, DataT, Item, Model
     from core.runs.recipe import Recipe
 
@@ -125,7 +125,9 @@ def _add_train(app: typer.Typer, load_domain: Callable[[], Domain[DataT, CodecT,
         run: Annotated[
             Path | None, typer.Option("--run", help="The run folder; runs/<domain>/<recipe> by default.")
         ] = None,
-        data: Annotated[Path | None, typer.Option("--data", help="Your own folder of data.")] = None,
+        data: Annotated[
+            Path | None, typer.Option("--data", help="Your own folder or file; RECIPE may be a family, or left out.")
+        ] = None,
         start: Annotated[
             Path | None, typer.Option("--from", metavar="RUN", help="Begin with a trained run's weights and recipe.")
         ] = None,
@@ -144,13 +146,13 @@ def _add_train(app: typer.Typer, load_domain: Callable[[], Domain[DataT, CodecT,
         from core.training.log import console
 
         domain = load_domain()
-        value = _resolve(domain, recipe, recipe_file, data, start, assignments, seed)
+        value, prepared = _resolve(domain, recipe, recipe_file, data, start, assignments, seed)
         target = Run(run or default_folder(value.name, domain.name))
         if dry_run:
             _describe(domain, value, device)
             return
         with console(f"{domain.name} {value.name}") as log:
-            result = fit(domain, value, target, device=device, fresh=fresh, log=log)
+            result = fit(domain, value, target, device=device, fresh=fresh, log=log, prepared=prepared)
         if not result.finished:
             print(f"stopped and saved at step {result.step}: the same command continues", file=sys.stderr)
             raise typer.Exit(130)
@@ -163,23 +165,28 @@ def _add_train(app: typer.Typer, load_domain: Callable[[], Domain[DataT, CodecT,
 def _resolve(
     domain: Domain[DataT, CodecT, Item], name: str | None, file: Path | None, data: Path | None, start: Path | None,
     assignments: Sequence[str] | None, seed: int | None,
-) -> Recipe[DataT]:
-    """The recipe that the options of `train` describe."""
+) -> tuple[Recipe[DataT], Prepared[CodecT] | None]:
+    """The recipe that the options of `train` describe, and its data where they had to be looked at."""
     from core.runs.run import load_recipe_file
+    from core.runs.sizing import FAMILIES, own_recipe
 
+    if data is not None and not data.exists():
+        raise FourfoldError(f"--data is {str(data)!r}: no such folder or file")
+    if data is not None and file is None and start is None and (name is None or name in FAMILIES):
+        recipe, prepared, why = own_recipe(domain, data, name, assignments or [])
+        print(why)
+        return recipe if seed is None else replace(recipe, seed=seed), prepared
     if sum(given is not None for given in (name, file, start)) != 1:
-        raise FourfoldError("give a recipe's name, --recipe FILE or --from RUN (one of them); see the command "
-                            "`recipes`")
+        raise FourfoldError("give a recipe's name, --recipe FILE or --from RUN (one of them; see the command "
+                            "`recipes`), or your own --data")
     if start is not None:
         recipe = _tuned(domain, start)
     else:
         recipe = load_recipe_file(file, domain) if file is not None else domain.recipe(name or "")
     if data is not None:
-        if not data.exists():
-            raise FourfoldError(f"--data is {str(data)!r}: no such folder")
         recipe = replace(recipe, data=domain.own_data(recipe.data, data))
     recipe = domain.override(recipe, assignments or [])
-    return recipe if seed is None else replace(recipe, seed=seed)
+    return recipe if seed is None else replace(recipe, seed=seed), None
 
 
 def _tuned(domain: Domain[DataT, CodecT, Item], start: Path) -> Recipe[DataT]:

@@ -46,7 +46,11 @@ class Domain(Generic[DataT, CodecT, Item]):
         evaluate: (model, prepared, n, seed) -> measures; the first is the headline, compared across families.
         write: items -> files in a folder; returns their paths.
         preview: a few items -> media for the report.
-        own_data: (data config, a user's path) -> the config that reads it, for `train --data`.
+        own_data: (data config, a user's path) -> the config that reads it, for `train --data` with a recipe.
+        guess: a user's path -> the data config that suits what is there; what it guesses, it says.
+        default_family: (data config, prepared data) -> the family kind that suits them, and why in a few words.
+        sized: (data config, prepared data, family kind) -> a recipe with batch, model and steps that suit them; its
+            name does not matter. It knows "vae", "gan", "diffusion" and "autoregressive".
         tuned_data: (data config, a trained run) -> the config with which its training goes on with other data.
         result: what kind of thing the items are.
         conditions: those that `sample` takes as options of the same name.
@@ -67,6 +71,9 @@ class Domain(Generic[DataT, CodecT, Item]):
     write: Callable[[Sequence[Item], Path], list[Path]]
     preview: Callable[[Sequence[Item]], list[Media]]
     own_data: Callable[[DataT, Path], DataT]
+    guess: Callable[[Path], DataT]
+    default_family: Callable[[DataT, Prepared[CodecT]], tuple[str, str]]
+    sized: Callable[[DataT, Prepared[CodecT], str], Recipe[DataT]]
     result: Kind
     tuned_data: Callable[[DataT, Path], DataT] = lambda data, run: data
     conditions: tuple[str, ...] = ()

@@ -173,6 +173,11 @@ def tour_of(make: Callable[[], Recipe[RingData]]) -> Callable[[], Recipe[RingDat
 
 FOUR = {"vae": ring_vae, "gan": ring_gan, "diffusion": ring_diffusion, "autoregressive": ring_autoregressive}
 
+
+def sized(data: RingData, prepared: Prepared[RingCodec], family: str) -> Recipe[RingData]:
+    return replace(FOUR[family](), data=data)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Nearest:
     """What the task `nearest` takes."""
@@ -198,7 +203,8 @@ DOMAIN = Domain(
     recipes={f"ring-{family}": make for family, make in FOUR.items()}
     | {f"tour-{family}": tour_of(make) for family, make in FOUR.items()},
     data_types=(RingData,), codec_types=(RingCodec,), prepare=prepare, evaluate=evaluate, write=write, preview=preview,
-    own_data=lambda data, path: replace(data, folder=str(path)), result="numbers", conditions=("label",),
+    own_data=lambda data, path: replace(data, folder=str(path)), guess=lambda path: RingData(folder=str(path)),
+    default_family=lambda data, prepared: ("diffusion", "points"), sized=sized, result="numbers", conditions=("label",),
     default_samples=200, tasks=TASKS,
 )
 

@@ -1,0 +1,73 @@
+"""Recipes made for a user's own data: its domain looks at the data, a family is picked, its sizes follow from the data.
+
+The rules are in docs/own-data.md; each domain states its own part of them in its `sizing.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from core.errors import FourfoldError, did_you_mean
+from core.runs.domain import Domain, Prepared
+from core.runs.model import CodecT, DataT, Item
+from core.runs.recipe import Recipe
+
+FAMILIES = ("vae", "gan", "diffusion", "autoregressive")
+
+
+def propose(
+    domain: Domain[DataT, CodecT, Item], data: DataT, prepared: Prepared[CodecT], family: str | None = None, *,
+    name: str = "own",
+) -> tuple[Recipe[DataT], str]:
+    """A recipe called `<name>-<family>` with sizes that suit `prepared`, and a line that says what was picked and why.
+
+    Args:
+        family: one of `FAMILIES`; None leaves the choice to the domain.
+
+    Raises:
+        FourfoldError: an unknown family.
+    """
+    if family is not None and family not in FAMILIES:
+        raise FourfoldError(f"no family {family!r}: {did_you_mean(family, FAMILIES)}")
+    chosen, why = (family, "as asked") if family is not None else domain.default_family(data, prepared)
+    recipe = replace(domain.sized(data, prepared, chosen), name=f"{name}-{chosen}")
+    with torch.device("meta"):  # where tensors have shapes and no numbers
+        built = recipe.family.build(prepared.codec.space, prepared.codec.conditions)
+    weights = sum(parameter.numel() for parameter in built.parameters())
+    return recipe, (f"{chosen} ({why}): {weights:,} weights, batches of {recipe.train.batch_size}, for "
+                    f"{len(prepared.train):,} training examples")
+
+
+def own_recipe(
+    domain: Domain[DataT, CodecT, Item], path: Path, family: str | None = None, assignments: Sequence[str] = (),
+) -> tuple[Recipe[DataT], Prepared[CodecT], str]:
+    """The recipe for a user's folder or file, its data ready, and the line of `propose`.
+
+    Args:
+        assignments: as of `Domain.override`; those of data are applied before sizes are chosen.
+
+    Raises:
+        FourfoldError: nothing to train on at `path`, an unknown family, or a refused assignment.
+    """
+    some = next(iter(domain.recipes.values()))()
+    of_data = [each for each in assignments if each.startswith("data.")]
+    data = domain.override(replace(some, data=domain.guess(path)), of_data).data
+    prepared = domain.prepare(data)
+    recipe, why = propose(domain, data, prepared, family, name=name_of(path))
+    return domain.override(recipe, assignments), prepared, why
+
+
+def name_of(path: Path) -> str:
+    """What a run on a user's folder or file is called: the name of that, without its suffixes."""
+    whole = path.expanduser().resolve()
+    name = whole.name if whole.is_dir() else whole.name.partition(".")[0]
+    return "".join(letter if letter.isprintable() and letter not in "/\\" else "_" for letter in name)[:100] or "own"
+
+
+def examples_per_step(count: int, most: int) -> int:
+    """A batch for `count` training examples: at most `most`, and at most an eighth of them, but for at least eight."""
+    return max(min(8, count), min(most, count // 8))
