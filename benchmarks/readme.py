@@ -60,15 +60,18 @@ def picture(run: Path) -> Image.Image:
         draw.multiline_text((LEFT // 2, top + TILE // 2), WORDS[family], INK, font, anchor="mm", align="center")
         for column, domain in enumerate(DOMAINS):
             left = LEFT + column * (TILE + GAP)
-            image.paste(tile(load_media(run / domain / family / "samples" / "preview")), (left, top))
+            image.paste(tile(run / domain / family / "samples"), (left, top))
             draw.rectangle((left, top, left + TILE - 1, top + TILE - 1), outline=LINE)
     return image
 
 
-def tile(media: list[Media]) -> Image.Image:
+def tile(samples: Path) -> Image.Image:
     """The first thing to look at, fitted into a square: a picture, a late frame of an animation, or text."""
     square = Image.new("RGB", (TILE, TILE), "white")
-    seen = next((entry for entry in media if entry.kind != "wav"), None)
+    seen = next((entry for entry in load_media(samples / "preview") if entry.kind != "wav"), None)
+    if seen is not None and seen.kind == "svg":  # which Pillow does not read: the samples' own picture shows the same
+        own = next(iter(sorted(samples.glob("*.png"))), None)
+        seen = None if own is None else Media(kind="png", content=own.read_bytes())
     if seen is None:
         return square
     if isinstance(seen.content, str):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from apps.audio.effects import trimmed
-from apps.audio.scores import Score, midi_bytes, piano_roll_png
+from apps.audio.scores import Score, midi_bytes, piano_rolls
 from apps.audio.sound import Sound, mel_png, render, wav_bytes, waves
 from core.files import write_atomically
 from core.runs.media import Media
@@ -32,7 +32,7 @@ def write_scores(scores: Sequence[Score], folder: Path, beats_per_minute: float 
         write_atomically(wav, wav_bytes(render(score, RATE, beats_per_minute), RATE))
         paths += [midi, wav]
     picture = folder / "piano-rolls.png"
-    write_atomically(picture, piano_roll_png(scores[:32]))
+    write_atomically(picture, piano_rolls(scores[:32]))
     return [*paths, picture]
 
 
@@ -51,17 +51,17 @@ def write_sounds(sounds: Sequence[Sound], folder: Path) -> list[Path]:
 
 
 def preview(items: Sequence[Score | Sound]) -> list[Media]:
-    """A picture of up to 16 items, and a few seconds of the first ones."""
+    """A picture of two scores or of eight sounds, large enough for a card, and a few seconds to listen to."""
     scores, sounds = _by_kind(items[:16])
     if scores:
         samples = render(scores[0], PREVIEW_RATE, PREVIEW_TEMPO)
-        picture = Media(kind="png", content=piano_roll_png(scores[:8]), caption="piano rolls")
+        picture = Media(kind="svg", content=piano_rolls(scores[:2], 1, "svg"), caption="piano rolls, in quarter notes")
         return [picture, Media(kind="wav", content=wav_bytes(samples, PREVIEW_RATE), caption="the first")]
     if not sounds:
         return []
-    picture = Media(kind="png", content=mel_png(sounds), caption="log-mel spectrograms")
-    rate = sounds[0].mel.rate
     chosen = sounds[:8]
+    picture = Media(kind="png", content=mel_png(chosen, columns=4), caption="log-mel spectrograms")
+    rate = sounds[0].mel.rate
     played = np.concatenate([trimmed(samples, rate)[: rate * 3 // 4] for samples in waves(chosen)])
     caption = ", ".join(sound.label for sound in chosen if sound.label)
     return [picture, Media(kind="wav", content=wav_bytes(played, rate), caption=caption)]

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from xml.etree import ElementTree
 
 import numpy as np
@@ -368,8 +368,8 @@ def midi_bytes(score: Score, beats_per_minute: float = 84.0) -> bytes:
     return buffer.getvalue()
 
 
-def piano_roll_png(scores: Sequence[Score], columns: int = 4) -> bytes:
-    """A PNG of piano rolls side by side, a colour a voice."""
+def piano_rolls(scores: Sequence[Score], columns: int = 4, kind: Literal["png", "svg"] = "png") -> bytes:
+    """A picture of piano rolls in so many columns, a colour a voice."""
     from matplotlib.figure import Figure
 
     rows = -(-len(scores) // columns)
@@ -386,11 +386,11 @@ def piano_roll_png(scores: Sequence[Score], columns: int = 4) -> bytes:
         ax.grid(alpha=0.3)
     for ax in axes[len(scores):]:
         ax.axis("off")
-    return figure_png(figure)
+    return figure_bytes(figure, kind)
 
 
-def figure_png(figure: Figure) -> bytes:
-    """A matplotlib figure as PNG bytes."""
+def figure_bytes(figure: Figure, kind: Literal["png", "svg"] = "png") -> bytes:
+    """A matplotlib figure as a file of this kind."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
+    figure.savefig(buffer, format=kind)
     return buffer.getvalue()

@@ -223,7 +223,7 @@ def mel_png(sounds: Sequence[Sound], columns: int = 8) -> bytes:
     """A PNG of mel spectrograms with their labels, low bands below."""
     from matplotlib.figure import Figure
 
-    from apps.audio.scores import figure_png
+    from apps.audio.scores import figure_bytes
 
     rows = -(-len(sounds) // columns)
     figure = Figure(figsize=(1.5 * columns, 1.6 * rows), dpi=90, layout="constrained")
@@ -235,7 +235,7 @@ def mel_png(sounds: Sequence[Sound], columns: int = 8) -> bytes:
             ax.imshow(sound.decibels, origin="lower", aspect="auto", cmap="magma",
                       vmin=sound.mel.floor, vmax=sound.mel.ceiling - 10)
             ax.set_title(sound.label or "", fontsize=7)
-    return figure_png(figure)
+    return figure_bytes(figure)
 
 
 # A synthesizer ---------------------------------------------------------------------------------------------------

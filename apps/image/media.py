@@ -71,6 +71,9 @@ def write(items: Sequence[Image.Image], folder: Path) -> list[Path]:
 
 
 def preview(items: Sequence[Image.Image]) -> list[Media]:
-    """A sheet of up to 36 images."""
-    shown = items[:36]
-    return [Media(kind="png", content=png(grid(shown)), caption=f"{len(shown)} samples")]
+    """A sheet of up to 16 images, small ones large enough to fill a card."""
+    shown = items[:16]
+    if not shown:
+        return []
+    sheet = grid(shown, scale=max(1, round(140 / max(shown[0].size))))
+    return [Media(kind="png", content=png(sheet), caption=f"{len(shown)} samples")]

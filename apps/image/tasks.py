@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from apps.image.data import ImageModel
+    from apps.image.recipes import ImageRecipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,6 +209,14 @@ def _box(text: str, size: tuple[int, int]) -> Image:
     mask = Images.new("L", size, 0)
     mask.paste(255, (left, top, left + width, top + height))
     return mask
+
+
+def suggests(recipe: ImageRecipe) -> list[str]:
+    """What a model of `recipe` is for, as `Domain.suggests`."""
+    if recipe.data.restore:
+        return ["upscale {run} small.png", "denoise {run} noisy.png", "inpaint {run} torn.png --box 9,9,10,10"]
+    ways = ["interpolate {run}"] if recipe.family.kind != "autoregressive" else []
+    return [*ways, "variations {run} {run}/samples/00000.png"] if recipe.family.kind == "diffusion" else ways
 
 
 TASKS = (

@@ -30,12 +30,14 @@ def write(items: Sequence[str], folder: Path) -> list[Path]:
 
 
 def preview(items: Sequence[str]) -> list[Media]:
-    """The first valid molecules as a drawn grid, and the first few as text."""
+    """The first valid molecules, drawn large enough for a card, and the first few samples as text."""
     valid = chemistry.valid_canonical(items)
     caption = f"{len(valid)} of {len(items)} samples are valid molecules"
-    shown = valid[:12]
+    shown = valid[:6]
+    picture = drawing.svg_grid(shown, _captions(shown), columns=2)
     return [
-        Media(kind="png", content=drawing.grid(shown, _captions(shown), columns=4), caption=caption),
+        Media(kind="svg", content=picture, caption=caption) if picture is not None else
+        Media(kind="png", content=drawing.grid(shown, _captions(shown), columns=2), caption=caption),
         Media(kind="text", content="\n".join(items[:8]), caption="as sampled"),
     ]
 

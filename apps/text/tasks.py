@@ -26,6 +26,8 @@ from core.runs.tasks import (
 
 if TYPE_CHECKING:
     from apps.text.data import TextModel
+    from apps.text.text_data import TextData
+    from core.runs.recipe import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +143,17 @@ def _given(parameters: Search) -> list[str]:
 
 def _texts(texts: Sequence[str], between: str = "\n\n– – –\n\n") -> Result:
     return Result(text=between.join(texts), data=list(texts))
+
+
+def suggests(recipe: Recipe[TextData]) -> list[str]:
+    """What a model of `recipe` is for, as `Domain.suggests`."""
+    if recipe.data.unit == "pair":
+        return [('translate' if recipe.data.source == "multi30k" else "summarize") + ' {run} "A text, in quotes."']
+    ways = {
+        "autoregressive": ['generate {run} --prompt "To be" --stream', "score {run} page.txt"],
+        "diffusion": ['generate {run} --prompt "To be"', 'infill {run} "To be or [MASK:16] question"'],
+    }
+    return ways.get(recipe.family.kind, ["generate {run}", 'interpolate {run} "To be or not" "Good night, sir"'])
 
 
 TASKS = (

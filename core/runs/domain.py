@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -56,6 +57,8 @@ class Domain(Generic[DataT, CodecT, Item]):
         conditions: those that `sample` takes as options of the same name.
         default_samples: how many samples `evaluate` draws when not told.
         tasks: what people come for.
+        suggests: the tasks that a model of a recipe is for, as words of a command line; {run} stands for its folder.
+        shows: what one sees, or hears, of the items in a report: a sentence.
         recipe_migrations, codec_migrations: as `core.runs.migrations`, after them, of the domain's own.
         models: the folder of the models that ship, one a folder.
         draw: (model, n, seed, settings) -> items, for domains whose items are more than one draw of the family
@@ -79,6 +82,8 @@ class Domain(Generic[DataT, CodecT, Item]):
     conditions: tuple[str, ...] = ()
     default_samples: int = 1000
     tasks: tuple[Task, ...] = ()
+    suggests: Callable[[Recipe[DataT]], Sequence[str]] = lambda recipe: ()
+    shows: str = ""
     recipe_migrations: tuple[Migration, ...] = ()
     codec_migrations: tuple[Migration, ...] = ()
     models: Path | None = None
@@ -112,6 +117,11 @@ class Domain(Generic[DataT, CodecT, Item]):
                     f"give a run that `fourfold {self.name} train` made, or a model of `fourfold models`")
             raise FourfoldError(f"{name}: no such run; {made}")
         return found
+
+    def next_commands(self, recipe: Recipe[DataT], run: Path) -> list[str]:
+        """What a person does next with a trained run of `recipe`: command lines to copy."""
+        words = ("sample {run} -n 16", "evaluate {run}", *self.suggests(recipe))
+        return [f"fourfold {self.name} {line.format(run=shlex.quote(str(run)))}" for line in words]
 
     def read_recipe(self, value: object) -> Recipe[DataT]:
         """A recipe from plain values of today's format; see `core.runs.recipe.recipe_from_dict`."""

@@ -13,7 +13,7 @@ from core.errors import FourfoldError
 from core.files import inside, one_line, read_json, write_atomically, write_json
 from core.serialization import from_dict
 
-Kind = Literal["png", "gif", "wav", "text"]
+Kind = Literal["png", "svg", "gif", "wav", "text"]
 INDEX = "index.json"
 
 

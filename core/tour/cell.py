@@ -50,6 +50,7 @@ def run_cell(domain: Domain[DataT, CodecT, Item], recipe_name: str, run: Run, *,
         "seconds": round(seconds, 2), "train_seconds": round(result.seconds, 2),
         "evaluate_seconds": round(ended - trained_at, 2),
         "measures": [measure_to_dict(measure) for measure in measures],
+        "shows": domain.shows, "commands": domain.next_commands(recipe, run.folder),
     }
     write_json(run.cell_file, facts)
     return True

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from core.errors import FourfoldError, did_you_mean
 from core.files import is_vacant, one_writer, read_json, remove_leftovers, write_atomically, write_json
-from core.runs.measures import measure_from_dict
+from core.runs.measures import measure_from_dict, verdict
 from core.runtime import cpu_count, environment
 from core.serialization import Json
 
@@ -30,7 +30,12 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 RECORD = "tour.json"
-FAMILIES = ("vae", "gan", "diffusion", "autoregressive")
+FAMILIES = {
+    "vae": "decodes a random point of a latent space, learned together with the way there",
+    "gan": "a generator, taught by a critic that tells its samples from data",
+    "diffusion": "begins with noise, or with masks, and removes them step by step",
+    "autoregressive": "one token after another, each drawn given those before it",
+}
 TRAIN_SECONDS, OTHER_SECONDS = 29.0, 7.0
 """What a cell spends on one core on training, and on all else, measured; `--minutes` scales the first."""
 
@@ -85,7 +90,7 @@ class Job:
         return next((line.strip() for line in reversed(lines) if line.strip()), "no output")
 
 
-def choose(given: str | None, known: Sequence[str], option: str) -> list[str]:
+def choose(given: str | None, known: Collection[str], option: str) -> list[str]:
     """A comma-separated option's names, in the order known; all when not given.
 
     Raises:
@@ -141,12 +146,14 @@ def _run(
     jobs: Sequence[Job], folder: Path, command: Callable[[str, str], list[str]], seed: int, scale: float,
     spent: float, workers: int, cores: int,
 ) -> None:
-    """Run the cells that are not finished, keep tour.json up to date, and write the report."""
+    """Run the cells that are not finished; tour.json and the report grow with each."""
     started = time.monotonic()
 
     def save() -> None:
         facts = {"seed": seed, "scale": scale, "minutes": round(spent + (time.monotonic() - started) / 60, 2)}
-        write_json(folder / RECORD, {**facts, "cells": _cells(jobs)})
+        finished = any(job.error is not None or job.result() is not None for job in jobs)
+        machine = _report(jobs, folder, facts) if finished else {}
+        write_json(folder / RECORD, {**facts, "cells": _cells(jobs), **machine})
 
     def start(job: Job) -> None:
         words = [*command(job.domain, f"tour-{job.family}"), "--run", str(job.folder), "--seed", str(seed),
@@ -168,7 +175,6 @@ def _run(
         finally:
             _stop(jobs)
             save()
-    _report(jobs, folder, seed)
 
 
 def _scale(minutes: float, workers: int, cells: int) -> float:
@@ -331,9 +337,15 @@ def _line(job: Job) -> str:
         return f"✗ {job.name:24} failed: {job.error}"
     row = _row(result)
     against = "" if row["baseline"] is None else f" · {row['baseline_name'] or 'baseline'} {row['baseline']:.4g}"
-    sign = {True: "✓", False: "·", None: "✓"}[row["beats_baseline"]]
+    measures = [measure_from_dict(measure) for measure in result["measures"]]
+    # What the headline says, and of the others what is suspicious.
+    said = [words for measure in measures[:1] if (words := verdict(measure).words)]
+    said += [f"{measure.name}: {verdict(measure).words}" for measure in measures[1:]
+             if measure.too_close or measure.copied or measure.overfitted]
+    sign = "✓" if row["beats_baseline"] is not False and not any(measure.copied for measure in measures) else "·"
     value = "not finite" if row["value"] is None else f"{row['value']:.4g}"
-    return f"{sign} {job.name:24} {row['measure']} {value}{against} · {row['seconds']:.0f} s"
+    parts = [f"{sign} {job.name:24} {row['measure']} {value}{against}", *said, f"{row['seconds']:.0f} s"]
+    return " · ".join(parts)
 
 
 def _row(result: Json) -> Json:
@@ -356,25 +368,28 @@ def _cells(jobs: Sequence[Job]) -> dict[str, Json]:
     return cells
 
 
-def _report(jobs: Sequence[Job], folder: Path, seed: int) -> None:
-    """Write the wall of results, and the environment into tour.json."""
-    from core.runs.report import loss_curves, run_media
+def _report(jobs: Sequence[Job], folder: Path, record: Json) -> Json:
+    """Write the wall of results so far; returns the environment, as tour.json has it."""
+    from core.runs.report import charts, run_media
     from core.runs.run import Run, load_measures
     from core.tour.wall import Cell, wall
     from core.training.log import read_log
 
-    cells = []
+    cells, shows = [], {}
     for job in jobs:
-        result, run = job.result(), Run(job.folder)
+        result, run, place = job.result(), Run(job.folder), f"{job.domain}/{job.family}"
         if result is None:
-            cells.append(Cell(domain=job.domain, family=job.family, error=job.error or "did not run"))
+            cells.append(Cell(column=job.domain, row=job.family, error=job.error, waiting=job.error is None))
             continue
-        curves = loss_curves(read_log(run.folder))
+        shows[job.domain] = str(result.get("shows", ""))
         cells.append(Cell(
-            domain=job.domain, family=job.family, seconds=result["seconds"], measures=load_measures(run),
-            media=run_media(run), curve=next(reversed(curves.values()), []) if curves else [],
+            column=job.domain, row=job.family, seconds=result["seconds"], measures=load_measures(run),
+            media=run_media(run), charts=charts(read_log(run.folder), width=270, height=120)[-1:],
+            links={"its report": f"{place}/report.html", "its folder": f"{place}/"},
+            commands=[str(command) for command in result.get("commands", [])],
         ))
-    record = read_json(folder / RECORD)
-    facts = {**environment(), "seed": seed, "minutes": record["minutes"], "date": date.today().isoformat()}
-    write_json(folder / RECORD, {**record, "environment": facts})
-    write_atomically(folder / "report.html", wall("Fourfold: the tour", cells, facts).encode())
+    facts = {**environment(), "seed": record["seed"], "minutes": record["minutes"], "date": date.today().isoformat()}
+    words = "Every model was trained from scratch on this machine, then sampled and measured."
+    page = wall("Fourfold: the tour", words, cells, facts, columns=shows, rows=FAMILIES)
+    write_atomically(folder / "report.html", page.encode())
+    return {"environment": facts}

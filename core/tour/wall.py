@@ -1,4 +1,4 @@
-"""The tour's page: families as rows, domains as columns, every cell with its result."""
+"""A wall of results: one page with a card for each, in rows and columns, that grows as results come in."""
 
 from __future__ import annotations
 
@@ -8,27 +8,47 @@ from dataclasses import dataclass
 
 from core.runs.measures import Measure, figure, measure_cells
 from core.runs.media import Media
-from core.runs.report import Points, curve_svg, facts_table, media_html, page, verdict_html
+from core.runs.report import commands_html, facts_table, media_html, page, verdict_html
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One result on the tour's wall; `curve` is (step, loss), `error` says why there is no result."""
+    """One result on a wall.
 
-    domain: str
-    family: str
+    Attributes:
+        column, row: what it is of, such as "image" and "vae".
+        charts: drawings (SVG) of how it was trained.
+        links: what a word of its card leads to, by relative address.
+        commands: what to do with it next.
+        error: why there is no result; `waiting`: there is none yet.
+    """
+
+    column: str
+    row: str
     seconds: float = 0.0
     measures: Sequence[Measure] = ()
     media: Sequence[Media] = ()
-    curve: Points = ()
+    charts: Sequence[str] = ()
+    links: Mapping[str, str] | None = None
+    commands: Sequence[str] = ()
     error: str | None = None
+    waiting: bool = False
+
+    @property
+    def won(self) -> bool:
+        """Whether its first measure beats its baseline, by other means than copies of the training data."""
+        return bool(self.measures and self.measures[0].beats_baseline and self.error is None
+                    and not any(measure.copied for measure in self.measures))
 
 
 def cell_html(cell: Cell) -> str:
-    """One result as a card: media, the headline measure with what it is read against, the curve, the rest."""
+    """One result as a card: media, the headline measure with what it is read against, curves, what to do with it."""
+    title = f"<h3>{html.escape(cell.column)} · {html.escape(cell.row)}</h3>"
     if cell.error is not None:
-        return f'<div class="card"><p class="bad small">{html.escape(cell.error)}</p></div>'
-    parts = [media_html(entry) for entry in cell.media[:3]]
+        return f'<div class="card">{title}<p class="bad small">{html.escape(cell.error)}</p></div>'
+    if cell.waiting:
+        return f'<div class="card">{title}<p class="dim small">not finished yet</p></div>'
+    parts = [title, *_media(cell.media)]
     if cell.measures:
         head = cell.measures[0]
         _, _, interval, _, floor, *_ = measure_cells(head)
@@ -43,8 +63,12 @@ def cell_html(cell: Cell) -> str:
         ]
         parts += [f"<p class='small'>{html.escape(m.name)}: {verdict_html(m)}</p>" for m in cell.measures[1:]
                   if m.too_close or m.copied or m.overfitted]
-    parts.append(curve_svg(cell.curve, width=300, height=96))
-    parts.append(f"<p class='dim small'>{cell.seconds:.0f} s in all</p>")
+    parts += cell.charts
+    links = [f'<a href="{html.escape(address, quote=True)}">{html.escape(words)}</a>'
+             for words, address in (cell.links or {}).items()]
+    parts.append(f"<p class='dim small'>{' · '.join([f'{cell.seconds:.0f} s in all', *links])}</p>")
+    if cell.commands:
+        parts.append(f'<details class="small"><summary>use it</summary>{commands_html(cell.commands)}</details>')
     if len(cell.measures) > 1:
         rest = "".join(
             f"<tr><td>{html.escape(measure_cells(m)[0])}</td><td>{figure(m.value)}</td></tr>" for m in cell.measures[1:]
@@ -53,22 +77,41 @@ def cell_html(cell: Cell) -> str:
     return f'<div class="card">{"".join(parts)}</div>'
 
 
-def wall(title: str, cells: Sequence[Cell], facts: Mapping[str, object]) -> str:
-    """The tour's page: families as rows, domains as columns, every cell with its result."""
-    domains = list(dict.fromkeys(cell.domain for cell in cells))
-    families = list(dict.fromkeys(cell.family for cell in cells))
-    found = {(cell.domain, cell.family): cell for cell in cells}
-    body = [f'<div class="head"></div>{"".join(f"<h3 class=head>{domain}</h3>" for domain in domains)}']
-    for family in families:
-        row = [found.get((domain, family)) for domain in domains]
-        body.append(f"<h3>{family}</h3>" + "".join("<div></div>" if cell is None else cell_html(cell) for cell in row))
-    won = [cell for cell in cells if cell.measures and cell.measures[0].beats_baseline and cell.error is None
-           and not any(measure.copied for measure in cell.measures)]
-    score = f"{len(won)} of {len(cells)} beat their baseline"
-    columns = f"grid-template-columns: 9rem repeat({len(domains)}, minmax(14rem, 1fr))"
-    return page(title, "\n".join([
+def _media(media: Sequence[Media]) -> list[str]:
+    """What there is to see and hear; texts that go with pictures are folded up."""
+    pictured = any(entry.kind != "text" for entry in media)
+    return [f'<details class="small"><summary>{html.escape(entry.caption or "text")}</summary>{media_html(entry)}'
+            "</details>" if pictured and entry.kind == "text" else media_html(entry) for entry in media]
+
+
+def wall(
+    title: str, words: str, cells: Sequence[Cell], facts: Mapping[str, object], *,
+    columns: Mapping[str, str] | None = None, rows: Mapping[str, str] | None = None,
+) -> str:
+    """A page of cells; their order is that in which their rows and columns first occur.
+
+    Args:
+        words: what all this is, in a sentence; how many cells are finished, and won, is added.
+        columns, rows: what one sees there, by name, in a sentence.
+    """
+    across = list(dict.fromkeys(cell.column for cell in cells))
+    done = [cell for cell in cells if not cell.waiting]
+    far = "" if len(done) == len(cells) else f" {len(done)} of {len(cells)} are finished: reload this page to see more."
+    score = f"{sum(cell.won for cell in done)} of {len(done)} beat their baseline."
+    body = [
         f"<h1>{html.escape(title)}</h1>",
-        f'<p class="dim">Every model was trained from scratch on this machine, then sampled and measured; {score}.</p>',
-        f'<div class="wide" style="margin-top: 1.6rem"><div class="wall" style="{columns}">{"".join(body)}</div></div>',
-        f"<h2>Environment</h2>{facts_table(facts)}",
-    ]))
+        f'<p class="dim">{html.escape(words)}{far} {score} Pictures open large with a click.</p>',
+    ]
+    told = [(name, said) for name in across if (said := (columns or {}).get(name))]
+    grid = f'<div class="wall" style="--columns: {len(across)}">'
+    if told:
+        heads = "".join(f"<div><h3>{html.escape(name)}</h3><p class='small'>{html.escape(said)}</p></div>"
+                        for name, said in told)
+        body.append(f'<div style="margin-top: 1.4rem">{grid}{heads}</div></div>')
+    for row in dict.fromkeys(cell.row for cell in cells):
+        said = (rows or {}).get(row, "")
+        note = f" <span class='dim small' style='font-weight: 400'>{html.escape(said)}</span>" if said else ""
+        cards = "".join(cell_html(cell) for cell in cells if cell.row == row)
+        body.append(f"<h2>{html.escape(row)}{note}</h2>{grid}{cards}</div>")
+    body.append(f"<h2>Environment</h2>{facts_table(facts)}")
+    return page(title, "\n".join(body))

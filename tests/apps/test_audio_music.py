@@ -11,7 +11,7 @@ import pytest
 from apps.audio.codec import HOLD, REST, ChoraleCodec, pitches_of
 from apps.audio.data import MUSIC, ChoraleData, prepare, read_chorales
 from apps.audio.metrics import chord_counts, interval_counts, overlap, pitch_class_counts
-from apps.audio.scores import Note, Score, coarser, notes_of, on_grid, piano_roll_png, read_midi, read_musicxml, to_midi
+from apps.audio.scores import Note, Score, coarser, notes_of, on_grid, piano_rolls, read_midi, read_musicxml, to_midi
 from core.data.folders import find_files
 from core.data.sources import package_files
 from core.serialization import from_union, to_dict
@@ -110,4 +110,4 @@ def test_measures_on_known_music() -> None:
 def test_piano_roll_is_a_picture() -> None:
     prepared = prepare(ChoraleData())
     assert isinstance(prepared.codec, ChoraleCodec)
-    assert piano_roll_png(prepared.codec.decode(prepared.test.batch(range(3)))).startswith(b"\x89PNG")
+    assert piano_rolls(prepared.codec.decode(prepared.test.batch(range(3)))).startswith(b"\x89PNG")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -35,6 +37,10 @@ def test_one_failure_is_one_failure_and_finished_cells_are_kept(tmp_path: Path) 
     assert "nonsense" in bad["error"] and record["minutes"] > 0 and record["environment"]["seed"] == 3
     page = (folder / "report.html").read_text()
     assert "points &lt;&amp;&gt;" in page and "nonsense" in page and "distance_to_ring" in page and "<svg" in page
+    assert (folder / "tiny/diffusion/report.html").is_file() and 'href="tiny/diffusion/report.html"' in page
+    commands = [html.unescape(line) for line in re.findall(r'<pre class="command">(.*?)</pre>', page)]
+    assert [line.split()[2] for line in commands] == ["sample", "evaluate", "nearest"]
+    assert all(str(folder / "tiny" / "diffusion") in line for line in commands)
 
     cell = folder / "tiny" / "diffusion" / "cell.json"
     before = cell.stat().st_mtime_ns
@@ -42,6 +48,22 @@ def test_one_failure_is_one_failure_and_finished_cells_are_kept(tmp_path: Path) 
     assert cell.stat().st_mtime_ns == before
     with pytest.raises(FourfoldError, match="--fresh"):
         tour(["tiny"], ["diffusion"], folder, command, seed=4)
+
+
+def test_the_report_appears_with_the_first_cell_and_lines_have_verdicts(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def spy(domain: str, recipe: str) -> list[str]:
+        page = tmp_path / "report.html"
+        pages.append(page.read_text() if page.exists() else "")
+        return command(domain, recipe)
+
+    pages: list[str] = []
+    tour(["broken", "tiny"], ["vae"], tmp_path, spy, workers=1)
+    assert pages[0] == "" and "1 of 2 are finished: reload this page" in pages[1]
+    assert "reload this page" not in (tmp_path / "report.html").read_text()
+    said = next(line for line in capfd.readouterr().err.splitlines() if "tiny vae" in line)
+    assert "beats its baseline" in said or "does not beat its baseline" in said
 
 
 def test_ctrl_c_stops_the_workers_and_the_next_start_continues(tmp_path: Path) -> None:

@@ -50,8 +50,8 @@ def test_suspicious_measures_say_so_wherever_they_are_shown(
     assert words in markdown_table([measure]) and words in measure_to_dict(measure)["verdict"]
     escaped = words.replace("'", "&#x27;")
     assert escaped in measure_table([measure])
-    assert escaped in cell_html(Cell(domain="text", family="vae", measures=[measure]))
-    assert escaped in cell_html(Cell(domain="text", family="vae", measures=[DISTANCE, measure]))
+    assert escaped in cell_html(Cell(column="text", row="vae", measures=[measure]))
+    assert escaped in cell_html(Cell(column="text", row="vae", measures=[DISTANCE, measure]))
 
 
 @pytest.mark.parametrize("measure", [DISTANCE, COPIES, NOVEL, LOSS])
@@ -74,9 +74,9 @@ def test_too_good_is_no_win() -> None:
     assert OVERFITTED.beats_baseline, "of held-out data, whatever the training data's"
     assert verdict(replace(DISTANCE, value=10.0)).words == "does not beat its baseline"
     assert replace(DISTANCE, value=float("nan")).beats_baseline is False
-    cells = [Cell(domain="image", family=str(i), measures=list(some)) for i, some in enumerate((
+    cells = [Cell(column="image", row=str(i), measures=list(some)) for i, some in enumerate((
         (DISTANCE,), (DISTANCE, COPIES), (DISTANCE, COPIED), (TOO_CLOSE,)))]
-    assert "2 of 4 beat their baseline" in wall("title", cells, {})
+    assert "2 of 4 beat their baseline" in wall("title", "", cells, {})
 
 
 def test_a_baseline_better_than_real_data_is_none() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from core.runs.measures import Measure, markdown_table
 from core.runs.media import Media
-from core.runs.report import curve_svg, media_html, page
+from core.runs.report import charts, curve_svg, media_html, page
 from core.tour.wall import Cell, cell_html, wall
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 40
@@ -47,18 +47,24 @@ def parse(text: str) -> Wellformed:
 def cell(domain: str, family: str, **facts: object) -> Cell:
     media = [Media(kind="png", content=PNG, caption="a <b>"), Media(kind="wav", content=b"RIFF", caption="sound"),
              Media(kind="text", content="to be <or> not & to be"), Media(kind="gif", content=b"GIF89a")]
-    values = {"seconds": 61.0, "measures": [MEASURE], "media": media, "curve": [(1, 5.0), (10, 2.0)], **facts}
-    return Cell(domain=domain, family=family, **values)  # type: ignore[arg-type]
+    values = {"seconds": 61.0, "measures": [MEASURE], "media": media, "charts": [curve_svg([(1, 5.0), (10, 2.0)])],
+              "links": {"its report": f"{domain}/{family}/report.html"},
+              "commands": [f"fourfold {domain} sample runs/tour/{domain}/{family} -n 16"], **facts}
+    return Cell(column=domain, row=family, **values)  # type: ignore[arg-type]
 
 
 def test_the_wall_is_self_contained_and_complete() -> None:
     domains, families = ("image", "text"), ("vae", "gan", "diffusion")
     cells = [cell(domain, family) for family in families for domain in domains]
-    text = wall("The tour", cells, {"cpu": "fast <one>"})
+    text = wall("The tour", "Twenty.", cells, {"cpu": "fast <one>"}, columns={"image": "digits & more"})
     tags = parse(text).tags
-    assert tags.count("img") == 6 and tags.count("audio") == 6 and tags.count("svg") == 6 and "script" not in tags
-    assert not re.findall(r"""(?:src|href)=["']?(?!data:)[^"'>]+""", text), "it links out"
-    assert "url(" not in text and "http" not in text
+    assert tags.count("img") == 12 and tags.count("audio") == 6 and tags.count("svg") == 6 and "script" not in tags
+    assert not re.findall(r"""src=["']?(?!data:)[^"'>]+""", text), "it needs other files"
+    led_to = re.findall(r"""href=["']?([^"'>]+)""", text)
+    assert sorted(led_to) == sorted(f"{cell.column}/{cell.row}/report.html" for cell in cells)
+    assert "url(" not in text and "http" not in text and "digits &amp; more" in text
+    for one in cells:
+        assert text.count(f"fourfold {one.column} sample runs/tour/{one.column}/{one.row} -n 16") == 1
     assert "6 of 6 beat their baseline" in text
     assert "a &lt;b&gt;" in text and "fast &lt;one&gt;" in text and "<b>" not in text
 
@@ -70,9 +76,23 @@ def test_a_cell_shows_measure_baseline_floor_interval_and_seconds() -> None:
 
 
 def test_a_failed_cell_says_why() -> None:
-    text = wall("The tour", [cell("image", "vae"), cell("image", "gan", error="exit code 1: <boom>")], {})
+    text = wall("The tour", "", [cell("image", "vae"), cell("image", "gan", error="exit code 1: <boom>")], {})
     parse(text)
-    assert "exit code 1: &lt;boom&gt;" in text and "1 of 2 beat" in text
+    assert "exit code 1: &lt;boom&gt;" in text and "1 of 2 beat" in text and "reload this page" not in text
+
+
+def test_a_wall_that_grows_says_how_far_it_is() -> None:
+    waiting = Cell(column="image", row="gan", waiting=True)
+    text = wall("The tour", "", [cell("image", "vae"), waiting], {})
+    parse(text)
+    assert "1 of 2 are finished: reload this page" in text and "1 of 1 beat" in text and "not finished yet" in text
+
+
+def test_texts_that_go_with_a_picture_are_folded_up() -> None:
+    smiles = Media(kind="text", content="CCO", caption="as sampled")
+    drawn = cell_html(cell("molecules", "vae", media=[Media(kind="svg", content=b"<svg/>"), smiles]))
+    assert "<summary>as sampled</summary>" in drawn and "data:image/svg+xml;base64," in drawn
+    assert "<summary>as sampled</summary>" not in cell_html(cell("text", "vae", media=[smiles]))
 
 
 @pytest.mark.parametrize("points", [[], [(1, 2.0)], [(1, float("nan")), (2, float("inf"))]])
@@ -87,16 +107,26 @@ def test_curves_are_thin_and_end_where_training_ended() -> None:
     places = [pair.split(",") for pair in re.search(r'points="([^"]+)"', text)[1].split()]  # type: ignore[index]
     assert 100 < len(places) <= 202 and len(text) < 5000
     across = [float(x) for x, _ in places]
-    assert across == sorted(across) and across[-1] == 416.0
-    assert "step 99,999" in text and "now 1" in text
+    assert across == sorted(across) and across[-1] == 412.0
+    assert "99,999" in text and "now 1" in text
     # The first step's peak is cut, so that the rest uses the height.
     assert text.count(">100<") == 0
+
+
+def test_the_validation_curve_stands_beside_the_training_curve_and_the_best_step_is_marked() -> None:
+    log = [{"step": step, "loss": {"model": 5.0 - step / 100}} for step in range(0, 301, 10)]
+    log += [{"step": step, "validation": {"loss": 4.0 + abs(step - 200) / 100}} for step in range(0, 301, 100)]
+    (text,) = charts([*log, {"step": 300, "best_step": 200}])
+    parse(text)
+    assert text.count("<polyline") == 2 and "validation 5" in text and "training 2" in text and "best 200" in text
+    (plain,) = charts(log[:31])
+    assert plain.count("<polyline") == 1 and "validation" not in plain and "best" not in plain
 
 
 def test_flat_curves_and_odd_measures() -> None:
     parse(curve_svg([(0, 1.0), (1, 1.0)]))
     odd = Measure(name="fd", value=float("nan"), better="higher", baseline=1.0)
-    parse(page("odd", cell_html(cell("image", "vae", measures=[odd, MEASURE], curve=[], media=[]))))
+    parse(page("odd", cell_html(cell("image", "vae", measures=[odd, MEASURE], charts=[], media=[]))))
     assert "| fd ↑ | nan |" in markdown_table([odd])
 
 

@@ -205,7 +205,8 @@ DOMAIN = Domain(
     data_types=(RingData,), codec_types=(RingCodec,), prepare=prepare, evaluate=evaluate, write=write, preview=preview,
     own_data=lambda data, path: replace(data, folder=str(path)), guess=lambda path: RingData(folder=str(path)),
     default_family=lambda data, prepared: ("diffusion", "points"), sized=sized, result="numbers", conditions=("label",),
-    default_samples=200, tasks=TASKS,
+    default_samples=200, tasks=TASKS, suggests=lambda recipe: ["nearest {run} 1 0"],
+    shows="Points of a ring.",
 )
 
 app = build("tiny", lambda: DOMAIN, TASKS)
