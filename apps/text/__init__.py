@@ -16,7 +16,7 @@ from core.lazy import lazy
 if TYPE_CHECKING:
     from apps.text.codec import TextCodec
     from apps.text.domain import DOMAIN, load
-    from apps.text.generation import generate, infill
+    from apps.text.generation import generate, infill, reply
     from apps.text.latents import interpolate, reconstruct
     from apps.text.metrics import bits_per_byte, divergences
     from apps.text.pairs import summarize, translate
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DOMAIN", "Score", "TextCodec", "TextData", "bits_per_byte", "divergences", "generate", "infill", "interpolate",
-    "load", "reconstruct", "score", "summarize", "translate",
+    "load", "reconstruct", "reply", "score", "summarize", "translate",
 ]
 
 __getattr__ = lazy(__name__, {
@@ -40,6 +40,7 @@ __getattr__ = lazy(__name__, {
     "interpolate": "apps.text.latents",
     "load": "apps.text.domain",
     "reconstruct": "apps.text.latents",
+    "reply": "apps.text.generation",
     "score": "apps.text.scoring",
     "summarize": "apps.text.pairs",
     "translate": "apps.text.pairs",

@@ -11,7 +11,7 @@ import torch
 
 from apps.text.tokenizers import Tokenizer
 from core.batches import Batch
-from core.conditions import ConditionSpec, SequenceCondition
+from core.conditions import ClassCondition, ConditionSpec, SequenceCondition
 from core.errors import FourfoldError, require
 from core.runs.codec import Codec
 from core.spaces import Discrete
@@ -27,12 +27,14 @@ class TextCodec(Codec[str]):
         length: tokens in a window of a stream of documents; of lines and targets, the most, the end included.
         histogram: the share of training lines of 1, 2, ... `length` tokens; None for a stream.
         source_length: the most tokens of the source that a target is made of; 0 where there is none.
+        label_names: the classes of documents; empty without labels.
     """
 
     tokenizer: Tokenizer
     length: int
     histogram: tuple[float, ...] | None = None
     source_length: int = 0
+    label_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         require(self.length >= 1, "length", self.length, "must be at least 1")
@@ -54,9 +56,9 @@ class TextCodec(Codec[str]):
 
     @property
     def conditions(self) -> Mapping[str, ConditionSpec]:
-        """The source, where targets have one: tokens padded with `end`."""
+        """The source, where targets have one: tokens padded with `end`; the label, where documents have one."""
         if not self.source_length:
-            return {}
+            return {"label": ClassCondition(names=self.label_names)} if self.label_names else {}
         return {"source": SequenceCondition(length=self.source_length, vocab=self.tokenizer.size + 1, pad=self.end)}
 
     @functools.cached_property

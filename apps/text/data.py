@@ -23,7 +23,7 @@ from core.runs.model import Model
 from core.runs.pretrained import load_codec, model_folder
 from core.serialization import from_union, to_dict
 
-VERSION = 4  # of the cached tokens
+VERSION = 5  # of the cached tokens
 TextModel = Model[TextData, TextCodec, str]
 
 MODELS = Path(__file__).parent / "models"
@@ -48,7 +48,8 @@ def prepare(data: TextData) -> Prepared[TextCodec]:
         given = load_codec(folder, (TextCodec,), CODEC_MIGRATIONS).tokenizer
     vocab = data.vocab if data.tokenizer in ("unigram", "bpe") else 0
     origin = data.source if data.folder is None else "folder"
-    parts = (origin, data.unit, data.pair, given or (data.tokenizer, vocab), data.limit, *sources.files(data))
+    parts = (origin, data.unit, data.pair, data.column, data.label, given or (data.tokenizer, vocab), data.limit,
+             *sources.files(data))
     make, use = (_tokenized, _stream) if data.unit == "stream" else (_tokenized_examples, _examples)
     arrays = cached("text", VERSION, parts, lambda: make(data, given))
     for line in as_lines(arrays["said"]):
@@ -106,13 +107,22 @@ def _tokenized_examples(data: TextData, tokenizer: Tokenizer | None) -> dict[str
     said: list[str] = []
     if data.unit == "pair":
         pairs = sources.pairs(data, said)
+    elif data.unit == "document":
+        pairs = sources.examples(data, said)
     else:
         pairs = {name: [("", line) for line in some] for name, some in sources.lines(data, said).items()}
     pairs["train"] = pairs["train"][: data.limit or None]
     # One vocabulary for both sides: names and numbers are the same in both.
-    tokenizer = tokenizer or fit(data.tokenizer, [side for pair in pairs["train"] for side in pair if side], data.vocab)
+    sides = [pair if data.unit == "pair" else pair[1:] for pair in pairs["train"]]
+    tokenizer = tokenizer or fit(data.tokenizer, [text for some in sides for text in some], data.vocab)
     codec = TextCodec(tokenizer=tokenizer, length=data.length)
     arrays = {"tokenizer": _written(tokenizer), "said": as_array(said)}
+    if data.label:
+        names = sorted({label for some in pairs.values() for label, _ in some})
+        arrays["labels"] = as_array(names)
+        for name, some in pairs.items():
+            arrays[f"{name}_label"] = np.array([names.index(label) for label, _ in some])
+            pairs[name] = [("", text) for _, text in some]
     for name, some in pairs.items():
         for side, texts in zip(("source", "target"), zip(*some, strict=True), strict=True):
             rows: list[np.ndarray] = [codec.tokens(text).astype(_dtype(codec)) for text in texts]
@@ -130,6 +140,7 @@ def _examples(data: TextData, arrays: dict[str, np.ndarray]) -> Prepared[TextCod
         tokenizer=_read(arrays["tokenizer"]), length=data.length,
         histogram=tuple((histogram / histogram.sum()).tolist()),
         source_length=data.source_length if data.unit == "pair" else 0,
+        label_names=tuple(as_lines(arrays["labels"])) if data.label else (),
     )
 
     def split(name: str) -> ArrayData:
@@ -138,7 +149,8 @@ def _examples(data: TextData, arrays: dict[str, np.ndarray]) -> Prepared[TextCod
         if not fitting.all():
             log.warning("%s: %d of %d examples of more than %d tokens are left out", name, (~fitting).sum(),
                         len(fitting), data.length)
-        condition, sizes = {}, {}
+        condition = {"label": arrays[f"{name}_label"][fitting]} if data.label else {}
+        sizes = {}
         if data.unit == "pair":
             rows, ends = arrays[f"{name}_source"], arrays[f"{name}_source_ends"]
             source, long = _padded(rows, ends, data.source_length, codec.end)

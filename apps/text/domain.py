@@ -40,6 +40,7 @@ DOMAIN = Domain(
     sized=sized,
     tuned_data=lambda data, run: replace(data, tokenizer_of=str(run)),
     result="text",
+    conditions=("label",),
     tasks=TASKS,
     models=MODELS,
     suggests=suggests,

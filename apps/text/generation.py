@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from apps.text.chats import ASSISTANT, USER, Message, chat_text, turn
 from apps.text.codec import TextCodec
 from apps.text.data import TextModel
 from core.batches import Batch
@@ -23,9 +24,9 @@ GAP = re.compile(r"\[MASK(?::([^\]]*))?\]")
 
 
 def generate(
-    model: TextModel, prompt: str = "", n: int = 1, *, length: int | None = None, seed: int = 0,
-    stop: Sequence[str] = (), stream: Callable[[str], None] | None = None, progress: Progress | None = None,
-    **settings: Unpack[SettingChanges],
+    model: TextModel, prompt: str = "", n: int = 1, *, length: int | None = None, label: str | None = None,
+    seed: int = 0, stop: Sequence[str] = (), stream: Callable[[str], None] | None = None,
+    progress: Progress | None = None, **settings: Unpack[SettingChanges],
 ) -> list[str]:
     """`n` texts that begin with `prompt` and go on for `length` tokens (default: to the end of a window).
 
@@ -33,6 +34,7 @@ def generate(
     ends with its line. A VAE or a GAN draws whole windows and takes no prompt.
 
     Args:
+        label: of documents with labels, the class to write.
         stop: a text ends before the first of these that is written after the prompt (autoregressive).
         stream: is given a single text piece by piece as it is written, the prompt first (autoregressive).
         settings: sample settings: temperature, top_k, top_p, min_p, repetition_penalty.
@@ -56,21 +58,54 @@ def generate(
         raise FourfoldError(f"the prompt has {begun} tokens: this model's lines have up to {codec.length - 1}")
     total = begun + (codec.length - begun % codec.length if length is None else length)
     writing = Writing(codec, prompt, n, stop, stream) if stop or stream is not None else None
+    condition = codec.parse_conditions({"label": label}, n)
     try:
         if codec.histogram is None:
             drawn = model.write_on(prefix, total, seed=seed, watch=writing, progress=progress, **settings)
         else:
             limit = None if length is None else total
-            drawn = model.continue_prefix(prefix, length=limit, seed=seed, watch=writing, **settings).x
+            drawn = model.continue_prefix(prefix, length=limit, seed=seed, condition=condition, watch=writing,
+                                          **settings).x
     except Unsupported:
         if begun or writing is not None or total > codec.length:
             raise
         # A family that draws whole windows.
-        drawn = model.sample_batch(n, seed=seed, progress=progress, **settings).x[:, :total]
+        drawn = model.sample_batch(n, seed=seed, condition=condition, progress=progress, **settings).x[:, :total]
     texts = [before_stop(text, stop)[0] for text in codec.decode(Batch(drawn[:, begun:]))]
     if writing is not None:
         writing.show(texts[0], last=True)
     return [prompt + text for text in texts]
+
+
+def reply(
+    model: TextModel, messages: str | Sequence[Message], *, length: int = 256, seed: int = 0,
+    stream: Callable[[str], None] | None = None, **settings: Unpack[SettingChanges],
+) -> str:
+    """What a model of chats answers: the assistant's next message, of up to `length` tokens.
+
+    Args:
+        messages: what the user says, or the chat so far; see `apps.text.chats` for the text it becomes.
+        stream: is given the answer piece by piece (autoregressive).
+
+    Raises:
+        Unsupported: the model continues no prompt.
+        FourfoldError: a malformed chat, or a refused setting.
+    """
+    chat = [{"role": USER, "content": messages}] if isinstance(messages, str) else messages
+    prompt = f"{chat_text(chat)}\n{turn(ASSISTANT)}"
+    shown = 0
+
+    def pass_on(text: str) -> None:
+        nonlocal shown
+        if shown and stream is not None:  # the prompt comes first
+            stream(text)
+        shown += len(text)
+
+    # A chat that ends is followed by another, whose first message begins on a line of its own.
+    stops = [f"\n{turn(role)}" for role in (USER, ASSISTANT, "system")]
+    written = generate(model, prompt, length=length, seed=seed, stop=stops, stream=None if stream is None else pass_on,
+                       **settings)
+    return written[0][len(prompt) :].strip()
 
 
 def before_stop(text: str, stop: Sequence[str]) -> tuple[str, bool]:

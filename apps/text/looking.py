@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from apps.text.sources import DOCUMENTS, PAIRS
+from apps.text.chats import chat_text
+from apps.text.sources import DOCUMENTS, PAIRS, TABLES
 from core.data.folders import find_files
 from core.data.sources import read_text
 from core.data.tables import read_json_lines, read_table
 from core.errors import FourfoldError
 
+LABELS = ("label", "class", "category", "labels", "sentiment", "topic", "genre")
+"""Names of columns that are taken for a class of the text beside them."""
+LONGEST = 1000
+"""Characters of a document that can be an example by itself; longer ones are read one after the other."""
 LOOKED_AT = 100
 """Files that are opened, evenly spread."""
 
@@ -26,13 +31,16 @@ class Seen:
         characters: about how many there are.
         long, long_source: characters of a long example (of a hundred one is longer), and of its source; 0 of a stream.
         words: what it is, for people.
+        column, label: as of `TextData`.
     """
 
-    unit: Literal["stream", "line", "pair"]
+    unit: Literal["stream", "document", "line", "pair"]
     characters: int
     words: str
     long: int = 0
     long_source: int = 0
+    column: str = ""
+    label: str = ""
 
 
 def look(path: Path) -> Seen:
@@ -45,19 +53,21 @@ def look(path: Path) -> Seen:
     files = (path,) if path.is_file() else find_files(path, sorted({*DOCUMENTS, *PAIRS}), packed=True).files
     some = [files[i] for i in range(0, len(files), -(-len(files) // LOOKED_AT))]
     share = sum(file.stat().st_size for file in files) / max(1, sum(file.stat().st_size for file in some))
-    pairs: list[tuple[str, str]] = []
+    rows: list[Mapping[str, object]] = []
     texts: list[str] = []
-    wrong: FourfoldError | None = None
+    tables, wrong = False, None
     for file in some:
+        kind = Path(file.name.lower().removesuffix(".gz")).suffix
         try:
-            sides = _pairs(file)
-            pairs += sides
-            texts += [] if sides else [read_text(file)]
+            if kind in PAIRS:
+                tables |= kind in TABLES
+                rows += _rows(file, kind)
+            else:
+                texts.append(read_text(file))
         except FourfoldError as error:
             wrong = error
-    if pairs and not texts:
-        return Seen("pair", round(share * sum(len(a) + len(b) for a, b in pairs)), "pairs of a source and its target",
-                    _nearly_all([b for _, b in pairs]), _nearly_all([a for a, _ in pairs]))
+    if rows and not texts:
+        return _of_rows(path, rows, share, tables)
     if not any(text.strip() for text in texts):
         raise wrong or FourfoldError(f"{path} holds no text: its files are empty")
     characters = round(share * sum(map(len, texts)))
@@ -68,16 +78,42 @@ def look(path: Path) -> Seen:
                 else "one stream of text")
 
 
-def _pairs(path: Path) -> list[tuple[str, str]]:
-    """The pairs of a file that names its columns "source" and "target"; none of another."""
-    kind = Path(path.name.lower().removesuffix(".gz")).suffix
-    if kind in (".csv", ".tsv"):
-        table = read_table(path, columns=("source", "target"))
-        return list(zip(table.column("source"), table.column("target"), strict=True)) if table.header else []
+def _rows(path: Path, kind: str) -> list[Mapping[str, object]]:
+    """The rows of a table, of its own or numbered columns, or the objects of a jsonl file."""
     if kind == ".jsonl":
-        entries = [entry for _, entry in read_json_lines(path, "text")]
-        return [(str(entry["source"]), str(entry["target"])) for entry in entries if {"source", "target"} <= {*entry}]
-    return []
+        return [entry for _, entry in read_json_lines(path, "text")]
+    table = read_table(path)
+    return [dict(zip(table.names, row, strict=True)) for row in table.rows]
+
+
+def _of_rows(path: Path, rows: Sequence[Mapping[str, object]], share: float, tables: bool) -> Seen:
+    """What rows are: pairs, chats, or documents with or without a label."""
+    keys = dict.fromkeys(key for row in rows for key in row)
+    columns = {key: [text for row in rows if isinstance(text := row.get(key), str)] for key in keys}
+    for source, target in (("source", "target"), ("1", "2")):
+        if source in columns and target in columns and (source == "source" or len(columns) == 2):
+            sides = columns[source], columns[target]
+            return Seen("pair", round(share * sum(len(text) for side in sides for text in side)),
+                        "pairs of a source and its target", _nearly_all(sides[1]), _nearly_all(sides[0]))
+    if "messages" in keys and "text" not in keys:
+        chats = [chat_text(row.get("messages"), f"{path}, chat {number}") for number, row in enumerate(rows, start=1)]
+        return Seen("stream", round(share * sum(map(len, chats))), f"{len(chats):,} chats, one after the other")
+    full = {key: texts for key, texts in columns.items() if len(texts) > 0.9 * len(rows)}
+    if not full:
+        raise FourfoldError(f"{path} has no column of texts: {', '.join(keys)}")
+    column = "text" if "text" in full else max(full, key=lambda key: sum(map(len, full[key])))
+    texts = full[column]
+    long, characters = _nearly_all(texts), round(share * sum(map(len, texts)))
+    # A class: one of few values in every row.
+    kinds = {key: {str(row.get(key)) for row in rows} for key in LABELS if key in keys}
+    label = next((key for key, values in kinds.items() if 1 < len(values) <= len(rows) / 10), "")
+    others = [key for key in keys if key not in (column, label)]
+    words = f"{len(texts):,} documents of the column {column!r}" + (f", by {label!r}" if label else "") + (
+        f" (left out: {', '.join(others)}; data.column and data.label say otherwise)" if others else "")
+    named = column if tables or column != "text" else ""
+    if long <= LONGEST or label:
+        return Seen("document", characters, words, long, column=named, label=label)
+    return Seen("stream", characters, f"{words}, one after the other", column=named)
 
 
 def _are_items(lines: Sequence[str]) -> bool:

@@ -223,8 +223,10 @@ def _compared(
     """As many texts of the model, of each baseline, and of two halves of the held-out text: "floor" and "real"."""
     codec = prepared.codec
     n = min(n, max(1, len(prepared.test) // 2))
-    texts = {"samples": model.sample(n, seed=seed), "floor": _texts(spread(prepared.test, n, 0.5), codec),
-             "real": _texts(spread(prepared.test, n), codec)}
+    real = spread(prepared.test, n)
+    labels = dict(real.batch(np.arange(n)).condition) or None
+    texts = {"samples": model.sample(n, seed=seed, condition=labels), "real": _texts(real, codec),
+             "floor": _texts(spread(prepared.test, n, 0.5), codec)}
     for name, ngrams in simple.items():
         texts[name] = codec.decode(Batch(torch.from_numpy(ngrams.sample(n, codec.length, seed, codec.space.eos)[0])))
     return texts

@@ -41,7 +41,8 @@ def guess(path: Path) -> TextData:
     else:
         length = _room(seen.long / per_token)
     data = TextData(
-        source="folder", folder=str(path), unit=seen.unit, tokenizer="unigram" if pieces else "characters",
+        source="folder", folder=str(path), unit=seen.unit, column=seen.column, label=seen.label,
+        tokenizer="unigram" if pieces else "characters",
         vocab=vocab if pieces else 1000, length=length, source_length=_room(seen.long_source / per_token),
     )
     log.warning(f"{path.name}: {seen.words}; read by {'pieces of words' if pieces else 'characters'}, "

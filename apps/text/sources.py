@@ -8,6 +8,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from apps.text.chats import chat_text
 from apps.text.text_data import TextData
 from core.data.folders import Found, find_files, may_fail, read_all
 from core.data.near_copies import groups_of_texts, plain, told
@@ -23,7 +24,8 @@ DOCUMENTS = (
     ".txt", ".md", ".rst", ".tex", ".html", ".css", ".py", ".js", ".ts", ".c", ".h", ".cpp", ".hpp", ".rs", ".go",
     ".java", ".sh", ".sql", ".jsonl",
 )
-PAIRS = (".tsv", ".csv", ".jsonl")
+TABLES = (".tsv", ".csv")
+PAIRS = (*TABLES, ".jsonl")
 LIBRARY = ("stdlib", "documentation", "docstrings")  # made of the sources of the running Python
 LONG_DOCSTRING = 400  # characters: from here on it is prose rather than a label
 HELD_OUT = 0.1  # share of documents, or of a single document's end, for the test; half as much for validation
@@ -198,7 +200,8 @@ def own_files(data: TextData) -> Found:
     if root.is_file():
         return Found(root, (root,))
     sides = tuple(f".{side}" for side in data.pair.split("-")) if data.pair else ()
-    return find_files(root, DOCUMENTS if data.unit != "pair" else PAIRS + sides, packed=True)
+    kinds = PAIRS + sides if data.unit == "pair" else DOCUMENTS + TABLES if data.column else DOCUMENTS
+    return find_files(root, kinds, packed=True)
 
 
 def _suffix(path: Path) -> str:
@@ -216,8 +219,8 @@ def _library_files() -> list[Path]:
 def _texts(path: Path, data: TextData) -> list[str]:
     """A file's documents. Line ends become those of Unix."""
     own = data.folder is not None
-    if own and _suffix(path) == ".jsonl":
-        return [_field(entry, "text", f"{path}, line {line}") for line, entry in read_json_lines(path, "text")]
+    if own and (labelled := _labelled(path, data)) is not None:
+        return [text for _, text in labelled]
     try:
         text = read_text(path)
     except FourfoldError:
@@ -229,6 +232,64 @@ def _texts(path: Path, data: TextData) -> list[str]:
     if data.source not in ("shakespeare", "documentation"):
         return [text]
     return [_plain_play(text)] if data.source == "shakespeare" else _documentation(path, text)
+
+
+def _labelled(path: Path, data: TextData) -> list[Pair] | None:
+    """The label ("" without) and the text of each line of a jsonl file, or row of a table; None for other files."""
+    key, kind = data.column or "text", _suffix(path)
+    if kind == ".jsonl":
+        rows = []
+        for line, entry in read_json_lines(path, key):
+            where = f"{path}, line {line}"
+            chat = "messages" in entry and key not in entry
+            text = chat_text(entry["messages"], where) if chat else _field(entry, key, where)
+            label = entry.get(data.label) if data.label else ""
+            if isinstance(label, bool) or not isinstance(label, str | int):
+                raise FourfoldError(f'{where}: needs a class "{data.label}", of text or a whole number')
+            rows.append((str(label), text))
+        return rows
+    if kind not in TABLES or not data.column:
+        return None
+    table = read_table(path, header=True, columns=[key, *([data.label] if data.label else [])])
+    if table.dropped:
+        line, reason = table.dropped[0]
+        raise FourfoldError(f"{path}, line {line:,}: has {reason}: put double quotes around a text with separators")
+    labels = [cell.strip() for cell in table.column(data.label)] if data.label else [""] * len(table)
+    if data.label and not all(labels):
+        raise FourfoldError(f"{path}, line {table.lines[labels.index('')]:,}: has no {data.label}")
+    return list(zip(labels, table.column(key), strict=True))
+
+
+def examples(data: TextData, said: list[str]) -> dict[str, list[Pair]]:
+    """Documents that are an example each, by split: their label ("" without) and their text; near copies share a split.
+
+    Raises:
+        FourfoldError: as `documents`; labels are asked for where files have none, or there is only one.
+    """
+    if data.folder is None:
+        return {name: [("", text) for text in some] for name, some in documents(data, said).items()}
+
+    def read(path: Path) -> list[Pair]:
+        found = _labelled(path, data)
+        return [("", text) for text in _texts(path, data)] if found is None else found
+
+    found = own_files(data)
+    parts, broken = read_all(found.files, read)
+    every = [pair for _, some in parts for pair in some]
+    kept = [(label, text) for label, text in every if text.strip()]
+    said += [*found.report(), *broken]
+    if len(kept) < len(every):
+        said.append(f"{len(every) - len(kept):,} of {len(every):,} texts left out: they are blank")
+    if data.label:
+        if not all(label for label, _ in kept):
+            raise FourfoldError(f"{data.folder} has texts without {data.label}: only .jsonl and .csv files have it")
+        if len({label for label, _ in kept}) < 2:
+            raise FourfoldError(f"every text has the same {data.label}: leave data.label away")
+    if not kept:
+        raise FourfoldError(f"{data.folder} holds no text: its files are empty")
+    groups = groups_of_texts([text for _, text in kept])
+    said += told(groups, "documents")
+    return held_out(kept, groups.tolist())
 
 
 def _plain_play(text: str) -> str:

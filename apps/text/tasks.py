@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 class Generate:
     prompt: str = option("", "The text to go on from.", "--prompt", "-p")
     num: int = num_option(1)
+    label: str | None = option(None, "Of documents with labels, the class to write.")
     length: int | None = option(None, "Tokens to write; one window by default.", minimum=1)
     temperature: float | None = temperature_option()
     top_k: int | None = top_k_option()
@@ -50,9 +51,26 @@ def generate(model: TextModel, parameters: Generate, progress: Progress) -> Resu
     from apps.text.generation import generate
 
     return _texts(generate(
-        model, parameters.prompt, parameters.num, length=parameters.length, seed=parameters.seed,
-        stop=parameters.stop or (), stream=progress.on_text, progress=progress, **changes(parameters),
+        model, parameters.prompt, parameters.num, length=parameters.length, label=parameters.label,
+        seed=parameters.seed, stop=parameters.stop or (), stream=progress.on_text, progress=progress,
+        **changes(parameters),
     ))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    message: str = argument("MESSAGE", "What the user says, in quotes.")
+    length: int = option(256, "Tokens of the answer at most.", minimum=1)
+    temperature: float | None = temperature_option()
+    top_p: float | None = top_p_option()
+    seed: int = seed_option()
+
+
+def reply(model: TextModel, parameters: Reply, progress: Progress) -> Result:
+    from apps.text.generation import reply
+
+    return _texts([reply(model, parameters.message, length=parameters.length, seed=parameters.seed,
+                         stream=progress.on_text, **changes(parameters))])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,6 +177,8 @@ def suggests(recipe: Recipe[TextData]) -> list[str]:
 TASKS = (
     Task(name="generate", summary="Write on from a prompt (autoregressive, diffusion), or write anything.",
          parameters=Generate, run=generate, result="text", streams=True),
+    Task(name="reply", summary="Answer a message (a model of chats, autoregressive).", parameters=Reply, run=reply,
+         result="text", streams=True),
     Task(name="infill", summary="Fill the gaps of a text (diffusion).", parameters=Infill, run=infill, result="text"),
     Task(name="score", summary="Bits per byte and perplexity of a file: how well the model predicts it.",
          parameters=ScoreFile, run=score, result="numbers"),

@@ -26,12 +26,16 @@ class TextData:
             "texygen_coco"; pairs: "multi30k", "descriptions" (of packages), "docstrings" (-> their first line);
             or "folder".
         folder: your own text, a folder or one file; takes the place of `source`.
-        unit: what an example is. "stream": a window of all documents one after the other; "line"; "pair": a
+        unit: what an example is. "stream": a window of all documents one after the other; "document"; "line"; "pair": a
             source and its target, of tab-separated or jsonl files ({"source": ..., "target": ...}) or parallel ones.
+        column: the key of texts in jsonl files ("text" where none is given), and their column in .csv and .tsv files,
+            which are read where one is given. Chats ("messages", each with a role and content) are read as
+            `apps.text.chats` writes them.
+        label: the key or column that holds each document's class: what the model is conditioned on.
         pair: which pairs: "de-en" of multi30k, "en-summary" of descriptions, the suffixes of parallel files.
         tokenizer: "characters", "bytes", or pieces of sentencepiece: "unigram" or "bpe".
         vocab: number of pieces, for sentencepiece.
-        length: tokens in a window; the most of a line or a target, its end included.
+        length: tokens in a window; the most of a document, a line or a target, its end included.
         source_length: the most tokens of a pair's source; what is longer is cut.
         limit: use only so many characters of the training documents, or training lines or pairs (0: all).
         tokenizer_of: a run or model folder whose tokenizer is used instead of a new one: to train its model further.
@@ -40,7 +44,9 @@ class TextData:
     source: Literal["shakespeare", "stdlib", "documentation", "tinyshakespeare", "texygen_coco", "multi30k",
                     "descriptions", "docstrings", "folder"] = "shakespeare"
     folder: str | None = None
-    unit: Literal["stream", "line", "pair"] = "stream"
+    unit: Literal["stream", "document", "line", "pair"] = "stream"
+    column: str = ""
+    label: str = ""
     pair: str = ""
     tokenizer: Kind = "characters"
     vocab: int = 1000
@@ -61,6 +67,8 @@ class TextData:
                     f"{self.source} is {'pairs' if self.source in PAIRED else 'no pairs'}")
             known = LANGUAGES.get(self.source)
             require(known is None or self.pair in known, "data.pair", self.pair, f"one of {', '.join(known or ())}")
+        require(not self.label or self.unit == "document", "data.label", self.label, "goes with data.unit=document")
+        require(not self.label or self.folder is not None, "data.label", self.label, f"{self.source} has no labels")
         if self.pair:
             require(self.pair.count("-") == 1 and all(self.pair.split("-")), "data.pair", self.pair,
                     "must be two suffixes, as de-en")

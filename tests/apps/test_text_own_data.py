@@ -164,3 +164,46 @@ def test_held_out_pairs_that_are_trained_on_are_told(tmp_path: Path) -> None:
     told: list[str] = []
     sources.pairs(text.TextData(folder=str(tmp_path), unit="pair"), told)
     assert told == ["2 of 6 sources of the validation pairs are training sources too"]
+
+
+# --------------------------------------------------------------------------------------------- labels, tables, chats
+
+
+def reviews(path: Path) -> Path:
+    """Two kinds of text, which share no word but one."""
+    words = {"pos": ("good", "fine"), "neg": ("bad", "poor")}
+    rows = [f'{i},"a {words[kind][i % 2]} film, no. {i}",{kind}' for i, kind in enumerate(["pos", "neg"] * 150)]
+    path.write_text("\n".join(["id,review,label", *rows]))
+    return path
+
+
+def test_a_column_of_labels_is_a_condition(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    data = text.DOMAIN.guess(reviews(tmp_path / "reviews.csv"))
+    assert (data.unit, data.column, data.label) == ("document", "review", "label")
+    assert "left out: id" in caplog.text
+    prepared = text.DOMAIN.prepare(data)
+    batch = prepared.train.batch(range(200))
+    kinds = ["pos" if "good" in line or "fine" in line else "neg" for line in prepared.codec.decode(batch)]
+    names = prepared.codec.label_names
+    assert names == ("neg", "pos") and [names[i] for i in batch.condition["label"].tolist()] == kinds
+
+
+def test_labels_that_are_missing_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "texts.jsonl"
+    path.write_text('{"text": "one", "label": "a"}\n{"text": "two"}\n{"text": "three", "label": 1}')
+    with pytest.raises(FourfoldError, match='line 2: needs a class "label"'):
+        text.DOMAIN.prepare(text.TextData(source="folder", folder=str(path), unit="document", label="label"))
+
+
+def test_chats_are_read_as_turns(tmp_path: Path) -> None:
+    path = tmp_path / "chats.jsonl"
+    chats = [[{"role": "user", "content": f"What is {a}?"}, {"role": "assistant", "content": f"It is\n{a}. "}]
+             for a in range(100)]
+    path.write_text("\n".join(json.dumps({"messages": messages}) for messages in chats))
+    data = text.DOMAIN.guess(path)
+    assert data.unit == "stream"
+    found = [chat for part in sources.documents(data).values() for chat in part]
+    assert sorted(found) == sorted(f"USER: What is {a}?\nASSISTANT: It is\n{a}." for a in range(100))
+    path.write_text('{"messages": [{"role": "user", "text": "hi"}]}')
+    with pytest.raises(FourfoldError, match="message 1: must have"):
+        sources.documents(data)
