@@ -17,8 +17,14 @@ from core.batches import Batch
 from core.errors import FourfoldError
 from core.spaces import Continuous, Discrete, Space
 
+ROUNDS = 8
+"""Of the Feistel network in `permuted`: four are said to do, more cost little."""
+
 CHECKED_AT_ONCE = 2**26
 """Numbers up to which an array is checked when it is given; larger ones are checked batch by batch."""
+
+TABLE = 2**20
+"""Examples up to which an epoch's order is a table; the places of more are computed one by one."""
 
 BUCKET = 64
 """Batches among which examples of like size are brought together."""
@@ -214,5 +220,42 @@ def _in_order(seed: int, start: int, count: int, n: int) -> np.ndarray:
     """The examples `[count]` from position `start` on, epoch after epoch."""
     positions = np.arange(start, start + count)
     epochs = positions // n
-    parts = [order(seed, int(epoch), n)[positions[epochs == epoch] % n] for epoch in range(epochs[0], epochs[-1] + 1)]
+    parts = []
+    for epoch in range(epochs[0], epochs[-1] + 1):
+        places = positions[epochs == epoch] % n
+        parts.append(order(seed, epoch, n)[places] if n <= TABLE else permuted(seed, epoch, n, places))
     return np.concatenate(parts)
+
+
+def permuted(seed: int, epoch: int, n: int, places: np.ndarray) -> np.ndarray:
+    """What stands at `places` (int64, any shape, in [0, n)) of a keyed permutation of [0, n), n at least 2; no table.
+
+    A Feistel network, of which each round adds a keyed hash of one half of the bits to the other half, permutes the
+    numbers of as many bits as n - 1 has; what falls outside [0, n) goes through it again until it does not (cycle
+    walking; Black & Rogaway, Ciphers with arbitrary finite domains, 2002). On average that takes less than two turns.
+    """
+    keys = np.random.Generator(np.random.Philox(key=np.array([seed % 2**64, epoch], np.uint64))).integers(
+        2**64, size=ROUNDS, dtype=np.uint64)
+    bits = max(2, (n - 1).bit_length())
+    low = np.uint64(bits // 2)
+    high = np.uint64(bits) - low
+    found = np.array(places, np.uint64).reshape(-1)
+    outside = np.arange(len(found))
+    while len(outside):
+        values = found[outside]
+        left, right = values >> low, values & ((np.uint64(1) << low) - np.uint64(1))
+        for turn in range(0, ROUNDS, 2):
+            left ^= _hashed(right, keys[turn]) >> (np.uint64(64) - high)
+            right ^= _hashed(left, keys[turn + 1]) >> (np.uint64(64) - low)
+        values = left << low | right
+        found[outside] = values
+        outside = outside[values >= n]
+    return found.astype(np.int64).reshape(np.shape(places))
+
+
+def _hashed(values: np.ndarray, key: np.uint64) -> np.ndarray:
+    """64 well-mixed bits of each value and the key (the finaliser of SplitMix64, Steele et al. 2014)."""
+    mixed = values + key
+    mixed = (mixed ^ mixed >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ mixed >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(mixed ^ mixed >> np.uint64(31))

@@ -1,5 +1,6 @@
 """Array data: batches, checks, the stateless order, windows and the cache."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from core.batches import Batch
-from core.data.arrays import ArrayData, indices_of_step, order, windows
+from core.data.arrays import TABLE, ArrayData, indices_of_step, order, permuted, windows
 from core.data.cache import cached, content_hash
 from core.errors import FourfoldError
 from core.spaces import Continuous, Discrete
@@ -209,3 +210,44 @@ def test_content_hash_follows_contents(tmp_path):
     assert first != content_hash(tmp_path, 1, "b", np.arange(4))
     (tmp_path / "a.txt").write_text("two")
     assert first != content_hash(tmp_path, 1, "b", np.arange(3))
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 1000, 1024, 1025, 4097, 100_003])
+def test_the_order_without_a_table_is_a_permutation(n: int) -> None:
+    for epoch in range(3):
+        assert np.array_equal(np.sort(permuted(5, epoch, n, np.arange(n))), np.arange(n))
+
+
+def test_the_order_without_a_table_is_well_mixed() -> None:
+    n = 3_000_017  # not near a power of two
+    found = permuted(1, 0, n, np.arange(n))
+    assert len(np.unique(found)) == n
+    # Of a random permutation: where numbers land in 60 parts is uniform (chi-square of 59 x 59 degrees of freedom),
+    # neighbours are unrelated, few stay, and half of them rise.
+    table = np.histogram2d(np.arange(n), found, bins=60)[0]
+    chi_square = ((table - n / 3600) ** 2 / (n / 3600)).sum()
+    assert abs(chi_square - 3481) < 5 * np.sqrt(2 * 3481)
+    for lag in (1, 2, 64, 1024, 4096):
+        assert abs(np.corrcoef(found[:-lag], found[lag:])[0, 1]) < 5 / np.sqrt(n)
+    assert (found == np.arange(n)).sum() < 10 and abs((np.diff(found) > 0).mean() - 0.5) < 0.002
+    assert abs(np.corrcoef(found % 2, np.arange(n) % 2)[0, 1]) < 5 / np.sqrt(n)
+    others = [permuted(1, 1, n, np.arange(n)), permuted(2, 0, n, np.arange(n)), permuted(-1, 0, n, np.arange(n))]
+    for other in others:
+        assert (found == other).sum() < 10 and abs(np.corrcoef(found, other)[0, 1]) < 5 / np.sqrt(n)
+
+
+def test_a_thousand_million_examples_need_no_table() -> None:
+    n = 10**9
+    tracemalloc.start()
+    first = [indices_of_step(3, step, 64, n) for step in range(20)]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**20 and np.concatenate(first).max() > 0.99 * n and len(np.unique(first)) == 20 * 64
+    last = indices_of_step(3, n // 64, 64, n)  # the end of one epoch and the beginning of the next
+    assert np.array_equal(last[: n % 64], permuted(3, 0, n, np.arange(n - n % 64, n)))
+    assert np.array_equal(last[n % 64 :], permuted(3, 1, n, np.arange(64 - n % 64)))
+
+
+def test_small_data_keep_their_order() -> None:
+    assert np.array_equal(indices_of_step(9, 1, 8, TABLE), order(9, 0, TABLE)[8:16])
+    assert indices_of_step(7, 3, 4, 1000).tolist() == [63, 764, 1, 828]
