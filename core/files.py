@@ -24,6 +24,10 @@ SEAL = "crc32"
 """The key of a JSON object's own checksum."""
 
 
+class Busy(FourfoldError):
+    """Another process writes where this one wants to."""
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Turn a full disk or a read-only folder into one line that names `path`."""
@@ -155,7 +159,8 @@ def one_writer(folder: Path) -> Iterator[None]:
     Where a file system knows no locks, nothing is locked.
 
     Raises:
-        FourfoldError: another process is writing there, or the folder cannot be written.
+        Busy: another process is writing there.
+        FourfoldError: the folder cannot be written.
     """
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -171,8 +176,8 @@ def one_writer(folder: Path) -> Iterator[None]:
 
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
-            raise FourfoldError(f"another process is writing to {folder}: wait until it ends, or choose another "
-                                "folder with --run") from None
+            raise Busy(f"another process is writing to {folder}: wait until it ends, or choose another "
+                       "folder with --run") from None
         except OSError:
             pass
         yield

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,8 +64,14 @@ def learn_merges(flat: np.ndarray, vocab: int, count: int) -> list[tuple[int, in
     """
     merges: list[tuple[int, int]] = []
     for new in range(vocab, vocab + count):
-        inside = (flat[:-1] != EOS) & (flat[1:] != EOS)
-        counts = np.bincount(flat[:-1][inside].astype(np.int64) * new + flat[1:][inside])
+        counts = np.zeros(0, np.int64)
+        for start in range(0, len(flat) - 1, 2**24):
+            left, right = flat[start : start + 2**24], flat[start + 1 : start + 2**24 + 1]
+            left = left[: len(right)]
+            inside = (left != EOS) & (right != EOS)
+            more = np.bincount(left[inside].astype(np.int64) * new + right[inside], minlength=len(counts))
+            more[: len(counts)] += counts
+            counts = more
         best = int(counts.argmax()) if len(counts) else 0
         if not len(counts) or counts[best] < 2:
             break
@@ -155,15 +160,48 @@ def from_version_0_1_0(value: Json) -> Json:
     }
 
 
-def fit(tokenized: Sequence[Sequence[str]], merges: int = 0) -> tuple[tuple[str, ...], tuple[tuple[int, int], ...]]:
-    """The vocabulary of training molecules, and the pairs to merge: a codec's `tokens` and `merges`."""
-    counts = Counter(token for tokens in tokenized for token in tokens)
-    tokens = [token for token, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
-    flat = flatten(tokenized, {token: index + 1 for index, token in enumerate(tokens)})
-    pairs = learn_merges(flat, len(tokens) + 1, merges)
+def fit(
+    flat: np.ndarray, seen: Mapping[str, int], merges: int = 0
+) -> tuple[tuple[str, ...], tuple[tuple[int, int], ...]]:
+    """The vocabulary of training molecules, and the pairs to merge: a codec's `tokens` and `merges`.
+
+    Args:
+        flat: of `numbered`; seen: all tokens by their numbers there.
+    """
+    counts = np.bincount(flat, minlength=len(seen) + 1)
+    tokens = sorted((token for token in seen if counts[seen[token]]), key=lambda t: (-counts[seen[t]], t))
+    pairs = learn_merges(renumbered(flat, seen, tokens, merges), len(tokens) + 1, merges) if merges else []
     for left, right in pairs:
         tokens.append(tokens[left - 1] + tokens[right - 1])
     return tuple(tokens), tuple(pairs)
+
+
+def numbered(smiles: Iterable[str], seen: dict[str, int]) -> np.ndarray:
+    """Numbers of the tokens of all molecules in one row `[N]`, EOS after each, as few bytes as they need.
+
+    `seen` takes a number for each token that it has not yet.
+    """
+    parts: list[np.ndarray] = []
+    some: list[int] = []
+    for text in smiles:
+        some += [seen.setdefault(token, len(seen) + 1) for token in tokenize(text)]
+        some.append(EOS)
+        if len(some) > 2**20:
+            parts.append(np.array(some, np.min_scalar_type(len(seen))))
+            some = []
+    return np.concatenate([*parts, np.array(some, np.min_scalar_type(len(seen)))])
+
+
+def renumbered(flat: np.ndarray, seen: Mapping[str, int], tokens: Sequence[str], more: int = 0) -> np.ndarray:
+    """Ids in `tokens` of a row of `numbered`, whose molecules with other tokens are left out; room for `more` ids."""
+    table = np.zeros(len(seen) + 1, np.min_scalar_type(len(tokens) + more))
+    for index, token in enumerate(tokens):
+        table[seen[token]] = index + 1
+    known = (table > 0) | (np.arange(len(table)) == EOS)
+    if not known[flat].all():
+        molecule = np.cumsum(flat == EOS) - (flat == EOS)
+        flat = flat[~np.isin(molecule, molecule[~known[flat]])]
+    return np.asarray(table[flat])
 
 
 def single_ids(tokens: Sequence[str], merges: Sequence[tuple[int, int]]) -> dict[str, int]:
@@ -179,11 +217,15 @@ def merged_ids(
     Raises:
         KeyError: a token is not in the vocabulary.
     """
-    singles = single_ids(tokens, merges)
-    flat = flatten(tokenized, singles)
-    for index, (left, right) in enumerate(merges):
-        flat = merge_pair(flat, left, right, len(singles) + 1 + index)
+    flat = all_merged(flatten(tokenized, single_ids(tokens, merges)), tokens, merges)
     return np.split(flat, np.flatnonzero(flat == EOS) + 1)[:-1]
+
+
+def all_merged(flat: np.ndarray, tokens: Sequence[str], merges: Sequence[tuple[int, int]]) -> np.ndarray:
+    """Single ids of all molecules `[N]`, EOS after each, with a codec's pairs merged."""
+    for index, (left, right) in enumerate(merges):
+        flat = merge_pair(flat, left, right, len(tokens) - len(merges) + 1 + index)
+    return flat
 
 
 def flatten(tokenized: Sequence[Sequence[str]], table: Mapping[str, int]) -> np.ndarray:

@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from apps.molecules.chemistry import canonical, check_properties, molecules, properties, valid_molecules
-from apps.molecules.codec import TOKEN, SmilesCodec, fit, merged_ids, padded, shortened, tokenize
+from apps.molecules.codec import EOS, TOKEN, SmilesCodec, all_merged, fit, numbered, renumbered, shortened, tokenize
 from core.conditions import VectorCondition
 from core.data.arrays import ArrayData, order
-from core.data.cache import cached
+from core.data.cache import grown
 from core.data.folders import as_array, as_lines, find_files
 from core.data.sources import in_data, package_files
 from core.data.splits import split
-from core.data.tables import Table, read_lines, read_table
+from core.data.tables import Table, each_line, read_table
+from core.data.unfinished import Make, Part, Unfinished, in_memory
 from core.errors import FourfoldError, require
 from core.runs.domain import Prepared
 from core.runs.model import Model
+from core.waiting import followed
 
 SUFFIXES = (".smi", ".smiles", ".csv", ".tsv", ".txt")
 COLUMNS = ("smiles", "canonical_smiles", "isomeric_smiles", "smile", "structure", "molecule", "mol")
 SPLITS = ("train", "validation", "test")
 HELD_OUT = {"validation": 2_000, "test": 6_000}  # at most; a tenth of a file's molecules each
 FEWEST = 50  # molecules that can be split, learned from and compared
+AT_ONCE = 2_000  # molecules of a job: RDKit's take a hundred times the memory of their SMILES
 VERSION = 2  # of the arrays this module caches
 
 log = logging.getLogger(__name__)
@@ -80,7 +84,7 @@ def prepare(data: MoleculeData) -> Prepared[SmilesCodec]:
     """
     files = moses_files() if data.folder is None else source_files(Path(data.folder).expanduser())
     parts = (replace(data, folder=None, properties=()), data.folder is None, *files)
-    arrays = cached("molecules", VERSION, parts, lambda: _arrays(data, files))
+    arrays = grown("molecules", VERSION, parts, lambda made: _arrays(data, files, made))
     for line in as_lines(arrays["said"]):
         log.warning(line)
     length = arrays["train"].shape[1]
@@ -91,12 +95,8 @@ def prepare(data: MoleculeData) -> Prepared[SmilesCodec]:
         length_histogram=tuple((counts / counts.sum()).tolist()),
     )
 
-    def column(name: str) -> dict[str, np.ndarray]:
-        """One property of each split's molecules, float32 `[N, 1]` in its unit."""
-        mols = {part: valid_molecules(codec.strings(arrays[part])) for part in SPLITS}
-        return {part: properties(mols[part], [name]).astype(np.float32) for part in SPLITS}
-
-    columns = [cached(f"molecules/{name}", VERSION, parts, partial(column, name)) for name in data.properties]
+    columns = [grown(f"molecules/{name}", VERSION, parts, partial(_column, name, codec, arrays))
+               for name in data.properties]
     values = {part: np.concatenate([column[part] for column in columns], 1) for part in SPLITS if columns}
     if columns:
         mean, std = values["train"].mean(0, dtype=float), values["train"].std(0, dtype=float).clip(min=1e-6)
@@ -111,27 +111,46 @@ def prepare(data: MoleculeData) -> Prepared[SmilesCodec]:
     return Prepared(codec=codec, train=examples("train"), validation=examples("validation"), test=examples("test"))
 
 
-def _arrays(data: MoleculeData, files: Sequence[Path]) -> dict[str, np.ndarray]:
+def _column(
+    name: str, codec: SmilesCodec, arrays: Mapping[str, np.ndarray], made: Unfinished
+) -> dict[str, np.ndarray]:
+    """One property of each split's molecules, float32 `[N, 1]` in its unit."""
+    jobs = [arrays[part][at : at + AT_ONCE] for part in SPLITS for at in range(0, len(arrays[part]), AT_ONCE)]
+    found, _ = made.make(name, partial(_measured, name, codec), jobs, what=f"computing {name} of molecules",
+                         sizes=[len(job) for job in jobs])
+    ends = np.cumsum([len(arrays[part]) for part in SPLITS])[:-1]
+    return dict(zip(SPLITS, np.split(np.asarray(found["value"]), ends), strict=True))
+
+
+def _measured(name: str, codec: SmilesCodec, x: np.ndarray) -> Part:
+    """A property of molecules given by their ids."""
+    return {"value": properties(valid_molecules(codec.strings(x)), [name]).astype(np.float32)}, {}
+
+
+def _arrays(data: MoleculeData, files: Sequence[Path], made: Unfinished) -> dict[str, np.ndarray]:
     """Ids `[N, length]` and lengths `[N]` of each split, and the codec's `tokens` and `merges`."""
-    found, said = (_moses(data, files), []) if data.folder is None else _own(data, files)
-    tokenized = {name: [tokenize(smiles) for smiles in found[name]] for name in SPLITS}
-    tokens, merges = fit(tokenized["train"], data.merges)
-    known = set(tokens)
+    found, said = (_moses(data, files), []) if data.folder is None else _own(data, files, made)
+    seen: dict[str, int] = {}
+    flat = {name: numbered(followed(found[name], "tokenising molecules"), seen) for name in SPLITS}
+    sizes = {name: len(found.pop(name)) for name in SPLITS}
+    tokens, merges = fit(flat["train"], seen, data.merges)
+    single = tokens[: len(tokens) - len(merges)]
+    for name in SPLITS:
+        flat[name] = all_merged(renumbered(flat[name], seen, single, len(merges)), tokens, merges)
+    lengths = {name: np.diff(np.flatnonzero(row == EOS), prepend=-1) for name, row in flat.items()}
     for name in HELD_OUT:  # a token never seen in training has no id
-        every = tokenized[name]
-        tokenized[name] = [row for row in every if known.issuperset(row)]
-        if len(tokenized[name]) < len(every):
-            said.append(f"{len(every) - len(tokenized[name]):,} of {len(every):,} molecules held out for {name} are "
+        if len(lengths[name]) < sizes[name]:
+            said.append(f"{sizes[name] - len(lengths[name]):,} of {sizes[name]:,} molecules held out for {name} are "
                         "left out: they have tokens that no training molecule has")
-    rows = {name: merged_ids(tokenized[name], tokens, merges) for name in SPLITS}
-    length = max(len(row) for part in rows.values() for row in part)
+    longest = max(int(some.max(initial=0)) for some in lengths.values())
     arrays: dict[str, np.ndarray] = {
         "tokens": np.array([token.encode() for token in tokens]),
         "merges": np.array(merges, np.int64).reshape(-1, 2), "said": as_array(said),
     }
     for name in SPLITS:
-        x, arrays[f"{name}_lengths"] = padded(rows[name], length)
-        arrays[name] = x.astype(np.uint8 if len(tokens) < 256 else np.uint16)
+        arrays[f"{name}_lengths"] = lengths[name]
+        arrays[name] = np.full((len(lengths[name]), longest), EOS, np.uint8 if len(tokens) < 256 else np.uint16)
+        arrays[name][np.arange(longest) < lengths[name][:, None]] = flat[name]
     return arrays
 
 
@@ -145,7 +164,7 @@ def moses_files() -> list[Path]:
 
 def _moses(data: MoleculeData, files: Sequence[Path]) -> dict[str, list[str]]:
     """MOSES' molecules are canonical and valid as published, so none is parsed here."""
-    train, test = ([row.partition(",")[0] for _, row in read_lines(path)[1:]] for path in files)
+    train, test = ([row.partition(",")[0] for _, row in islice(each_line(path), 1, None)] for path in files)
 
     def some(rows: list[str], n: int, start: int = 0) -> list[str]:
         chosen = order(data.shuffle_seed, 0, len(rows))[start : start + n]
@@ -156,15 +175,15 @@ def _moses(data: MoleculeData, files: Sequence[Path]) -> dict[str, list[str]]:
     return {"train": some(train, limit), **held_out}
 
 
-def _own(data: MoleculeData, files: Sequence[Path]) -> tuple[dict[str, list[str]], list[str]]:
+def _own(data: MoleculeData, files: Sequence[Path], made: Unfinished) -> tuple[dict[str, list[str]], list[str]]:
     """A user's molecules made canonical, each once, shuffled; a tenth each, at most, for validation and test.
 
     With them lines that tell of what is left out.
     """
     found: list[str] = []
     said: list[str] = []
-    for path in files:
-        smiles, lines = _read(path, data.column, data.max_invalid)
+    for index, path in enumerate(files):
+        smiles, lines = _read(path, data.column, data.max_invalid, partial(made.make, f"canonical-{index}"))
         found += smiles
         said += lines
     unique = list(dict.fromkeys(found))
@@ -213,14 +232,14 @@ def read_smiles(path: Path, column: str | None = None, max_invalid: float = 0.0)
     Raises:
         FourfoldError: no molecules, no SMILES column, or too many invalid ones; the first are named by their lines.
     """
-    smiles, said = _read(path, column, max_invalid)
+    smiles, said = _read(path, column, max_invalid, in_memory)
     for line in said:
         log.warning(line)
     return smiles
 
 
-def _read(path: Path, column: str | None, max_invalid: float) -> tuple[list[str], list[str]]:
-    """`read_smiles`, and the warnings."""
+def _read(path: Path, column: str | None, max_invalid: float, make: Make) -> tuple[list[str], list[str]]:
+    """`read_smiles`, and the warnings; `make`: of an `Unfinished`, or `in_memory`."""
     table = Path(path.name.lower().removesuffix(".gz")).suffix in (".csv", ".tsv")
     rows, bad, said = _table_rows(path, column) if table else _line_rows(path)
     total = len(rows) + len(bad)
@@ -230,14 +249,13 @@ def _read(path: Path, column: str | None, max_invalid: float) -> tuple[list[str]
         raise FourfoldError(f"{path} is empty: it holds no molecules")
     if blank:
         said.append(f"{path.name}: {blank:,} row{'' if blank == 1 else 's'} without a SMILES skipped")
-    found = canonical([text for _, text in rows])
-    # What is written must be readable again: of a few molecules RDKit itself refuses the canonical SMILES.
-    again = canonical([smiles or "" for smiles in found])
+    jobs = [[text for _, text in rows[at : at + AT_ONCE]] for at in range(0, len(rows), AT_ONCE)]
+    parts, _ = make(_canonical, jobs, what=f"reading molecules of {path.name}", sizes=[len(job) for job in jobs])
     kept = []
-    for (line, text), smiles, twin in zip(rows, found, again, strict=True):
-        if smiles is None:
+    for (line, text), smiles in zip(rows, parts["text"].tobytes().decode().split("\n"), strict=False):
+        if smiles == INVALID:
             bad.append((line, f"{shortened(text)!r} is not valid SMILES"))
-        elif twin is None or TOKEN.sub("", smiles):
+        elif smiles == FLEETING:
             bad.append((line, f"{shortened(text)!r} has no SMILES that can be read again"))
         else:
             kept.append(smiles)
@@ -251,12 +269,25 @@ def _read(path: Path, column: str | None, max_invalid: float) -> tuple[list[str]
     return kept, said
 
 
+INVALID, FLEETING = "", "!"  # in place of a canonical SMILES, where there is none
+
+
+def _canonical(smiles: Sequence[str]) -> Part:
+    """The canonical SMILES of each string, a line each."""
+    found = canonical(smiles)
+    # What is written must be readable again: of a few molecules RDKit itself refuses the canonical SMILES.
+    again = canonical([text or "" for text in found])
+    lines = [INVALID if text is None else FLEETING if twin is None or TOKEN.sub("", text) else text
+             for text, twin in zip(found, again, strict=True)]
+    return {"text": np.frombuffer("".join(f"{line}\n" for line in lines).encode(), np.uint8)}, {}
+
+
 Rows = list[tuple[int, str]]  # a line's number, and what stands there
 
 
 def _line_rows(path: Path) -> tuple[Rows, Rows, list[str]]:
     """The SMILES of each line that is not blank, no damaged lines, nothing to tell."""
-    fields = ((number, line.split()) for number, line in read_lines(path))  # SMILES, then a name
+    fields = ((number, line.split()) for number, line in each_line(path))  # SMILES, then a name
     rows = [(number, cells[0]) for number, cells in fields if cells]
     return rows[bool(rows) and rows[0][1].lower() in COLUMNS :], [], []
 

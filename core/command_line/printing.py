@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.runs.tasks import Progress
+from core.waiting import waiting
 
 if TYPE_CHECKING:
     from core.runs.measures import Measure
@@ -59,24 +59,7 @@ def print_paths(paths: Sequence[Path]) -> None:
 
 
 @contextmanager
-def shown_progress(title: str, seconds_between_lines: float = 10.0) -> Iterator[Progress]:
-    """Progress on stderr: a bar on a terminal once there is a second step, elsewhere a line now and then."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bars
-
-    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    last = time.monotonic()
-    bars = Bars(*columns, console=console, disable=not console.is_terminal, transient=True, redirect_stdout=False)
-    with bars:
-        bar = bars.add_task(title, total=None, visible=False)
-
-        def show(done: int, total: int) -> None:
-            nonlocal last
-            bars.update(bar, completed=done, total=total, visible=total > 1)
-            if not console.is_terminal and time.monotonic() - last >= seconds_between_lines:
-                last = time.monotonic()
-                console.print(f"{title}: {done:,} of {total:,}")
-
-        yield Progress(on_step=show)
+def shown_progress(title: str) -> Iterator[Progress]:
+    """A task's progress as a wait, see `core.waiting`."""
+    with waiting(title) as wait:
+        yield Progress(on_step=wait.step)

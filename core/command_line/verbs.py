@@ -202,7 +202,7 @@ def _describe(domain: Domain[DataT, CodecT, Item], recipe: Recipe[DataT], device
     from core.runs.pretrained import build as build_model
     from core.runtime import resolve_device
 
-    prepared = domain.prepare(recipe.data)
+    prepared = domain.ready(recipe.data)
     model = build_model(domain, recipe, prepared.codec, resolve_device(device))
     model.settings()
     parameters = sum(p.numel() for p in model.family.parameters())

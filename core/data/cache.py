@@ -10,20 +10,28 @@ import hashlib
 import json
 import logging
 import os
+import shutil
+import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from core.data.sources import cache_folder
+from core.data.unfinished import Taken, Unfinished
 from core.errors import FourfoldError
-from core.files import DAY, new_folder, one_line, read_json, remove_leftovers, write_json
+from core.files import DAY, Busy, is_vacant, new_folder, one_line, one_writer, read_json, remove_leftovers, write_json
+from core.waiting import waiting
 
 BLOCK = 2**20
 CHECKED = 256
 """Blocks of a file that are checked at most, with the first, evenly spread, others in each process: 0.3 s."""
+FORGOTTEN = 14 * DAY
+"""Seconds after which what was never finished is removed."""
+ELSEWHERE = "point $FOURFOLD_CACHE at a writable folder"
 logger = logging.getLogger(__name__)
 
 
@@ -40,23 +48,93 @@ def cached(
     Raises:
         FourfoldError: the cache cannot be written.
     """
-    home = cache_folder() / "arrays" / content_hash(what, version, *parts)
+    home = _home(what, version, parts)
+    return _found(what, home) or _saved(home, make())
+
+
+def grown(
+    what: str, version: int, parts: Sequence[object], make: Callable[[Unfinished], Mapping[str, np.ndarray | Taken]]
+) -> dict[str, np.ndarray]:
+    """`cached` of arrays that take long or are large: what `make` lets an `Unfinished` make is not lost if it ends.
+
+    One process makes them, others that want the same wait.
+    """
+    home = _home(what, version, parts)
+    if found := _found(what, home):
+        return found
+    folder = cache_folder() / "unfinished" / home.name
+    _remove_forgotten(folder.parent)
+    with ExitStack() as held:
+        with waiting(f"waiting for another process that prepares {what}"):
+            while True:
+                try:
+                    held.enter_context(one_writer(folder))
+                    break
+                except Busy:
+                    time.sleep(0.2)
+                except FourfoldError as error:
+                    raise FourfoldError(f"{error}; {ELSEWHERE}") from error
+        try:
+            found = _found(what, home) or _saved(home, make(Unfinished(folder)))
+        finally:
+            if found or is_vacant(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+    return found
+
+
+def _home(what: str, version: int, parts: Sequence[object]) -> Path:
+    return cache_folder() / "arrays" / content_hash(what, version, *parts)
+
+
+def _found(what: str, home: Path) -> dict[str, np.ndarray]:
+    """The arrays in `home`; none where it is not there or damaged."""
     if home.exists():
         try:
             return _mapped(home)
         except (FourfoldError, OSError, ValueError, EOFError, LookupError, TypeError, AttributeError) as error:
             logger.warning("the cache of %s is damaged (%s): it is made again", what, one_line(error))
-    arrays = make()
+    return {}
+
+
+def _saved(home: Path, arrays: Mapping[str, np.ndarray | Taken]) -> dict[str, np.ndarray]:
+    """The arrays, written to `home` and mapped.
+
+    Raises:
+        FourfoldError: the cache cannot be written.
+    """
     try:
         remove_leftovers(home.parent, DAY)
         with new_folder(home, lasting=False) as ready:
             for name, array in arrays.items():
-                np.save(ready / f"{name}.npy", array, allow_pickle=False)
+                _save(ready / f"{name}.npy", array)
             write_json(ready / "names.json", {"arrays": {name: _blocks(ready / f"{name}.npy") for name in arrays}})
     except FourfoldError as error:
         if not home.is_dir():  # else another process was faster, and its arrays are as good
-            raise FourfoldError(f"{error}; point $FOURFOLD_CACHE at a writable folder") from error
+            raise FourfoldError(f"{error}; {ELSEWHERE}") from error
     return _mapped(home)
+
+
+def _save(path: Path, array: np.ndarray | Taken) -> None:
+    """Write an .npy file; of what is mapped only a part is in memory at a time."""
+    if isinstance(array, np.memmap):
+        array = Taken(array, np.arange(len(array)))
+    if isinstance(array, np.ndarray):
+        np.save(path, array, allow_pickle=False)
+        return
+    shape, kind = (len(array.rows), *array.array.shape[1:]), np.lib.format.dtype_to_descr(array.array.dtype)
+    with open(path, "wb") as stream, waiting("writing prepared data", shape[0]) as wait:
+        np.lib.format.write_array_header_1_0(stream, {"descr": kind, "fortran_order": False, "shape": shape})
+        for block in array.blocks():
+            stream.write(np.ascontiguousarray(block).data)
+            wait.step(wait.done + len(block))
+
+
+def _remove_forgotten(folder: Path) -> None:
+    """Remove what nobody has gone on with for weeks."""
+    for unfinished in folder.iterdir() if folder.is_dir() else ():
+        changed = max((path.stat().st_mtime for path in [unfinished, *unfinished.iterdir()]), default=0)
+        if time.time() - changed > FORGOTTEN:
+            shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _mapped(home: Path) -> dict[str, np.ndarray]:

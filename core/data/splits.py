@@ -42,21 +42,23 @@ def split(keys: Sequence[Hashable], *, test: float, validation: float, seed: int
     Raises:
         FourfoldError: fewer than three groups.
     """
-    groups: dict[Hashable, list[int]] = {}
-    for index, key in enumerate(keys):
-        groups.setdefault(key, []).append(index)
-    if len(groups) < 3:
-        raise FourfoldError(f"the data have {len(groups)} different examples: at least 3 are needed, one for each of "
+    places: dict[Hashable, int] = {}
+    group_of = np.fromiter((places.setdefault(key, len(places)) for key in keys), np.int64, len(keys))
+    count = len(places)
+    if count < 3:
+        raise FourfoldError(f"the data have {count} different examples: at least 3 are needed, one for each of "
                             "training, validation and test")
-    if seed is None:
-        shuffled = [groups[key] for key in sorted(groups)]  # type: ignore[type-var]
-    else:
-        in_order = list(groups.values())
-        shuffled = [in_order[i] for i in order(seed, 0, len(in_order))]
-    shuffled.sort(key=lambda group: len(group) > max(FEW, LARGEST * len(keys)))
-    first = max(1, round(test * len(groups)) if test < 1 else int(test))
-    second = first + max(1, round(validation * len(groups)) if validation < 1 else int(validation))
-    if second >= len(groups):
-        raise FourfoldError(f"{second} of {len(groups)} different examples would be held out: give more of them")
-    parts = (shuffled[second:], shuffled[first:second], shuffled[:first])
-    return Splits(*(np.array([i for group in part for i in group], np.int64) for part in parts))
+    keyed = sorted(places) if seed is None else ()  # type: ignore[type-var]
+    shuffled = np.array([places[key] for key in keyed]) if seed is None else order(seed, 0, count)
+    sizes = np.bincount(group_of)
+    shuffled = shuffled[np.argsort(sizes[shuffled] > max(FEW, LARGEST * len(keys)), kind="stable")]
+    first = max(1, round(test * count) if test < 1 else int(test))
+    second = first + max(1, round(validation * count) if validation < 1 else int(validation))
+    if second >= count:
+        raise FourfoldError(f"{second} of {count} different examples would be held out: give more of them")
+    rank = np.empty(count, np.int64)
+    rank[shuffled] = np.arange(count)
+    in_order = np.argsort(rank[group_of], kind="stable")
+    ends = np.cumsum(sizes[shuffled])
+    tested, validated, trained = np.split(in_order, [ends[first - 1], ends[second - 1]])
+    return Splits(trained, validated, tested)

@@ -203,7 +203,13 @@ def read_lines(path: Path) -> list[tuple[int, str]]:
     Raises:
         FourfoldError: the file cannot be read, or is no text.
     """
-    return [(number, line.rstrip("\r\n")) for number, line in enumerate(_lines(path), start=1)]
+    return list(each_line(path))
+
+
+def each_line(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines of `read_lines` one after the other, of files that are larger than memory."""
+    for number, line in enumerate(_lines(path), start=1):
+        yield number, line.rstrip("\r\n")
 
 
 # ------------------------------------------------------------------------------------------------- lines of a file

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from core.data.arrays import indices_of_step
 from core.data.cache import cached
 from core.errors import FourfoldError
+from core.waiting import followed
 
 VERSION = 1
 """The version of the network and its training, part of the cache's key."""
@@ -156,7 +157,7 @@ def _train(
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps, pct_start=0.1)
     size = min(batch_size, len(x))
-    for step in range(steps):
+    for step in followed(range(steps), "training a classifier to measure by"):
         rows = indices_of_step(seed, step, size, len(x))
         block = (torch.as_tensor(x[rows], dtype=torch.float32) - scale[0]) / scale[1]
         loss = nn.functional.cross_entropy(model(block), torch.as_tensor(y[rows]), label_smoothing=0.05)

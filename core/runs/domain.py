@@ -21,6 +21,7 @@ from core.runs.recipe import Recipe, recipe_from_dict
 from core.runs.tasks import Kind, Progress, Task
 from core.seeds import derive
 from core.serialization import assign, to_dict
+from core.waiting import waiting
 
 Split = Literal["train", "validation", "test"]
 
@@ -93,6 +94,11 @@ class Domain(Generic[DataT, CodecT, Item]):
     def family_types(self) -> tuple[type[FamilyConfig], ...]:
         """The family configs that its recipes use."""
         return tuple(dict.fromkeys(type(make().family) for make in self.recipes.values()))
+
+    def ready(self, data: DataT) -> Prepared[CodecT]:
+        """`prepare`, which tells how it goes where it takes a while."""
+        with waiting(f"preparing {self.name} data"):
+            return self.prepare(data)
 
     def recipe(self, name: str) -> Recipe[DataT]:
         """The recipe called `name`.

@@ -22,6 +22,7 @@ from core.runs.tasks import Progress
 from core.samplers.interpolation import slerp
 from core.seeds import Rows, derive, generator
 from core.spaces import Discrete
+from core.waiting import followed, waiting
 
 DataT = TypeVar("DataT")
 CodecT = TypeVar("CodecT", bound="Codec[Any]")
@@ -107,14 +108,16 @@ class Model(Generic[DataT, CodecT, Item]):
         if size < 1:
             raise FourfoldError(f"batch_size is {size}: must be at least 1")
         given = self._given(condition, n) or {}
-        for start in range(0, n, size):
-            rows = range(start, min(start + size, n))
-            some = {name: value[start : rows.stop] for name, value in given.items()}
-            with self._drawing(changes, seed, rows) as drawing:
-                drawn = self.family.sample(len(rows), some or None, **drawing)
-            if progress is not None:
-                progress.step(rows.stop, n)
-            yield replace(drawn, condition=some).to("cpu")
+        with waiting("drawing samples", n) as wait:
+            for start in range(0, n, size):
+                rows = range(start, min(start + size, n))
+                some = {name: value[start : rows.stop] for name, value in given.items()}
+                with self._drawing(changes, seed, rows) as drawing:
+                    drawn = self.family.sample(len(rows), some or None, **drawing)
+                wait.step(rows.stop)
+                if progress is not None:
+                    progress.step(rows.stop, n)
+                yield replace(drawn, condition=some).to("cpu")
 
     def sample_batch(
         self, n: int, *, seed: int = 0, condition: Condition | None = None, batch_size: int | None = None,
@@ -252,7 +255,7 @@ class Model(Generic[DataT, CodecT, Item]):
         """
         n = len(data) if max_examples is None else min(max_examples, len(data))
         parts = []
-        for index, start in enumerate(range(0, n, batch_size)):
+        for index, start in enumerate(followed(range(0, n, batch_size), "measuring likelihoods")):
             batch = data.batch(np.arange(start, min(start + batch_size, n)))
             parts.append(self.bound_of(batch, seed, index))
         return torch.cat(parts)

@@ -57,6 +57,7 @@ from core.training.distributed import barrier, connect
 from core.training.log import LOG, Listener
 from core.training.loop import UNDECISIVE, TrainResult
 from core.training.loop import train as fit
+from core.waiting import waiting
 
 PREVIEW = 16
 """Samples that a run keeps to look at."""
@@ -220,7 +221,7 @@ def train(
         if early:  # a new folder is made only when the data are there
             held.enter_context(one_writer(run.folder))
         place = resolve_device(device)
-        prepared = prepared or domain.prepare(recipe.data)
+        prepared = prepared or domain.ready(recipe.data)
         for name, split in (("training", prepared.train), ("test", prepared.test)):
             if len(split) == 0:
                 raise FourfoldError(f"the data leave no {name} examples: give more of them")
@@ -279,8 +280,9 @@ def evaluate(
     """
     started = time.perf_counter()
     model = model or load(run.folder, domain, device)
-    prepared = prepared or domain.prepare(model.recipe.data)
-    measures = domain.evaluate(model, prepared, n or domain.default_samples, seed)
+    prepared = prepared or domain.ready(model.recipe.data)
+    with waiting(f"evaluating {model.recipe.name}"):
+        measures = domain.evaluate(model, prepared, n or domain.default_samples, seed)
     if not run.is_run:
         return measures
     result = {

@@ -32,7 +32,7 @@ def run_cell(domain: Domain[DataT, CodecT, Item], recipe_name: str, run: Run, *,
     checkpoints = min(recipe.train.checkpoint_every, max(1, steps // 3))
     recipe = replace(recipe, seed=seed, train=replace(recipe.train, steps=steps, checkpoint_every=checkpoints))
     runs.may_hold(run, recipe, domain)
-    prepared = domain.prepare(recipe.data)
+    prepared = domain.ready(recipe.data)
     prepared_at = time.perf_counter()
     with console(f"{domain.name} {recipe.name}") as log:
         result = runs.train(domain, recipe, run, device=device, log=log, prepared=prepared)

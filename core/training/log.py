@@ -215,13 +215,16 @@ def _bar(title: str, terminal: Console) -> Iterator[Listener]:
         TextColumn("{task.fields[summary]}", markup=False), TimeElapsedColumn(),
         TextColumn("left"), TimeRemainingColumn(),
     )
-    with Progress(*columns, console=terminal) as progress:
-        task = progress.add_task(title, total=None, summary="")
-
+    progress = Progress(*columns, console=terminal)
+    task = progress.add_task(title, total=None, summary="")
+    try:
         def show(event: Event) -> None:
+            progress.start()  # not before: while data are prepared, `core.waiting` has the terminal
             if "message" in event:
                 progress.console.print(summary(event), highlight=False, markup=False)
             else:
                 progress.update(task, completed=event["step"], total=event["steps"], summary=summary(event))
 
         yield show
+    finally:
+        progress.stop()

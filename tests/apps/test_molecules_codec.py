@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from apps.molecules.codec import EOS, SmilesCodec, fit, from_version_0_1_0, merge_pair, merged_ids, tokenize
+from apps.molecules.codec import EOS, SmilesCodec, fit, from_version_0_1_0, merge_pair, merged_ids, numbered, tokenize
 from core.batches import Batch
 from core.conditions import VectorCondition
 from core.errors import FourfoldError
@@ -31,7 +31,8 @@ DRUGS = [
 
 def codec_of(smiles: list[str], merges: int = 0, properties: VectorCondition | None = None) -> SmilesCodec:
     tokenized = [tokenize(s) for s in smiles]
-    tokens, pairs = fit(tokenized, merges)
+    seen: dict[str, int] = {}
+    tokens, pairs = fit(numbered(smiles, seen), seen, merges)
     counts = np.bincount([len(row) for row in merged_ids(tokenized, tokens, pairs)])[1:]
     histogram = tuple((counts / counts.sum()).tolist())
     return SmilesCodec(tokens=tokens, merges=pairs, length_histogram=histogram, properties=properties)
