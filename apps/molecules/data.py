@@ -220,7 +220,7 @@ def count_rows(path: Path) -> int:
         FourfoldError: no such file, or it is no text.
     """
     files = find_files(path.expanduser(), SUFFIXES, packed=True).files
-    return sum(bool(line.strip()) for file in files for _, line in read_lines(file))
+    return sum(bool(line.strip()) for file in files for _, line in each_line(file))
 
 
 def read_smiles(path: Path, column: str | None = None, max_invalid: float = 0.0) -> list[str]:

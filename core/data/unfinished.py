@@ -196,8 +196,8 @@ def in_parallel(work: Callable[[Job], Made], jobs: Sequence[Job]) -> Iterator[Ma
     from joblib.externals.loky import ProcessPoolExecutor  # unlike multiprocessing's it never runs the user's script
 
     executor = ProcessPoolExecutor(workers, initializer=_quiet, env={"OMP_NUM_THREADS": "1"})
+    pending: deque[Future[Made]] = deque()
     try:
-        pending: deque[Future[Made]] = deque()
         for job in rest:
             pending.append(executor.submit(work, job))
             if len(pending) > 2 * workers:
@@ -205,7 +205,9 @@ def in_parallel(work: Callable[[Job], Made], jobs: Sequence[Job]) -> Iterator[Ma
         while pending:
             yield pending.popleft().result()
     finally:
-        executor.shutdown(kill_workers=True)
+        for future in pending:
+            future.cancel()
+        executor.shutdown()
 
 
 def _quiet() -> None:

@@ -56,7 +56,7 @@ def own_recipe(
     some = next(iter(domain.recipes.values()))()
     of_data = [each for each in assignments if each.startswith("data.")]
     data = domain.override(replace(some, data=domain.guess(path)), of_data).data
-    prepared = domain.prepare(data)
+    prepared = domain.ready(data)
     recipe, why = propose(domain, data, prepared, family, name=name_of(path))
     return domain.override(recipe, assignments), prepared, why
 
