@@ -12,6 +12,7 @@ import typer
 from core.command_line.options import Seed
 from core.command_line.program import HELP, deferred
 from core.command_line.program import main as run_program
+from core.runtime import version
 
 DOMAINS = {
     "image": "Images: digits, clothes, emoji, your own folder of pictures.",
@@ -21,9 +22,19 @@ DOMAINS = {
     "robotics": "Robotics: policies that act, from demonstrations.",
 }
 
-app = typer.Typer(name="fourfold", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+app = typer.Typer(name="fourfold", no_args_is_help=True, invoke_without_command=True, pretty_exceptions_enable=False,
                   context_settings=HELP,
                   help="Train, sample and judge generative models: four families times five domains.")
+
+
+@app.callback()
+def main_options(
+    shown: Annotated[bool, typer.Option("--version", help="Show the version, and end.")] = False,
+) -> None:
+    """Train, sample and judge generative models: four families times five domains."""
+    if shown:
+        print(version())
+        raise typer.Exit
 
 
 def _deferred(domain: str) -> Any:
@@ -38,7 +49,7 @@ for _name, _summary in DOMAINS.items():
     app.command(_name, cls=_deferred(_name), help=_summary)(_nothing)
 
 
-@app.command()
+@app.command(epilog="Examples:\n\nfourfold tour\n\nfourfold tour --domains image,audio --families gan --minutes 5")
 def tour(
     domains: Annotated[str | None, typer.Option("--domains", help="Some of them, e.g. image,text.")] = None,
     families: Annotated[str | None, typer.Option("--families", help="Some of them, e.g. vae,diffusion.")] = None,

@@ -16,7 +16,7 @@ ROOMS = ("__init__", "__main__", "cli", "codec", "data", "domain", "media", "met
 
 # Imports point down: a module imports from its own layer or from those before it, type-only imports included.
 LAYERS = (
-    {"errors", "lazy"},
+    {"errors", "extras", "lazy"},
     {"spaces", "conditions", "batches", "files", "runtime", "seeds", "serialization", "waiting"},
     {"condition_parsing", "likelihood", "quantizers"},
     {"data"},

@@ -35,7 +35,7 @@ DOMAIN: Domain[AudioData, AudioCodec, Score | Sound] = Domain(
     conditions=("instrument",),
     default_samples=512,
     tasks=TASKS,
-    models=MODELS,
+    models=MODELS, model="chorales",
     suggests=lambda recipe: ["compose {run} --beats 32" if isinstance(recipe.data, ChoraleData) else "effect {run}"],
     shows="Four-part chorales as piano rolls, a colour a voice, the first one played; or notes of instruments as "
           "spectrograms, low tones below, played one after another.",

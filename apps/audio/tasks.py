@@ -70,7 +70,8 @@ def effect(model: AudioModel, parameters: Effect, progress: Progress) -> Result:
 
 TASKS = (
     Task(name="compose", summary="Compose four-part music: MIDI, WAV and a piano roll.", parameters=Compose,
-         run=compose, result="sound", output="composed"),
+         run=compose, result="sound", output="composed", example="--beats 64"),
     Task(name="effect", summary="Make short sounds (instrument notes, drum hits ...): WAV and a spectrogram picture.",
-         parameters=Effect, run=effect, result="sound", output="effects"),
+         parameters=Effect, run=effect, result="sound", output="effects",
+         example="-n 4", model="instruments"),
 )

@@ -21,7 +21,8 @@ DOMAIN = Domain(
     evaluate=evaluate, write=write, preview=preview,
     own_data=lambda data, path: replace(data, source="folder", folder=str(path)), guess=guess,
     default_family=default_family, sized=sized, result="pictures",
-    conditions=("class", "prompt"), default_samples=1000, tasks=TASKS, models=MODELS, suggests=suggests,
+    conditions=("class", "prompt"), default_samples=1000, tasks=TASKS, models=MODELS, model="digits",
+    suggests=suggests,
     shows="New pictures, none of them from the data; those of one place on each sheet are of one class.",
     codec_migrations=(from_version_0_1_0,),
 )

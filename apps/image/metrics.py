@@ -17,6 +17,7 @@ from apps.image.degradations import add_noise, boxes, degrade, noisy, tasks_of, 
 from apps.image.enhancement import restored
 from core.data.arrays import ArrayData
 from core.errors import FourfoldError
+from core.extras import needed
 from core.metrics.classifier import Classifier, train_classifier
 from core.metrics.frechet import frechet_distance
 from core.metrics.gaussian import FittedGaussian, Histogram
@@ -229,17 +230,16 @@ def classical(task: str, degraded: torch.Tensor) -> tuple[str, torch.Tensor]:
     if task == "colorize":
         return "grey", picture
     pixels = ((picture + 1) / 2).permute(0, 2, 3, 1).numpy()
+    restoration = needed("skimage.restoration", "image")
     if task == "denoise":
-        from skimage.restoration import denoise_nl_means
-
         # The settings of scikit-image's own example for a known sigma.
-        made = [denoise_nl_means(x, h=0.8 * s.flat[0], sigma=s.flat[0], patch_size=5, patch_distance=6,
-                                 fast_mode=True, channel_axis=-1) for x, s in zip(pixels, plane, strict=True)]
+        made = [restoration.denoise_nl_means(x, h=0.8 * s.flat[0], sigma=s.flat[0], patch_size=5, patch_distance=6,
+                                             fast_mode=True, channel_axis=-1)
+                for x, s in zip(pixels, plane, strict=True)]
         name = "non-local means"
     else:
-        from skimage.restoration import inpaint_biharmonic
-
-        made = [inpaint_biharmonic(x, hole > 0, channel_axis=-1) for x, hole in zip(pixels, plane, strict=True)]
+        made = [restoration.inpaint_biharmonic(x, hole > 0, channel_axis=-1)
+                for x, hole in zip(pixels, plane, strict=True)]
         name = "biharmonic"
     stacked = np.stack(made).astype(np.float32).reshape(pixels.shape)  # one channel comes back without its axis
     return name, torch.from_numpy(stacked).permute(0, 3, 1, 2).clamp(0, 1) * 2 - 1

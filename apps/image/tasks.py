@@ -82,7 +82,7 @@ class Varying(Conditioned):
 
 @dataclass(frozen=True, kw_only=True)
 class Interpolating(Conditioned):
-    photos: list[Path] | None = argument("[PHOTO PHOTO]", "The ends (a VAE).", None)
+    photos: list[Path] | None = argument("PHOTO PHOTO", "The ends (a VAE).", None)
     frames: int = option(9, "Pictures, both ends included.", minimum=2)
 
 
@@ -221,18 +221,23 @@ def suggests(recipe: ImageRecipe) -> list[str]:
 
 TASKS = (
     Task(name="upscale", summary="Enlarge pictures (an enhancement model, such as fashion-enhance).",
-         parameters=Upscaling, run=upscale, result="pictures", output="out"),
+         parameters=Upscaling, run=upscale, result="pictures", output="out", model="enhance",
+         example="small.png --factor 2"),
     Task(name="denoise", summary="Take noise out of pictures (an enhancement model).", parameters=Denoising,
-         run=denoise, result="pictures", output="out"),
+         run=denoise, result="pictures", output="out", model="enhance",
+         example="noisy.png --sigma 0.2"),
     Task(name="colorize", summary="Give grey pictures colours (an enhancement model of colour pictures).",
-         parameters=Enhancing, run=colorize, result="pictures", output="out"),
+         parameters=Enhancing, run=colorize, result="pictures", output="out", model="emoji-enhance",
+         example="grey.png"),
     Task(name="inpaint", summary="Fill a part of a picture (an enhancement model).", parameters=Inpainting,
-         run=inpaint, result="pictures", output="out"),
+         run=inpaint, result="pictures", output="out", model="enhance",
+         example="torn.png --box 9,9,10,10"),
     Task(name="variations", summary="Make pictures like one (any diffusion model).", parameters=Varying,
-         run=variations, result="pictures", output="out"),
+         run=variations, result="pictures", output="out", example="seven.png --strength 0.5"),
     Task(name="interpolate", summary="Go from one picture to another, as a strip and a GIF: two photos (a VAE), or two "
-         "samples (not autoregressive).", parameters=Interpolating, run=interpolate, result="pictures", output="out"),
+         "samples (not autoregressive).", parameters=Interpolating, run=interpolate, result="pictures", output="out",
+         example="--frames 12"),
     Task(name="classifier", summary="Train the classifier whose features are the space of the distances "
          "(fd_SOURCE_cnn); print its test accuracy.", parameters=Classifying, run=classifier, result="numbers",
-         takes_model=False),
+         takes_model=False, example="digits"),
 )

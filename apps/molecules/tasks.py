@@ -45,5 +45,6 @@ def design(model: MoleculeModel, parameters: Design, progress: Progress) -> Resu
 
 TASKS = (
     Task(name="design", summary="Design valid, different molecules, near wanted properties: a CSV and a picture.",
-         parameters=Design, run=design, result="molecules", output="designed"),
+         parameters=Design, run=design, result="molecules", output="designed",
+         example="-n 20 --property logp=2.5,qed=0.8"),
 )

@@ -22,7 +22,7 @@ DOMAIN = Domain(
     name="robotics", recipes=RECIPES, data_types=(RoboticsData,), codec_types=(ChunkCodec,), prepare=prepare,
     evaluate=evaluate, write=write, preview=preview, own_data=lambda data, path: replace(data, folder=str(path)),
     guess=guess, default_family=default_family, sized=sized,
-    result="episodes", default_samples=300, tasks=TASKS, models=MODELS,
+    result="episodes", default_samples=300, tasks=TASKS, models=MODELS, model="planar",
     suggests=lambda recipe: ["rollout {run} -n 20"],
     shows="Episodes of the policy, seen from above: to the green goal, around the grey obstacle on the left (blue) or "
           "on the right (orange); red ones fail.",

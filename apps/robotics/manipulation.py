@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from apps.robotics.simulation import Bools, Floats, Scene, Step
-from core.errors import FourfoldError
+from core.extras import needed
 
 if TYPE_CHECKING:
     from metaworld.policies.policy import Policy
@@ -45,7 +45,7 @@ class Manipulation:
             FourfoldError: Meta-World or MuJoCo cannot be imported.
         """
         self.name, self.render = task, render
-        _require_meta_world()
+        needed("metaworld.policies", "robotics", ", or use the task 'planar'")
 
     def reset(self, seeds: Sequence[int]) -> Floats:
         simulators = [_simulator(self.name, index, self.render) for index in range(len(seeds))]
@@ -88,17 +88,6 @@ class Manipulation:
         """A picture of an episode's scene now, uint8 `[height, width, 3]`; only with `render`."""
         picture: np.ndarray = _simulator(self.name, index, self.render).render()  # type: ignore[no-untyped-call]
         return np.ascontiguousarray(picture[::-1, ::-1])  # Meta-World's corner cameras hang upside down
-
-
-def _require_meta_world() -> None:
-    """Refuse to go on where Meta-World or MuJoCo cannot be imported."""
-    try:
-        import metaworld.policies  # noqa: F401
-    except (ImportError, OSError) as error:
-        raise FourfoldError(
-            f"Meta-World cannot be loaded ({str(error).splitlines()[0]}): pip install metaworld==3.1.1 mujoco==3.3.0, "
-            "or use the task 'planar'"
-        ) from error
 
 
 @functools.lru_cache(maxsize=64)

@@ -87,8 +87,10 @@ def rollout(model: RoboticsModel, parameters: Rollout, progress: Progress) -> Re
 
 TASKS = (
     Task(name="collect", summary="Collect demonstrations from a task's scripted expert, to train on with --data.",
-         parameters=Collect, run=collect, result="numbers", takes_model=False),
+         parameters=Collect, run=collect, result="numbers", takes_model=False,
+         example="planar -n 100"),
     Task(name="rollout",
          summary="Let a policy act in its task: success with its 95 % interval, an animation and the trajectories.",
-         parameters=Rollout, run=rollout, result="episodes", output="rollouts"),
+         parameters=Rollout, run=rollout, result="episodes", output="rollouts",
+         example="-n 20"),
 )

@@ -42,7 +42,7 @@ DOMAIN = Domain(
     result="text",
     conditions=("label",),
     tasks=TASKS,
-    models=MODELS,
+    models=MODELS, model="shakespeare",
     suggests=suggests,
     shows="What the model writes from nothing, as it comes; half a minute teaches spelling and layout, not sense.",
     default_samples=256,

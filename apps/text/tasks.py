@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Generate:
-    prompt: str = option("", "The text to go on from.", "--prompt", "-p")
+    begin: str = argument("PROMPT", "The text to go on from.", "")
+    prompt: str = option("", "The same, by name.", "--prompt", "-p")
     num: int = num_option(1)
     label: str | None = option(None, "Of documents with labels, the class to write.")
     length: int | None = option(None, "Tokens to write; one window by default.", minimum=1)
@@ -50,10 +51,12 @@ class Generate:
 def generate(model: TextModel, parameters: Generate, progress: Progress) -> Result:
     from apps.text.generation import generate
 
+    if parameters.begin and parameters.prompt:
+        raise FourfoldError("give the text to go on from once: by its place or by --prompt")
     return _texts(generate(
-        model, parameters.prompt, parameters.num, length=parameters.length, label=parameters.label,
-        seed=parameters.seed, stop=parameters.stop or (), stream=progress.on_text, progress=progress,
-        **changes(parameters),
+        model, parameters.begin or parameters.prompt, parameters.num, length=parameters.length,
+        label=parameters.label, seed=parameters.seed, stop=parameters.stop or (), stream=progress.on_text,
+        progress=progress, **changes(parameters),
     ))
 
 
@@ -176,16 +179,18 @@ def suggests(recipe: Recipe[TextData]) -> list[str]:
 
 TASKS = (
     Task(name="generate", summary="Write on from a prompt (autoregressive, diffusion), or write anything.",
-         parameters=Generate, run=generate, result="text", streams=True),
+         parameters=Generate, run=generate, result="text", streams=True, example='"ROMEO:" --stream'),
     Task(name="reply", summary="Answer a message (a model of chats, autoregressive).", parameters=Reply, run=reply,
-         result="text", streams=True),
-    Task(name="infill", summary="Fill the gaps of a text (diffusion).", parameters=Infill, run=infill, result="text"),
+         result="text", streams=True, example='"How are you?"', model="chats"),
+    Task(name="infill", summary="Fill the gaps of a text (diffusion).", parameters=Infill, run=infill, result="text",
+         example='"The [MASK:8] sat on the mat"', model="shakespeare-diffusion"),
     Task(name="score", summary="Bits per byte and perplexity of a file: how well the model predicts it.",
-         parameters=ScoreFile, run=score, result="numbers"),
+         parameters=ScoreFile, run=score, result="numbers", example="letter.txt"),
     Task(name="translate", summary="Translate sentences with a model of pairs.", parameters=Search, run=translate,
-         result="text"),
+         result="text", example='"Ein Hund läuft."', model="translate-de-en"),
     Task(name="summarize", summary="Sum up descriptions with a model of pairs; of long ones it reads the beginning.",
-         parameters=Search, run=summarize, result="text"),
-    Task(name="interpolate", parameters=Interpolate, run=interpolate, result="text",
+         parameters=Search, run=summarize, result="text", example="--file descriptions.txt", model="summaries"),
+    Task(name="interpolate", parameters=Interpolate, run=interpolate, result="text", model="captions",
+         example='"a cat on a sofa." "a bus in the street."',
          summary="Go from one text to another through the latents of a VAE or of a GAN, which keeps closer to both."),
 )

@@ -15,6 +15,11 @@ Overwrite = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder that `train` wrote, or a model folder.")]
+OptionalRun = Annotated[
+    Path | None,
+    typer.Argument(metavar="RUN", show_default=False, help="A run that `train` made, or a model of `fourfold models`"
+                   "; without one, the model that suits."),
+]
 Assignments = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key, e.g. train.steps=500.")
 ]

@@ -11,7 +11,7 @@ from typing import Annotated, TypedDict, cast
 
 import typer
 
-from core.command_line.options import AsJson, Device, Overwrite, RunFolder
+from core.command_line.options import AsJson, Device, OptionalRun, Overwrite
 from core.command_line.printing import print_json, print_paths, shown_progress
 from core.errors import FourfoldError
 from core.runs.tasks import Description, Progress, Task, described
@@ -56,7 +56,7 @@ def _shared_options(task: Task) -> dict[str, inspect.Parameter]:
     """What a command takes besides the task's own parameters."""
     found: dict[str, tuple[object, object]] = {}
     if task.takes_model:
-        found |= {"run": (RunFolder, inspect.Parameter.empty), "device": (Device, "auto")}
+        found |= {"run": (OptionalRun, None), "device": (Device, "auto")}
     if task.output is not None:
         help_ = f"Folder to write to; by default {task.output}, or {task.output}-2 ... where that holds files."
         found["output"] = Annotated[Path | None, typer.Option("--output", "-o", help=help_)], None

@@ -21,6 +21,7 @@ from core.command_line.options import (
     AsJson,
     Assignments,
     Device,
+    OptionalRun,
     OptionalSeed,
     RecipeFile,
     RecipeName,
@@ -29,6 +30,7 @@ from core.command_line.options import (
 )
 from core.command_line.printing import print_json, print_measures, print_paths, print_table
 from core.command_line.program import HELP, deferred
+from core.command_line.run_argument import run_by_default
 from core.command_line.task_commands import task_command
 from core.errors import FourfoldError
 from core.files import DAY, new_folder, remove_leftovers
@@ -68,12 +70,19 @@ def build(name: str, load_domain: Callable[[], Domain[DataT, CodecT, Item]], tas
         return load(run, load_domain(), device)
 
     for task in tasks:
-        app.command(task.name)(task_command(task, load_model))
+        kind = run_by_default(load_domain, task) if task.takes_model else None
+        app.command(task.name, cls=kind, epilog=_examples(f"{name} {task.name} {task.example}"))(
+            task_command(task, load_model))
     return app
 
 
+def _examples(*commands: str) -> str:
+    """The end of a command's help; a line break needs an empty line, and brackets are not markup."""
+    return "\n\n".join(["Examples:", *(f"fourfold {command.strip()}" for command in commands)]).replace("[", "\\[")
+
+
 def _add_recipes(app: typer.Typer, load_domain: Callable[[], Domain[DataT, CodecT, Item]]) -> None:
-    @app.command()
+    @app.command(epilog=_examples(f"{app.info.name} recipes", f"{app.info.name} recipes --json"))
     def recipes(as_json: AsJson = False) -> None:
         """List the recipes: family, data, what they make."""
         domain = load_domain()
@@ -92,7 +101,7 @@ def _recipe_row(name: str, make: Callable[[], Recipe[DataT]]) -> dict[str, str]:
 
 
 def _add_show(app: typer.Typer, load_domain: Callable[[], Domain[DataT, CodecT, Item]]) -> None:
-    @app.command()
+    @app.command(epilog=_examples(f"{app.info.name} show tour-vae --set train.steps=500"))
     def show(
         recipe: Annotated[str, typer.Argument(metavar="RECIPE|RUN", help="A recipe's name, or a run folder.")],
         assignments: Assignments = None,
@@ -118,7 +127,10 @@ def _recipe_of(domain: Domain[DataT, CodecT, Item], name: str) -> Recipe[DataT]:
 
 
 def _add_train(app: typer.Typer, load_domain: Callable[[], Domain[DataT, CodecT, Item]]) -> None:
-    @app.command()
+    examples = _examples(f"{app.info.name} train tour-diffusion", f"{app.info.name} train tour-vae --dry-run",
+                         f"{app.info.name} train tour-gan --set train.steps=500 --seed 1 --run runs/mine")
+
+    @app.command(epilog=examples)
     def train(
         recipe: RecipeName = None,
         recipe_file: RecipeFile = None,
@@ -160,6 +172,7 @@ def _add_train(app: typer.Typer, load_domain: Callable[[], Domain[DataT, CodecT,
             write_run_report(domain, target)
             print(f"trained {result.step} steps in {result.seconds:.0f} s")
             print(target.report)
+            print("next:", *domain.next_commands(value, target.folder), sep="\n  ")
 
 
 def _resolve(
@@ -273,7 +286,9 @@ def _add_sample(app: typer.Typer, load_domain: Callable[[], Domain[DataT, CodecT
 
         domain = load_domain()
         one = typer.Typer(add_completion=False, context_settings=HELP)
-        one.command("sample")(task_command(sampling_task(domain), lambda run, device: load(run, domain, device)))
+        examples = (f"{domain.name} sample -n 4", f"{domain.name} sample tour-diffusion -n 16 --seed 1 -o drawn")
+        one.command("sample", cls=run_by_default(load_domain), epilog=_examples(*examples))(
+            task_command(sampling_task(domain), lambda run, device: load(run, domain, device)))
         return typer.main.get_command(one)
 
     @app.command(cls=deferred(make))
@@ -282,9 +297,11 @@ def _add_sample(app: typer.Typer, load_domain: Callable[[], Domain[DataT, CodecT
 
 
 def _add_evaluate(app: typer.Typer, load_domain: Callable[[], Domain[DataT, CodecT, Item]]) -> None:
-    @app.command()
+    examples = _examples(f"{app.info.name} evaluate tour-diffusion", f"{app.info.name} evaluate -n 100 --json")
+
+    @app.command(cls=run_by_default(load_domain), epilog=examples)
     def evaluate(
-        run: RunFolder,
+        run: OptionalRun = None,
         num: Annotated[int | None, typer.Option("--num", "-n", min=1, help="Samples to draw.")] = None,
         seed: Seed = 0,
         device: Device = "auto",
@@ -297,6 +314,7 @@ def _add_evaluate(app: typer.Typer, load_domain: Callable[[], Domain[DataT, Code
         from core.runs.run import evaluate as judge
 
         domain = load_domain()
+        assert run is not None  # `run_by_default` names one
         held = Run(domain.find(run))
         measures = judge(domain, held, n=num, seed=seed, device=device)
         if held.is_run:
@@ -308,7 +326,7 @@ def _add_evaluate(app: typer.Typer, load_domain: Callable[[], Domain[DataT, Code
 
 
 def _add_report(app: typer.Typer, load_domain: Callable[[], Domain[DataT, CodecT, Item]]) -> None:
-    @app.command()
+    @app.command(epilog=_examples(f"{app.info.name} report tour-diffusion"))
     def report(run: RunFolder) -> None:
         """Write report.html: curve, samples, measures, environment."""
         from core.runs.report import write_run_report

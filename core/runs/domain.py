@@ -61,7 +61,7 @@ class Domain(Generic[DataT, CodecT, Item]):
         suggests: the tasks that a model of a recipe is for, as words of a command line; {run} stands for its folder.
         shows: what one sees, or hears, of the items in a report: a sentence.
         recipe_migrations, codec_migrations: as `core.runs.migrations`, after them, of the domain's own.
-        models: the folder of the models that ship, one a folder.
+        models: the folder of the models that ship, one a folder; model: the one that is asked where none is named.
         draw: (model, n, seed, settings) -> items, for domains whose items are more than one draw of the family
             (robotics: episodes of a policy): what `sample` without a condition and reports show.
     """
@@ -88,6 +88,7 @@ class Domain(Generic[DataT, CodecT, Item]):
     recipe_migrations: tuple[Migration, ...] = ()
     codec_migrations: tuple[Migration, ...] = ()
     models: Path | None = None
+    model: str | None = None
     draw: Callable[[Model[DataT, CodecT, Item], int, int, SettingChanges], list[Item]] | None = None
 
     @cached_property

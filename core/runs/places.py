@@ -38,6 +38,12 @@ def find(name: str | Path, domain: str, models: Path | None = None) -> Path | No
     return given if given.exists() else None
 
 
+def is_run(name: str, domain: str, models: Path | None = None) -> bool:
+    """Whether a user's word names a run or a model."""
+    found = find(name, domain, models)
+    return found is not None and _domain_of(found) is not None
+
+
 def model_places(name: Path, domain: str, models: Path | None) -> list[Path]:
     """Where a model that ships may be."""
     if len(name.parts) != 1 or name.parts[0] in (".", ".."):

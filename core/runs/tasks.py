@@ -86,6 +86,8 @@ class Task:
         result: what it makes.
         output: the folder that files go to by default; None where it makes none.
         streams: whether it can show its text while it is written.
+        example: what a person may give it after the run, as in "photo.png --factor 2".
+        model: the model that is asked where none is named; by default the domain's.
     """
 
     name: str
@@ -96,6 +98,8 @@ class Task:
     output: str | None = None
     takes_model: bool = True
     streams: bool = False
+    example: str = ""
+    model: str | None = None
 
 
 @dataclass(frozen=True)
