@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -100,3 +101,13 @@ def test_what_was_there_is_not_written_over(cli: Cli, refused: Callable[..., str
 def test_many_files_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     print_paths([Path("out") / f"{number}.png" for number in range(64)])
     assert capsys.readouterr().out == "64 files in out: 0.png, 1.png ... 63.png\n"
+
+
+def test_train_says_what_comes_next_and_it_works(cli: Cli, home: Path) -> None:
+    code, out, _ = cli("train", "ring-vae", *FAST)
+    lines = out.partition("next:\n")[2].splitlines()
+    assert code == 0 and len(lines) == len(DOMAIN.next_commands(DOMAIN.recipe("ring-vae"), Path("runs"))) >= 3
+    for line in lines:
+        words = shlex.split(line)
+        assert words[:2] == ["fourfold", "tiny"] and "runs/tiny/ring-vae" in words
+        assert cli(*words[2:])[0] == 0, line
