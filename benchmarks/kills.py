@@ -1,6 +1,7 @@
 """Kills small runs at every file operation and at random moments, and compares what they become with an unbroken run.
 
     python -m benchmarks.kills --kills 300
+    python -m benchmarks.kills --kills 300 --every-operation
     python -m benchmarks.kills --quick
 
 Every domain and family has a small run of one process, and one run a domain is of two. What each kill leaves is
@@ -27,6 +28,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.results_file import FOLDER, write_result
 from core.files import LOCK, SEAL, read_json
 from core.runs.domain import Domain, Prepared
 from core.runs.model import CodecT, DataT, Item
@@ -153,8 +155,11 @@ def killed(cell: Cell, folder: Path, reference: dict[str, object], kill: Callabl
     return in_time
 
 
-def torture(cell: Cell, folder: Path, kills: int, chance: random.Random) -> int:
-    """`kills` kills of a run, half of them at its file operations, evenly spread; returns how many operations it has.
+def torture(cell: Cell, folder: Path, kills: int, every: bool, chance: random.Random) -> dict[str, int]:
+    """`kills` kills of a run, half of them at its file operations, evenly spread; counts of what was done.
+
+    Args:
+        every: kill at each of the operations instead, and `kills` times at random besides.
 
     Raises:
         SystemExit: a run does not end with the files of the unbroken one.
@@ -165,7 +170,10 @@ def torture(cell: Cell, folder: Path, kills: int, chance: random.Random) -> int:
     ended(start(cell, alone, lambda number: log.write_text(str(number))))
     seconds, count = time.perf_counter() - begun, int(log.read_text())
     reference = contents(alone)
-    places = sorted({1 + index * (count - 1) // max(1, kills - kills // 2 - 1) for index in range(kills - kills // 2)})
+    some = kills - kills // 2
+    spread = {1 + index * (count - 1) // max(1, some - 1) for index in range(some)}
+    places = list(range(1, count + 1)) if every else sorted(spread)
+    at_any_time = kills if every else kills - len(places)
 
     def at_operation(place: int) -> Callable[[Path], list[int]]:
         def act(number: int) -> None:
@@ -180,39 +188,45 @@ def torture(cell: Cell, folder: Path, kills: int, chance: random.Random) -> int:
         os.kill(children[0], signal.SIGKILL)
         return children
 
-    done = 0
     for place in places:
         if not killed(cell, folder / "killed", reference, at_operation(place)):
             raise SystemExit(f"{cell.name}: has no operation {place} of {count}")
-        done += 1
-    while done < kills:
+    done = 0
+    while done < at_any_time:
         done += killed(cell, folder / "killed", reference, at_random)
-    return count
+    return {"operations": count, "kills_at_operations": len(places), "kills_at_random": done}
 
 
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=300, help="in all")
+    parser.add_argument("--every-operation", action="store_true",
+                        help="besides, one at each file operation of the first run of each domain")
     parser.add_argument("--domains", default=",".join(DOMAINS))
     parser.add_argument("--quick", action="store_true", help="a few kills of two runs, in under a minute")
+    parser.add_argument("--output", type=Path, default=FOLDER / "kills.json")
     options = parser.parse_args()
     torch.set_num_threads(1)
     plan = [(domain, family, 1) for domain in options.domains.split(",") for family in FAMILIES]
     plan += [(domain, "diffusion", 2) for domain in options.domains.split(",")]
     if options.quick:
         plan, options.kills = [("image", "vae", 1), ("image", "diffusion", 2)], 8
-    begun, memory = time.perf_counter(), Path("/dev/shm")
+    begun, memory, counts = time.time(), Path("/dev/shm"), {}
     for index, (name, family, processes) in enumerate(plan):
         domain = importlib.import_module(f"apps.{name}.domain").DOMAIN
         kills = options.kills * (index + 1) // len(plan) - options.kills * index // len(plan)
         made = cell(domain, family, processes)
         # A folder in memory, where there is one: on a disk, waiting for writes would take most of the time.
         with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as scratch:
-            count = torture(made, Path(scratch), kills, random.Random(made.name))
-        print(f"{made.name}: {kills} kills, {count} file operations, all files equal", flush=True)
-    print(f"{options.kills} kills in {time.perf_counter() - begun:.0f} s: every run ended with an unbroken one's "
-          "files")
+            every = options.every_operation and (family, processes) == (FAMILIES[0], 1)
+            done = torture(made, Path(scratch), kills, every, random.Random(made.name))
+        counts[made.name] = done
+        print(f"{made.name}: {done['kills_at_operations'] + done['kills_at_random']} kills, {done['operations']} file "
+              "operations, all files equal", flush=True)
+    total = sum(done["kills_at_operations"] + done["kills_at_random"] for done in counts.values())
+    print(f"{total:,} kills in {time.time() - begun:.0f} s: every run ended with an unbroken one's files")
+    write_result(options.output, {"kills": total, "runs": counts}, begun)
 
 
 if __name__ == "__main__":

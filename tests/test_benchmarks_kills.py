@@ -12,8 +12,9 @@ import pytest
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the runs are forked")
-def test_killed_runs_end_with_the_files_of_an_unbroken_one() -> None:
-    done = subprocess.run([sys.executable, "-m", "benchmarks.kills", "--quick"], cwd=Path(__file__).parent.parent,
+def test_killed_runs_end_with_the_files_of_an_unbroken_one(tmp_path: Path) -> None:
+    command: list[str | Path] = [sys.executable, "-m", "benchmarks.kills", "--quick", "--output", tmp_path / "kills.json"]
+    done = subprocess.run(command, cwd=Path(__file__).parent.parent,
                           capture_output=True, text=True, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr
     assert "8 kills" in done.stdout and "image diffusion (2): 4 kills" in done.stdout
