@@ -7,10 +7,20 @@ from collections.abc import Iterable
 
 SHOWN = 200
 """Characters of a refused value that an error's line shows."""
+LONGEST, END = 2000, 400
+"""Characters of an error's line, and of those the last that stay when its middle is left out."""
 
 
 class FourfoldError(Exception):
-    """A mistake the user can mend. The command line prints its one line and exits with code 2."""
+    """A mistake the user can mend. The command line prints its one line and exits with code 2.
+
+    Messages tell of names and values that users, or those who sent them a file, chose freely: what would end the line
+    or command a terminal is shown as an escape, and what is very long is cut.
+    """
+
+    def __init__(self, message: str) -> None:
+        line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message.replace("\n", " "))
+        super().__init__(line if len(line) <= LONGEST else f"{line[: LONGEST - END - 5]} ... {line[-END:]}")
 
 
 class Unsupported(FourfoldError):

@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from xml.etree import ElementTree
@@ -328,11 +329,13 @@ def read_jsb(path: Path, steps_per_beat: int) -> dict[str, list[Score]]:
         FourfoldError: not that kind of file.
     """
     try:
-        splits = json.loads(path.read_text())
+        splits = json.loads(path.read_text(encoding="utf-8"))
         grids = {name: [np.array(piece) for piece in splits[name]] for name in ("train", "valid", "test")}
-        if any(grid.ndim != 2 or grid.shape[1] != 4 for pieces in grids.values() for grid in pieces):
-            raise ValueError("pieces must be steps of four voices")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        for grid in chain(*grids.values()):
+            whole = grid.ndim == 2 and grid.shape[1] == 4 and grid.dtype.kind == "i"
+            if not (whole and ((grid >= -1) & (grid < 128)).all()):
+                raise ValueError("pieces must be steps of four voices, each a MIDI number or -1")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise FourfoldError(f"{path} is not a JSON file of four-part JSB splits: {error}") from error
     return {name: [_held_within_beats(grid, steps_per_beat) for grid in pieces] for name, pieces in grids.items()}
 

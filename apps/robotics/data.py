@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import zipfile
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +15,17 @@ from apps.robotics.environments import TASKS, make
 from apps.robotics.model import RoboticsData
 from apps.robotics.rollouts import Demonstrator, Purpose, episode_seeds, run_episodes
 from apps.robotics.simulation import Episode
+from core.data.array_files import read_arrays
 from core.data.arrays import ArrayData
 from core.data.cache import cached
+from core.data.folders import Found, find_files, read_all
 from core.data.splits import split
 from core.errors import FourfoldError, did_you_mean, require
 from core.files import write_atomically
 from core.runs.domain import Prepared
 from core.runs.tasks import Progress
 
+log = logging.getLogger(__name__)
 VERSION = 3  # of what `collect` does
 
 
@@ -66,13 +69,7 @@ class Demonstrations:
         """
         if not path.is_file():
             raise FourfoldError(f"{path}: no such file of demonstrations; make one with `fourfold robotics collect`")
-        try:
-            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:  # of a path it would stay open
-                values = {name: file[name] for name in ("task", "observations", "actions", "lengths", "succeeded")}
-        except KeyError as error:
-            raise FourfoldError(f"{path} has no array {error.args[0].split()[0]!r}: is it from `collect`?") from error
-        except (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-            raise FourfoldError(f"{path} is not a readable .npz of demonstrations: collect them again") from error
+        values = read_arrays(path, ("task", "observations", "actions", "lengths", "succeeded"))
         task = str(values.pop("task"))
         if task not in TASKS:
             raise FourfoldError(f"{path} is of the task {task!r}: {did_you_mean(task, TASKS)}")
@@ -113,24 +110,25 @@ def demonstrations_of(config: RoboticsData) -> Demonstrations:
     return Demonstrations(config.task, **arrays)
 
 
-def own_files(path: Path) -> list[Path]:
-    """A file of demonstrations, or all .npz files of a folder in the order of their names.
+def own_files(path: Path) -> Found:
+    """A file of demonstrations, or all .npz files in a folder, at any depth, in the order of their names.
 
     Raises:
         FourfoldError: there is none.
     """
-    files = sorted(path.glob("*.npz")) if path.is_dir() else [path]
-    if not files:
-        raise FourfoldError(f"{path} holds no .npz of demonstrations; make one with `fourfold robotics collect`")
-    return files
+    return find_files(path, (".npz",))
 
 
 def _own(path: Path, task: str) -> Demonstrations:
-    """The user's own demonstrations: a file, or all .npz files of a folder in the order of their names."""
-    files = own_files(path)
-    parts = [Demonstrations.load(file) for file in files]
-    for file, part in zip(files, parts, strict=True):
-        require(part.task == task, "data.task", task, f"{file} is of {part.task!r}: use --set data.task={part.task}")
+    """The user's own demonstrations; see `own_files`."""
+    found = own_files(path)
+    read, broken = read_all(found.files, Demonstrations.load, what="files of demonstrations")
+    for line in [*found.report("files of demonstrations"), *broken]:
+        log.warning(line)
+    parts = [part for _, part in read]
+    for (index, _), part in zip(read, parts, strict=True):
+        require(part.task == task, "data.task", task,
+                f"{found.files[index]} is of {part.task!r}: use --set data.task={part.task}")
     arrays = [_arrays(part) for part in parts]
     return Demonstrations(task, **{name: np.concatenate([each[name] for each in arrays]) for name in arrays[0]})
 

@@ -26,7 +26,7 @@ def guess(path: Path) -> RoboticsData:
     Raises:
         FourfoldError: no demonstrations there, or damaged ones.
     """
-    first = own_files(path)[0]
+    first = own_files(path).files[0]
     task = Demonstrations.load(first).task
     log.warning(f"{path.name}: demonstrations of {task}, in chunks of 8 actions of which 4 are executed (data.horizon "
                 "and data.execute say otherwise)")

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from apps.robotics.codec import CONDITION, ActionChunk, ChunkCodec, from_version_0_1_0
-from apps.robotics.data import Demonstrations, chunks, collect, prepare
+from apps.robotics.data import Demonstrations, chunks, collect, demonstrations_of, prepare
 from apps.robotics.model import RoboticsData
 from apps.robotics.planar import SPEED
 from apps.robotics.rollouts import Purpose, episode_seeds
@@ -106,3 +106,24 @@ def test_file_of_demonstrations(tmp_path: Path) -> None:
     one = prepare(RoboticsData(folder=str(tmp_path / "a" / "demos.npz")))
     both = prepare(RoboticsData(folder=str(tmp_path / "a")))
     assert len(both.train) > 1.5 * len(one.train)
+
+
+def test_folders_of_demonstrations_are_read_as_other_folders_are(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Hidden files are skipped, links followed once, folders entered, other kinds counted, broken files named."""
+    found = collect("planar", 10, seed=3)
+    found.save(tmp_path / "own" / "a.npz")
+    found.save(tmp_path / "own" / "later" / "b.NPZ")
+    found.save(tmp_path / "elsewhere" / "c.npz")
+    (tmp_path / "own" / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "own" / "again").symlink_to(tmp_path / "own" / "later")
+    (tmp_path / "own" / "._a.npz").write_bytes(b"of a file manager")
+    (tmp_path / "own" / "notes.txt").write_text("mine")
+    config = RoboticsData(folder=str(tmp_path / "own"))
+    assert len(demonstrations_of(config).lengths) == 30
+    said = "\n".join(caplog.messages)
+    assert "1 hidden file skipped" in said and ".txt 1" in said and "1 folder skipped" in said
+    (tmp_path / "own" / "cut.npz").write_bytes((tmp_path / "own" / "a.npz").read_bytes()[:-200])
+    with pytest.raises(FourfoldError, match=r"1 of 4 files of demonstrations cannot be read: \S*cut\.npz is damaged"):
+        demonstrations_of(config)
