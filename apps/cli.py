@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from core.command_line.options import Seed
+from core.command_line.options import AsJson, Seed
 from core.command_line.program import HELP, deferred
 from core.command_line.program import main as run_program
 from core.runtime import version
@@ -47,6 +47,22 @@ def _nothing() -> None:
 
 for _name, _summary in DOMAINS.items():
     app.command(_name, cls=_deferred(_name), help=_summary)(_nothing)
+
+
+@app.command(epilog="Examples:\n\nfourfold models\n\nfourfold models --json")
+def models(as_json: AsJson = False) -> None:
+    """The models that ship, and those of $FOURFOLD_MODELS: any command that takes a run takes their names."""
+    from core.command_line.printing import print_json, print_table
+    from core.runs.shipped import shipped, shipped_row
+
+    here = Path(__file__).parent
+    rows = [shipped_row(model) for model in shipped({domain: here / domain / "models" for domain in DOMAINS})]
+    if as_json:
+        print_json(rows)
+    elif rows:
+        print_table("models", list(rows[0]), [list(row.values()) for row in rows])
+    else:
+        print("no model ships with this version: `fourfold image recipes` lists what can be trained")
 
 
 @app.command(epilog="Examples:\n\nfourfold tour\n\nfourfold tour --domains image,audio --families gan --minutes 5")

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+MODEL = ROOT / "tests" / "data" / "version-0.1.0" / "image-vae" / "finished" / "model"
 
 
 def run(*words: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -30,6 +31,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source.mkdir()
     for name in ("core", "apps"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(MODEL, source / "apps" / "image" / "models" / "mine")
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source / name)
     isolation = [] if _setuptools() < 77 else ["--no-build-isolation"]
@@ -61,6 +63,12 @@ def test_the_wheel_is_what_runs(installed: Path, tmp_path: Path) -> None:
     types = run(installed / "python", "-c", "from importlib.resources import files; "
                 "print((files('core') / 'py.typed').is_file(), (files('apps') / 'py.typed').is_file())", cwd=tmp_path)
     assert types.stdout.split() == ["True", "True"]
+
+
+def test_models_ship_in_the_wheel(installed: Path, tmp_path: Path) -> None:
+    sample = run(installed / "fourfold", "image", "sample", "mine", "-n", "2", cwd=tmp_path)
+    assert sample.returncode == 0 and (tmp_path / sample.stdout.split()[0]).is_file(), sample.stderr
+    assert "mine" in run(installed / "fourfold", "models", cwd=tmp_path).stdout
 
 
 def test_it_trains_and_samples(installed: Path, tmp_path: Path) -> None:
