@@ -23,5 +23,10 @@ OptionalRun = Annotated[
 Assignments = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key, e.g. train.steps=500.")
 ]
+Minutes = Annotated[
+    float | None,
+    typer.Option("--minutes", "--until", min=0.01,
+                 help="Train so many minutes in all instead of the recipe's steps; a finished run goes on until then."),
+]
 RecipeName = Annotated[str | None, typer.Argument(metavar="RECIPE", help="A recipe's name; see `recipes`.")]
 RecipeFile = Annotated[Path | None, typer.Option("--recipe", help="A recipe as JSON, e.g. another run's recipe.json.")]

@@ -21,6 +21,7 @@ from core.command_line.options import (
     AsJson,
     Assignments,
     Device,
+    Minutes,
     OptionalRun,
     OptionalSeed,
     RecipeFile,
@@ -143,6 +144,7 @@ def _add_train(app: typer.Typer, load_domain: Callable[[], Domain[DataT, CodecT,
         start: Annotated[
             Path | None, typer.Option("--from", metavar="RUN", help="Begin with a trained run's weights and recipe.")
         ] = None,
+        minutes: Minutes = None,
         assignments: Assignments = None,
         seed: OptionalSeed = None,
         device: Device = "auto",
@@ -159,6 +161,8 @@ def _add_train(app: typer.Typer, load_domain: Callable[[], Domain[DataT, CodecT,
 
         domain = load_domain()
         value, prepared = _resolve(domain, recipe, recipe_file, data, start, assignments, seed)
+        if minutes is not None:
+            value = replace(value, train=replace(value.train, minutes=minutes))
         target = Run(run or default_folder(value.name, domain.name))
         if dry_run:
             _describe(domain, value, device)
@@ -225,7 +229,7 @@ def _describe(domain: Domain[DataT, CodecT, Item], recipe: Recipe[DataT], device
     print(f"space       {prepared.codec.space}")
     print(f"conditions  {', '.join(prepared.codec.conditions) or 'none'}")
     print(f"model       {type(model.family).__name__}, {parameters:,} parameters, on {model.device}")
-    print(f"training    {recipe.train.steps:,} steps of {recipe.train.batch_size} examples, seed {recipe.seed}")
+    print(f"training    {recipe.train.length} of {recipe.train.batch_size} examples, seed {recipe.seed}")
 
 
 PART = 10_240

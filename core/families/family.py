@@ -138,6 +138,7 @@ class Family(nn.Module, ABC):
     players: ClassVar[tuple[str, ...]] = ("model",)
     options: frozenset[str] = frozenset()  # the SampleSettings this family honours
     likelihood: Likelihood = "none"  # what `bound` returns
+    validated: str = "loss"  # what `validation` returns
 
     # Facts --------------------------------------------------------------------------------------------------------
 
@@ -190,6 +191,14 @@ class Family(nn.Module, ABC):
     @abstractmethod
     def forward(self, batch: Batch, player: str = "model", progress: float = 1.0) -> Loss:
         """The loss of `player` on `batch`."""
+
+    def validation(self, batch: Batch) -> Tensor:
+        """How well held-out examples are modelled: a scalar, less is better; here the loss that is trained.
+
+        Without its own notion a family of several players cannot be validated by one loss, and overrides this.
+        """
+        loss: Loss = self(batch, self.players[-1])
+        return loss.value
 
     @abstractmethod
     def sample(

@@ -94,6 +94,7 @@ class GAN(Family):
 
     players = ("critic", "generator")
     options = frozenset({"temperature"})
+    validated = "distance"
 
     def __init__(self, config: GANConfig, space: Continuous, conditions: Mapping[str, ConditionSpec]) -> None:
         super().__init__()
@@ -148,6 +149,10 @@ class GAN(Family):
         terms = {"gap": (real - fake).mean().detach(), "penalty": penalty.detach()}
         return Loss(adversarial + gamma / 2 * penalty, terms)
 
+    def validation(self, batch: Batch) -> Tensor:
+        """The energy distance of as many samples, for the same conditions, to held-out examples."""
+        return energy_distance(self.generate(len(batch), batch.condition), batch.x)
+
     def generate(
         self, n: int, condition: Condition | None, drop: Tensor | None = None, *, temperature: float = 1.0,
         draws: Draws = None,
@@ -197,6 +202,7 @@ class LatentGAN(Family):
 
     players = ("autoencoder", "critic", "generator")
     options = frozenset({"temperature", "top_k", "top_p", "min_p"})
+    validated = "distance"
 
     def __init__(
         self, config: GANConfig, autoencoder: VAEConfig, space: Discrete, conditions: Mapping[str, ConditionSpec]
@@ -233,6 +239,10 @@ class LatentGAN(Family):
             latents = mean + std * torch.randn_like(std)
         return self.gan.forward(Batch(latents, batch.condition), player, (progress - share) / (1 - share))
 
+    def validation(self, batch: Batch) -> Tensor:
+        """The energy distance of the generator's latents to those of held-out sequences."""
+        return self.gan.validation(Batch(self.encode(batch), batch.condition))
+
     def passes(self, settings: SampleSettings) -> int:
         return self.autoencoder.passes(settings)
 
@@ -255,6 +265,14 @@ class LatentGAN(Family):
         """`temperature` and the truncations are the decoder's."""
         return self.decode(self.gan.generate(n, condition, draws=draws), condition, settings=settings,
                            draws=draws)
+
+
+def energy_distance(x: Tensor, y: Tensor) -> Tensor:
+    """Energy distance of samples x and y `[n, ...]` (Székely and Rizzo 2013), unbiased: it may fall below zero."""
+    x, y = x.flatten(1).float(), y.flatten(1).float()
+    pairs = max(1, len(x) * (len(x) - 1))
+    within = (torch.cdist(x, x).sum() + torch.cdist(y, y).sum()) / pairs
+    return 2 * torch.cdist(x, y).mean() - within
 
 
 def squared_gradient(scores: Tensor, x: Tensor) -> Tensor:

@@ -28,7 +28,12 @@ def _conditioning_in_one_place(recipe: Json) -> Json:
     return {**recipe, "family": moved(recipe.get("family"))}
 
 
-RECIPE_MIGRATIONS: tuple[Migration, ...] = (_conditioning_in_one_place,)
+def _no_validation(recipe: Json) -> Json:
+    """Earlier versions looked at no held-out examples while they trained."""
+    return {**recipe, "train": {**recipe.get("train", {}), "validations": 0}}
+
+
+RECIPE_MIGRATIONS: tuple[Migration, ...] = (_conditioning_in_one_place, _no_validation)
 FORMAT = len(RECIPE_MIGRATIONS)
 
 

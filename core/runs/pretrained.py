@@ -147,7 +147,7 @@ tags: [{domain}, {family.lower()}]
 # {recipe.name}
 
 A {family} of the `{domain}` domain, {parameters:,} parameters, trained from scratch with Fourfold {version()}
-for {recipe.train.steps:,} steps of {recipe.train.batch_size} examples (seed {recipe.seed}).
+for {recipe.train.length} of {recipe.train.batch_size} examples (seed {recipe.seed}).
 {measured and f"{chr(10)}## Measured{chr(10)}{chr(10)}{measured}"}
 ## Use
 

@@ -236,7 +236,7 @@ def write_run_report(domain: Domain[DataT, CodecT, Item], run: Run) -> Path:
     parts = [
         f"<h1>{html.escape(recipe.name)}</h1>",
         f'<p class="dim">{html.escape(domain.name)} · {html.escape(recipe.family.kind)} · '
-        f"{recipe.train.steps:,} steps of {recipe.train.batch_size} examples · seed {recipe.seed}{seconds}</p>",
+        f"{recipe.train.length} of {recipe.train.batch_size} examples · seed {recipe.seed}{seconds}</p>",
     ]
     if media:
         seen = f'<p class="dim">{html.escape(domain.shows)} Pictures open large.</p>'

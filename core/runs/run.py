@@ -241,7 +241,8 @@ def train(
             write_if_changed(run.recipe_file, to_json(_values(recipe)))
             save_description(model, run.model, markdown_table(load_measures(run)))
         barrier(world)  # before any process looks for a checkpoint, --fresh has removed the old ones
-        result = fit(model.family, prepared.train, recipe.train, run.folder, seed=recipe.seed, device=place, log=log)
+        result = fit(model.family, prepared.train, recipe.train, run.folder, seed=recipe.seed, device=place, log=log,
+                     validation=prepared.validation if len(prepared.validation) else None)
         if result.finished and world.writes and not are_whole(run.preview):
             keep_samples(domain, load(run.folder, domain, device), prepared, run)
         return result

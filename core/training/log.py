@@ -7,6 +7,8 @@ An event is a JSON object. Measured steps hold
 
 with one entry per player that stepped (its loss is the mean of the finite ones since the measured step before),
 `seconds` of training in all (over interruptions too) and null for numbers that are not finite.
+Validations hold {"step": 100, "steps": 1000, "validation": {"loss": 1.31}, "best_step": 100}: of the averaged weights,
+on held-out examples ("distance" for a GAN), and the step of the best so far.
 Remarks hold {"step": 41, "message": "..."}. In the file each has a checksum beside.
 """
 
@@ -169,6 +171,9 @@ def summary(event: Event) -> str:
     """An event in a few words: losses and speed, or the message."""
     if "message" in event:
         return str(event["message"])
+    if "validation" in event:
+        return ", ".join(f"validation {name} {'not finite' if value is None else format(value, '.4g')}"
+                         for name, value in event["validation"].items())
     losses = [f"{player} {'not finite' if value is None else format(value, '.4g')}"
               for player, value in event["loss"].items()]
     label = "loss" if len(losses) == 1 else "losses"
@@ -191,7 +196,7 @@ def console(title: str = "training", seconds_between_lines: float = 5.0) -> Iter
     def line(event: Event) -> None:
         nonlocal last
         final = event["step"] == event.get("steps")
-        if "message" in event or final or time.monotonic() - last >= seconds_between_lines:
+        if "message" in event or "validation" in event or final or time.monotonic() - last >= seconds_between_lines:
             last = time.monotonic()
             place = f"step {event['step']}" + (f"/{event['steps']}" if "steps" in event else "")
             terminal.print(f"{title} · {place} · {summary(event)}", highlight=False, markup=False, soft_wrap=True)
@@ -216,14 +221,17 @@ def _bar(title: str, terminal: Console) -> Iterator[Listener]:
         TextColumn("left"), TimeRemainingColumn(),
     )
     progress = Progress(*columns, console=terminal)
-    task = progress.add_task(title, total=None, summary="")
+    task, validated = progress.add_task(title, total=None, summary=""), ""
     try:
         def show(event: Event) -> None:
+            nonlocal validated
             progress.start()  # not before: while data are prepared, `core.waiting` has the terminal
             if "message" in event:
                 progress.console.print(summary(event), highlight=False, markup=False)
+            elif "validation" in event:
+                validated = f" · {summary(event)}"
             else:
-                progress.update(task, completed=event["step"], total=event["steps"], summary=summary(event))
+                progress.update(task, completed=event["step"], total=event["steps"], summary=summary(event) + validated)
 
         yield show
     finally:

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
@@ -34,10 +35,15 @@ from core.training.ema import Average
 from core.training.interrupt import Interrupt
 from core.training.log import Listener, RunLog
 from core.training.optimizers import PlayerOptimizer, learning_rate
+from core.training.plan import WARM, Plan, revision_due, steps_in
 
-UNDECISIVE = ("checkpoint_every", "log_every", "compile", "accumulation")
+UNDECISIVE = ("minutes", "checkpoint_every", "log_every", "compile", "accumulation")
 """Settings that do not decide the trained weights: they may change when a run goes on. (Accumulation decides the number
 of parts with that of processes, which is compared instead.)"""
+VALIDATED = 512
+"""Held-out examples that a validation takes at most."""
+RISING = 3
+"""Validations in a row without a better one that are called overfitting."""
 PATIENCE = 20
 """Updates of a player that may fail one after the other before training stops."""
 
@@ -72,6 +78,13 @@ class _Run:
     seconds: float = 0.0
     started: float = field(default_factory=time.perf_counter)
     measured: tuple[int, float] = (0, 0.0)  # step and seconds at the last measurement of speed
+    plan: Plan = Plan(1)
+    minutes: float = 0.0  # that the plan was made for; 0 for a number of steps
+    timed: tuple[int, float] = (0, 0.0)  # step and seconds from which on the plan's speed is measured
+    best: dict[str, Tensor] = field(default_factory=dict)  # weights of the best validation so far
+    best_value: float = math.inf
+    best_step: int = 0
+    worse: int = 0  # validations since the best
 
     def elapsed(self) -> float:
         """Seconds of training so far, over all starts."""
@@ -80,6 +93,10 @@ class _Run:
     def parts(self) -> range:
         """Which parts of each batch are this process's, of `accumulation` parts for each process."""
         return range(self.world.rank * self.config.accumulation, (self.world.rank + 1) * self.config.accumulation)
+
+    def worse_than(self, patience: int) -> bool:
+        """Whether so many validations in a row were no better than the best (0: never)."""
+        return 0 < patience <= self.worse
 
     def skipped(self) -> int:
         """Updates skipped so far."""
@@ -95,6 +112,7 @@ def train(
     seed: int = 0,
     device: torch.device | str = "cpu",
     log: Listener | None = None,
+    validation: ArrayData | None = None,
 ) -> TrainResult:
     """Train `family` on `data` in a run folder, continuing where `folder/state` left off.
 
@@ -103,7 +121,12 @@ def train(
     holds the averaged weights and is in eval mode. A finished run is not touched, unless its weights are damaged or
     lost: they are written again.
 
+    With `config.minutes` training ends with its schedule when the time is over, and a finished run goes on where it is
+    given more.
+
     Args:
+        validation: held-out examples whose loss (GANs: distance to samples) is logged, and decides which weights are
+            kept.
         log: receives every event, see `core.training.log`; None is silent, `log.console()` makes one for people.
 
     Raises:
@@ -122,9 +145,13 @@ def train(
                 "parts": config.accumulation * world.size}
     warnings: list[str] = []
     _resume(run, folder, identity, warnings)
-    if run.step >= config.steps:
+    if config.minutes is not None:
+        if 0 < run.plan.steps <= run.step and config.minutes > run.minutes and not run.worse_than(config.patience):
+            _go_on(run, config.minutes)
+        run.minutes = config.minutes
+    if run.step >= run.plan.steps:
         if world.writes:  # the file may be damaged or lost
-            checkpoint.save_weights(folder / "model", _averaged(run, family.state_dict()))
+            checkpoint.save_weights(folder / "model", _kept(run))
         return _end(run, run.seconds)
     if config.compile:
         for network in family.compiled():
@@ -135,12 +162,15 @@ def train(
         for line in warnings:
             run_log.write({"step": run.step, "message": line})
         with Interrupt() as interrupt, torch.random.fork_rng(devices=cuda):
-            while run.step < config.steps:
+            while run.step < run.plan.steps:
                 _step_and_log(run, data, run_log)
+                if validation is not None and _is_validated(run):
+                    _validate(run, validation, run_log)
+                revised = _revise(run)
                 # Processes must agree on stopping, and asking costs a wait, so several ask only now and then.
                 stop = (world.size == 1 or run.step % config.log_every == 0) and any_of(
                     interrupt.requested, world, device)
-                if run.step % config.checkpoint_every == 0 or run.step == config.steps or stop:
+                if revised or run.step % config.checkpoint_every == 0 or run.step >= run.plan.steps or stop:
                     run_log.flush()
                     _save(run, folder, identity)
                 if stop:
@@ -172,6 +202,7 @@ def _begin(family: Family, config: TrainConfig, seed: int, device: torch.device,
         averages=averages,
         failures={player: torch.zeros(2, dtype=torch.int64, device=device) for player in family.players},
         losses={player: torch.zeros(2, device=device) for player in family.players},
+        plan=Plan(config.steps if config.minutes is None else max(config.steps, 4 * WARM, 4 * config.log_every)),
     )
 
 
@@ -190,11 +221,16 @@ def _averaged(run: _Run, state: dict[str, Tensor]) -> dict[str, Tensor]:
     return state
 
 
+def _kept(run: _Run) -> dict[str, Tensor]:
+    """The weights that the model gets: the averages of the best validation, or of now."""
+    return run.best if run.config.keep == "best" and run.best else _averaged(run, run.family.state_dict())
+
+
 def _end(run: _Run, seconds: float) -> TrainResult:
     """Leave the family ready to sample."""
-    checkpoint.fill(run.family, _averaged(run, run.family.state_dict()), "the moving average")
+    checkpoint.fill(run.family, _kept(run), "the moving average")
     run.family.eval()
-    return TrainResult(run.step >= run.config.steps, run.step, seconds, run.skipped())
+    return TrainResult(run.step >= run.plan.steps, run.step, seconds, run.skipped())
 
 
 # ---------------------------------------------------------------------------------------------------- one step
@@ -202,19 +238,20 @@ def _end(run: _Run, seconds: float) -> TrainResult:
 
 def _step_and_log(run: _Run, data: ArrayData, run_log: RunLog) -> None:
     """One step of every active player, the moving average, and the log where it is due."""
-    config = run.config
+    config, plan = run.config, run.plan
     parts = _batches(run, data)
-    due = (run.step + 1) % config.log_every == 0 or run.step in (0, config.steps - 1)
+    due = (run.step + 1) % config.log_every == 0 or run.step in (0, plan.steps - 1)
+    position, following = plan.position(run.step), plan.position(run.step + 1)
     rate = 0.0
     measured: dict[str, dict[str, float | dict[str, float]]] = {"loss": {}, "terms": {}, "grad_norm": {}}
     for player in run.family.players:
-        first, last = (round(share * config.steps) for share in run.family.span(player))
-        if not first <= run.step < last:
+        first, last = (round(share * plan.steps) for share in run.family.span(player))
+        if not first <= position < last:
             continue
-        rate = learning_rate(run.step - first, run.optimizers[player].config, last - first)
+        rate = learning_rate(position - first, run.optimizers[player].config, last - first)
         terms, norm = _update(run, player, parts, rate)
-        run.averages[player].update(run.step - first)
-        if run.step + 1 == last < config.steps:
+        run.averages[player].update(position - first)
+        if following >= last < plan.steps:
             run.averages[player].apply()  # later players build on the weights that sampling will use
         if due:
             average(list(terms.values()), run.world)
@@ -230,7 +267,7 @@ def _step_and_log(run: _Run, data: ArrayData, run_log: RunLog) -> None:
         (before, then), run.measured = run.measured, (run.step, run.elapsed())
         speed = (run.step - before) * config.batch_size / max(run.measured[1] - then, 1e-9)
         run_log.write({
-            "step": run.step, "steps": config.steps, "seconds": round(run.measured[1], 3),
+            "step": run.step, "steps": plan.steps, "seconds": round(run.measured[1], 3),
             "examples_per_second": round(speed, 1), "learning_rate": rate, **measured, "skipped": run.skipped(),
         })
 
@@ -258,7 +295,7 @@ def _update(
         for number, part in zip(run.parts(), parts, strict=True):
             seed_step(run.seed, run.step, family.players.index(player), number, run.device)
             with torch.autocast(run.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
-                result = family(part, player, run.step / config.steps)
+                result = family(part, player, run.plan.position(run.step) / run.plan.steps)
             value = result.value / len(parts)
             value.backward()
             loss += value.detach()
@@ -315,6 +352,87 @@ def _check_finite(run: _Run, player: str, run_log: RunLog) -> None:
             f"its learning_rate ({run.optimizers[player].config.learning_rate:g}) or train.clip ({run.config.clip:g})")
 
 
+# --------------------------------------------------------------------------------------- the clock and validation
+
+
+def _go_on(run: _Run, minutes: float) -> None:
+    """Give a finished run the steps that fit into the minutes it has not had."""
+    speed = run.seconds / run.step
+    if 60 * minutes - run.seconds > speed:
+        run.plan = run.plan.revised(run.step, steps_in(minutes, run.step, run.seconds, speed),
+                                    run.seconds / (60 * minutes))
+
+
+def _revise(run: _Run) -> bool:
+    """Let the plan follow the speed where minutes are given; True where it changed, and must be saved."""
+    minutes = run.config.minutes
+    if minutes is None or run.step >= run.plan.steps:
+        return False
+    if run.step == WARM:
+        run.timed = (run.step, run.elapsed())
+    if run.world.size > 1 and run.step % run.config.log_every:  # to agree costs a wait
+        return False
+    now = run.elapsed()
+    steps, seconds = run.step - run.timed[0], now - run.timed[1]
+    planned = 0
+    if run.step > WARM and revision_due(minutes, run.plan, run.step, steps, seconds):
+        planned = steps_in(minutes, run.step, now, seconds / steps)
+    agreed = torch.tensor(planned, device=run.device)
+    broadcast([agreed], run.world)
+    if not int(agreed):
+        return False
+    run.plan, run.timed = run.plan.revised(run.step, int(agreed)), (run.step, now)
+    return True
+
+
+def _is_validated(run: _Run) -> bool:
+    """Whether the step just done ends one of the equal parts of training that `validations` are."""
+    parts, plan, family = run.config.validations, run.plan, run.family
+    if not parts or plan.done(run.step) < max(family.span(player)[0] for player in family.players):
+        return False  # a player that has not begun yet: there is nothing to sample
+    before, now = (plan.position(step) * parts // plan.steps for step in (run.step - 1, run.step))
+    return now > before
+
+
+def _validate(run: _Run, data: ArrayData, run_log: RunLog) -> None:
+    """Measure the averaged weights on held-out examples, remember the best, and say or end overfitting."""
+    family, config = run.family, run.config
+    weights = _averaged(run, family.state_dict())
+    trained = {name: value.clone() for name, value in family.state_dict().items()}
+    family.eval()
+    total, count = 0.0, min(len(data), VALIDATED)
+    try:
+        checkpoint.fill(family, weights, "the moving average")
+        with torch.no_grad(), torch.autocast(run.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+            for part, start in enumerate(range(0, count, config.batch_size)):
+                rows = np.arange(start, min(start + config.batch_size, count))
+                batch = data.batch(rows, seed=derive(run.seed, part)).to(run.device)
+                seed_step(run.seed, 0, len(family.players), part, run.device)
+                total += family.validation(batch).item() * len(rows)
+    finally:
+        checkpoint.fill(family, trained, "the weights in training")
+        family.train()
+    value = torch.tensor(total / count, device=run.device)
+    broadcast([value], run.world)
+    measured = value.item()
+    if measured < run.best_value:
+        run.best_value, run.best_step, run.worse = measured, run.step, 0
+        run.best = {name: tensor.clone() for name, tensor in weights.items()}
+    else:
+        run.worse += 1
+    run_log.write({"step": run.step, "steps": run.plan.steps, "validation": {family.validated: measured},
+                   "best_step": run.best_step})
+    if run.worse == RISING:
+        kept = "the weights of that step are kept" if config.keep == "best" else "train.keep is last: they are not kept"
+        run_log.write({"step": run.step, "message":
+                       f"the validation {family.validated} has not fallen since step {run.best_step} "
+                       f"({run.best_value:.4g}, now {measured:.4g}): the model overfits, or learns no more; {kept}"})
+    if run.worse_than(config.patience):
+        run.plan = replace(run.plan, steps=run.step)
+        run_log.write({"step": run.step, "message": f"training ends early: {run.worse} validations without a better "
+                                                    "one (train.patience)"})
+
+
 # -------------------------------------------------------------------------------------------------- checkpoints
 
 
@@ -328,15 +446,19 @@ def _save(run: _Run, folder: Path, identity: Json) -> None:
     """Write the model, then the state: a resumed run always finds a model at least as new as its state."""
     if run.world.writes:
         weights = run.family.state_dict()
-        checkpoint.save_weights(folder / "model", _averaged(run, weights))
+        checkpoint.save_weights(folder / "model", _kept(run))
         tensors = {f"family/{name}": value for name, value in weights.items()}
         for tracked in run.averages.values():
             tensors |= {f"average/{name}": value for name, value in tracked.values.items()}
+        tensors |= {f"best/{name}": value for name, value in run.best.items()}
         for player, optimizer in run.optimizers.items():
             tensors |= {f"optimizer/{player}/{name}": value for name, value in optimizer.state().items()}
         for kind, counts in (("failures", run.failures), ("losses", run.losses)):
             tensors |= {f"{kind}/{player}": value for player, value in counts.items()}
-        checkpoint.save(folder / "state", tensors, {"step": run.step, "seconds": run.elapsed(), **identity})
+        checkpoint.save(folder / "state", tensors, {
+            "step": run.step, "seconds": run.elapsed(), "plan": asdict(run.plan), "minutes": run.minutes, **identity,
+            **({"best": {"value": run.best_value, "step": run.best_step, "worse": run.worse}} if run.best else {}),
+        })
     barrier(run.world)
 
 
@@ -355,7 +477,8 @@ def _resume(run: _Run, folder: Path, identity: Json, warnings: list[str]) -> Non
     for key in ("seed", "train", "parts", "examples"):
         old = saved.facts[key] if key in saved.facts else identity[key]  # version 0.1.0 noted no parts
         if key == "train":
-            old = {name: value for name, value in old.items() if name not in UNDECISIVE}
+            # A setting that an earlier version did not know is as it was then: as it is by default.
+            old = {name: old.get(name, value) for name, value in identity[key].items()}
         if old != identity[key]:
             change = _difference(old, identity[key])
             if key == "examples" and "parts" not in saved.facts:
@@ -378,7 +501,13 @@ def _resume(run: _Run, folder: Path, identity: Json, warnings: list[str]) -> Non
         if player in parts.get("losses", {}):  # checkpoints of earlier versions have none
             run.losses[player].copy_(parts["losses"][player])
     run.step, run.seconds = saved.facts["step"], saved.facts["seconds"]
-    run.measured = (run.step, run.seconds)
+    run.measured = run.timed = (run.step, run.seconds)
+    if "plan" in saved.facts:
+        run.plan, run.minutes = Plan(**saved.facts["plan"]), saved.facts["minutes"]
+    if "best" in saved.facts:
+        run.best, best = parts["best"], saved.facts["best"]
+        run.best = {name: value.to(run.device) for name, value in run.best.items()}
+        run.best_value, run.best_step, run.worse = best["value"], best["step"], best["worse"]
     barrier(run.world)
     if run.world.writes:
         checkpoint.tidy(state, run.step)

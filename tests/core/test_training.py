@@ -22,6 +22,7 @@ from core.training import checkpoint
 from core.training.log import console, read_log
 from core.training.loop import PATIENCE, train
 from core.training.optimizers import PlayerOptimizer, learning_rate
+from core.training.plan import Plan
 
 
 class Unlike(Toy):
@@ -145,6 +146,93 @@ def test_players_step_in_their_spans_and_later_ones_build_on_averages(tmp_path):
     rates = [event["learning_rate"] for event in read_log(tmp_path)]
     assert rates[:20] == rates[20:] and max(rates) == rates[10] > rates[19] > 0  # each has the whole schedule
     assert [set(event["loss"]) for event in read_log(tmp_path)] == [{"generator"}] * 20 + [{"critic"}] * 20
+
+
+# ---------------------------------------------------------------------------------------- minutes and validation
+
+
+def test_minutes_set_the_steps_and_the_schedule_ends_with_its_decay(tmp_path):
+    started = time.perf_counter()
+    result = train(Toy(), toy_data(), toy_config(steps=5, minutes=0.1), tmp_path)
+    assert result.finished and 4 < result.seconds < 9 and time.perf_counter() - started < 15
+    events = [event for event in read_log(tmp_path) if "loss" in event]
+    assert events[-1]["step"] == events[-1]["steps"] == result.step > 100
+    assert events[-1]["learning_rate"] < 0.05 * max(event["learning_rate"] for event in events)
+    again = train(Toy(), toy_data(), toy_config(steps=5, minutes=0.1), tmp_path)
+    assert (again.step, again.seconds) == (result.step, pytest.approx(result.seconds, abs=0.5))
+    longer = train(Toy(), toy_data(), toy_config(steps=5, minutes=0.15), tmp_path)
+    assert longer.step > 1.2 * result.step and 7 < longer.seconds < 12
+    assert read_log(tmp_path)[-1]["learning_rate"] < 0.05 * max(event["learning_rate"] for event in events)
+
+
+def test_a_revised_plan_skips_no_span():
+    plan = Plan(1000).revised(400, 600)
+    positions = [plan.position(step) for step in range(400, 601)]
+    assert positions[0] == round(0.4 * 600) and positions[-1] == 600 and positions == sorted(positions)
+    assert plan.revised(500, 501).done(501) == 1
+
+
+def test_the_staged_players_follow_a_clock(tmp_path):
+    family = Staged()
+    result = train(family, toy_data(), toy_config(steps=5, minutes=0.05, log_every=1), tmp_path)
+    players = [set(event["loss"]) for event in read_log(tmp_path) if "loss" in event]
+    assert result.finished and players[0] == {"generator"} and players[-1] == {"critic"}
+    tensors = checkpoint.load(tmp_path / "state").tensors
+    generator = "generator.0.weight"
+    assert torch.equal(tensors[f"family/{generator}"], tensors[f"average/{generator}"])  # applied at its span's end
+
+
+class Validated(Toy):
+    """Its validation falls for a while and then rises."""
+
+    values = iter(())
+
+    def validation(self, batch):
+        return torch.tensor(next(self.values))
+
+
+def validated(values, folder, log=None, **config):
+    family = Validated(noise=0)
+    family.values = iter(values)
+    result = train(family, toy_data(), toy_config(validations=6, batch_size=100, **config), folder, seed=1, log=log,
+                   validation=toy_data(50, seed=9))
+    return family, result
+
+
+def test_the_best_validation_s_weights_are_kept(tmp_path):
+    values = [3.0, 1.0, 2.0, 2.5, 2.6, 2.7]
+    best, result = validated(values, tmp_path / "best", keep="best")
+    last, _ = validated(values, tmp_path / "last", keep="last")
+    assert result.step == 30 and weights(tmp_path / "best") != weights(tmp_path / "last")
+    events = [event for event in read_log(tmp_path / "best") if "validation" in event]
+    assert [event["step"] for event in events] == [5, 10, 15, 20, 25, 30]
+    assert [event["best_step"] for event in events] == [5, 10, 10, 10, 10, 10]
+    assert any("overfits" in event.get("message", "") for event in read_log(tmp_path / "best"))
+
+
+def test_patience_ends_training(tmp_path):
+    _, result = validated([3.0, 1.0, 2.0, 2.5], tmp_path, patience=2)
+    assert result.finished and result.step == 20
+    again = train(Validated(noise=0), toy_data(), toy_config(validations=6, batch_size=100, patience=2), tmp_path,
+                  seed=1, validation=toy_data(50, seed=9))
+    assert again.finished and again.step == 20
+
+
+def test_validation_does_not_change_what_is_learned_and_resumes_exactly(tmp_path):
+    def run(folder, validation, log=None, **config):
+        train(Toy(), toy_data(), toy_config(validations=6, **config), folder, seed=1, log=log, validation=validation)
+
+    held = toy_data(50, seed=9)
+    run(tmp_path / "with", held, keep="last")
+    run(tmp_path / "without", None, keep="last")
+    assert weights(tmp_path / "with") == weights(tmp_path / "without")
+    run(tmp_path / "alone", held)
+    with pytest.raises(ZeroDivisionError):
+        run(tmp_path / "killed", held, log=lambda event: 1 / (event["step"] < 20))
+    run(tmp_path / "killed", held)
+    assert weights(tmp_path / "alone") == weights(tmp_path / "killed")
+    lines = [[event.get("validation") for event in read_log(tmp_path / name)] for name in ("alone", "killed")]
+    assert lines[0] == lines[1] and sum(line is not None for line in lines[0]) == 6
 
 
 # ------------------------------------------------------------------------------------------------------- errors
