@@ -23,7 +23,7 @@ class TrainConfig:
         precision: "float32" or "bfloat16" (autocast; weights stay float32).
         minutes: train so long instead of for `steps`: the measured speed sets the number of steps, again and again.
         validations: how often over training the held-out loss is measured; 0 never.
-        keep: which weights the model gets at the end: of the "best" validation so far, or the "last".
+        keep: which weights the model gets at the end: of the "best" validation so far, or the "last" (GANs: always).
         patience: validations in a row without a better one after which training ends; 0 goes on to the end.
         checkpoint_every, log_every: in steps.
         compile: torch.compile the networks (worth it on a GPU and for long runs).

@@ -222,8 +222,12 @@ def _averaged(run: _Run, state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _kept(run: _Run) -> dict[str, Tensor]:
-    """The weights that the model gets: the averages of the best validation, or of now."""
-    return run.best if run.config.keep == "best" and run.best else _averaged(run, run.family.state_dict())
+    """The weights that the model gets: the averages of the best validation, or of now.
+
+    A distance of a few hundred samples is too uncertain to choose a GAN's weights by: it only watches.
+    """
+    by_loss = run.config.keep == "best" and run.family.validated == "loss"
+    return run.best if by_loss and run.best else _averaged(run, run.family.state_dict())
 
 
 def _end(run: _Run, seconds: float) -> TrainResult:
@@ -423,7 +427,7 @@ def _validate(run: _Run, data: ArrayData, run_log: RunLog) -> None:
     run_log.write({"step": run.step, "steps": run.plan.steps, "validation": {family.validated: measured},
                    "best_step": run.best_step})
     if run.worse == RISING:
-        kept = "the weights of that step are kept" if config.keep == "best" else "train.keep is last: they are not kept"
+        kept = "the weights of that step are kept" if _kept(run) is run.best else "the last weights are kept all the same"
         run_log.write({"step": run.step, "message":
                        f"the validation {family.validated} has not fallen since step {run.best_step} "
                        f"({run.best_value:.4g}, now {measured:.4g}): the model overfits, or learns no more; {kept}"})
