@@ -385,7 +385,13 @@ def _revise(run: _Run) -> bool:
     broadcast([agreed], run.world)
     if not int(agreed):
         return False
-    run.plan, run.timed = run.plan.revised(run.step, int(agreed)), (run.step, now)
+    plan = run.plan.revised(run.step, int(agreed))
+    for player in run.family.players:
+        ended, ends = (made.position(run.step) >= round(run.family.span(player)[1] * made.steps)
+                       for made in (run.plan, plan))
+        if ended != ends:  # by rounding: the step that ends a span would be left out, so revise after the next
+            return False
+    run.plan, run.timed = plan, (run.step, now)
     return True
 
 
@@ -427,10 +433,10 @@ def _validate(run: _Run, data: ArrayData, run_log: RunLog) -> None:
     run_log.write({"step": run.step, "steps": run.plan.steps, "validation": {family.validated: measured},
                    "best_step": run.best_step})
     if run.worse == RISING:
-        kept = "the weights of that step are kept" if _kept(run) is run.best else "the last weights are kept all the same"
+        kept = "the weights of that step" if _kept(run) is run.best else "the last weights all the same"
         run_log.write({"step": run.step, "message":
                        f"the validation {family.validated} has not fallen since step {run.best_step} "
-                       f"({run.best_value:.4g}, now {measured:.4g}): the model overfits, or learns no more; {kept}"})
+                       f"({run.best_value:.4g}, now {measured:.4g}): it overfits, or learns no more; kept are {kept}"})
     if run.worse_than(config.patience):
         run.plan = replace(run.plan, steps=run.step)
         run_log.write({"step": run.step, "message": f"training ends early: {run.worse} validations without a better "

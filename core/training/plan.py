@@ -32,7 +32,10 @@ class Plan:
 
     def position(self, step: int) -> int:
         """The share done, counted in steps: `step` itself unless the plan was revised."""
-        return round(self.done(step) * self.steps) if self.revised_at else step
+        if not self.revised_at:
+            return step
+        whole = int(self.done(step) * self.steps + 1e-9)
+        return whole if step >= self.steps else min(whole, self.steps - 1)  # a step that is left is not yet done
 
     def revised(self, step: int, steps: int, share: float | None = None) -> Plan:
         """The plan to end after `steps` > `step` steps, with `share` done by now (as much as before unless given)."""
