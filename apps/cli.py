@@ -49,6 +49,14 @@ for _name, _summary in DOMAINS.items():
     app.command(_name, cls=_deferred(_name), help=_summary)(_nothing)
 
 
+@app.command(epilog="Examples:\n\nfourfold recipes\n\nfourfold recipes --json")
+def recipes(as_json: AsJson = False) -> None:
+    """All recipes: what each makes, of which data, in how many minutes."""
+    from core.command_line.verbs import print_recipes
+
+    print_recipes([importlib.import_module(f"apps.{domain}.domain").DOMAIN for domain in DOMAINS], as_json)
+
+
 @app.command(epilog="Examples:\n\nfourfold models\n\nfourfold models --json")
 def models(as_json: AsJson = False) -> None:
     """The models that ship, and those of $FOURFOLD_MODELS: any command that takes a run takes their names."""

@@ -20,7 +20,7 @@ from core.data.arrays import ArrayData
 from core.data.cache import cached
 from core.data.folders import Found, as_array, as_lines, find_files, read_all
 from core.data.near_copies import groups_of, told
-from core.data.sources import in_data, package_files
+from core.data.sources import Origin, file_origin, folder_origin, in_data, package_files, package_origin
 from core.data.splits import FEW, LARGEST, split
 from core.errors import FourfoldError, require
 from core.runs.domain import Prepared
@@ -118,6 +118,18 @@ def _prepare_chorales(data: ChoraleData) -> Prepared[AudioCodec]:
     low, high = arrays["range"].tolist()
     codec = ChoraleCodec(beats=data.beats, steps_per_beat=data.steps_per_beat, low=low, high=high)
     return Prepared(codec=codec, **{name: ArrayData(codec.space, arrays[name]) for name in SPLITS})
+
+
+def origins(data: AudioData) -> list[Origin]:
+    """Where music and sounds come from."""
+    if data.folder is not None:
+        return [folder_origin(data.folder)]
+    return {
+        "music21": lambda: [package_origin("music21", MUSIC21, 22)],
+        "jsb": lambda: [file_origin("audio/jsb/Jsb16thSeparated.json", None)],
+        "soundfont": lambda: [package_origin("tinysoundfont", "0.3.7", 1)],
+        "drums": lambda: [file_origin("audio/drums", None)],
+    }[data.source]()
 
 
 def _chorale_root(data: ChoraleData) -> Path:

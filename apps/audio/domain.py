@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from apps.audio.codec import AudioCodec, ChoraleCodec, NoteCodec
-from apps.audio.data import AudioData, AudioModel, ChoraleData, NoteData, prepare
+from apps.audio.data import AudioData, AudioModel, ChoraleData, NoteData, origins, prepare
 from apps.audio.media import preview, write
 from apps.audio.metrics import evaluate
 from apps.audio.recipes import RECIPES
@@ -35,7 +35,7 @@ DOMAIN: Domain[AudioData, AudioCodec, Score | Sound] = Domain(
     conditions=("instrument",),
     default_samples=512,
     tasks=TASKS,
-    models=MODELS, model="chorales",
+    origins=origins, models=MODELS, model="chorales",
     suggests=lambda recipe: ["compose {run} --beats 32" if isinstance(recipe.data, ChoraleData) else "effect {run}"],
     shows="Four-part chorales as piano rolls, a colour a voice, the first one played; or notes of instruments as "
           "spectrograms, low tones below, played one after another.",

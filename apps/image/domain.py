@@ -11,6 +11,7 @@ from apps.image.media import preview, write
 from apps.image.metrics import evaluate
 from apps.image.recipes import RECIPES
 from apps.image.sizing import default_family, guess, sized
+from apps.image.sources import origins
 from apps.image.tasks import TASKS, suggests
 from core.runs import pretrained
 from core.runs.domain import Domain
@@ -22,7 +23,7 @@ DOMAIN = Domain(
     own_data=lambda data, path: replace(data, source="folder", folder=str(path)), guess=guess,
     default_family=default_family, sized=sized, result="pictures",
     conditions=("class", "prompt"), default_samples=1000, tasks=TASKS, models=MODELS, model="digits",
-    suggests=suggests,
+    origins=lambda data: origins(data.source, data.folder), suggests=suggests,
     shows="New pictures, none of them from the data; those of one place on each sheet are of one class.",
     codec_migrations=(from_version_0_1_0,),
 )

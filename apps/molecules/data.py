@@ -18,7 +18,7 @@ from core.conditions import VectorCondition
 from core.data.arrays import ArrayData, order
 from core.data.cache import grown
 from core.data.folders import as_array, as_lines, find_files
-from core.data.sources import in_data, package_files
+from core.data.sources import Origin, folder_origin, in_data, package_files, package_origin
 from core.data.splits import split
 from core.data.tables import Table, each_line, read_table
 from core.data.unfinished import Make, Part, Unfinished, in_memory
@@ -152,6 +152,12 @@ def _arrays(data: MoleculeData, files: Sequence[Path], made: Unfinished) -> dict
         arrays[name] = np.full((len(lengths[name]), longest), EOS, np.uint8 if len(tokens) < 256 else np.uint16)
         arrays[name][np.arange(longest) < lengths[name][:, None]] = flat[name]
     return arrays
+
+
+def origins(data: MoleculeData) -> list[Origin]:
+    """Where the molecules come from."""
+    own = "molecules/moses"
+    return [folder_origin(data.folder) if data.folder else package_origin("molsets", "0.3.1", 50, "moses", own)]
 
 
 def moses_files() -> list[Path]:

@@ -14,6 +14,7 @@ from apps.robotics.recipes import RECIPES
 from apps.robotics.rollouts import draw
 from apps.robotics.sizing import default_family, guess, sized
 from apps.robotics.tasks import TASKS
+from core.data.sources import folder_origin
 from core.runs import pretrained
 from core.runs.domain import Domain
 
@@ -22,7 +23,9 @@ DOMAIN = Domain(
     name="robotics", recipes=RECIPES, data_types=(RoboticsData,), codec_types=(ChunkCodec,), prepare=prepare,
     evaluate=evaluate, write=write, preview=preview, own_data=lambda data, path: replace(data, folder=str(path)),
     guess=guess, default_family=default_family, sized=sized,
-    result="episodes", default_samples=300, tasks=TASKS, models=MODELS, model="planar",
+    result="episodes", default_samples=300, tasks=TASKS,
+    origins=lambda data: [folder_origin(data.folder)] if data.folder else [],
+    models=MODELS, model="planar",
     suggests=lambda recipe: ["rollout {run} -n 20"],
     shows="Episodes of the policy, seen from above: to the green goal, around the grey obstacle on the left (blue) or "
           "on the right (orange); red ones fail.",

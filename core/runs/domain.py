@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Generic, Literal
 
 from core.data.arrays import ArrayData
+from core.data.sources import Origin
 from core.errors import FourfoldError, did_you_mean
 from core.families.family import FamilyConfig, SettingChanges
 from core.runs import places
+from core.runs.costs import minutes
 from core.runs.measures import Measure
 from core.runs.media import Media
 from core.runs.migrations import Migration
@@ -61,6 +63,7 @@ class Domain(Generic[DataT, CodecT, Item]):
         suggests: the tasks that a model of a recipe is for, as words of a command line; {run} stands for its folder.
         shows: what one sees, or hears, of the items in a report: a sentence.
         recipe_migrations, codec_migrations: as `core.runs.migrations`, after them, of the domain's own.
+        origins: data config -> where its data come from; nothing where they are part of an installed package.
         models: the folder of the models that ship, one a folder; model: the one that is asked where none is named.
         draw: (model, n, seed, settings) -> items, for domains whose items are more than one draw of the family
             (robotics: episodes of a policy): what `sample` without a condition and reports show.
@@ -87,6 +90,7 @@ class Domain(Generic[DataT, CodecT, Item]):
     shows: str = ""
     recipe_migrations: tuple[Migration, ...] = ()
     codec_migrations: tuple[Migration, ...] = ()
+    origins: Callable[[DataT], Sequence[Origin]] = lambda data: ()
     models: Path | None = None
     model: str | None = None
     draw: Callable[[Model[DataT, CodecT, Item], int, int, SettingChanges], list[Item]] | None = None
@@ -120,10 +124,19 @@ class Domain(Generic[DataT, CodecT, Item]):
         found = places.find(name, self.name, self.models)
         if found is None:
             recipe = Path(name).name
-            made = (f"`fourfold {self.name} train {recipe}` makes it" if recipe in self.recipes else
+            made = (f"`fourfold {self.name} train {recipe}` makes it{self._cost(recipe)}" if recipe in self.recipes else
                     f"give a run that `fourfold {self.name} train` made, or a model of `fourfold models`")
             raise FourfoldError(f"{name}: no such run; {made}")
         return found
+
+    def _cost(self, recipe: str) -> str:
+        """What training a recipe costs, as the end of a line; nothing where nobody has measured it."""
+        told = minutes(self.recipes[recipe]).told
+        missing = [origin for origin in self.origins(self.recipes[recipe]().data) if not origin.at_hand]
+        words = [f"{told} minutes"] if told else []
+        words += [f"{origin.name} to fetch ({origin.megabytes:.0f} MB)" if origin.megabytes else
+                  f"{origin.name} to be put there" for origin in missing]
+        return f" ({', '.join(words)})" if words else ""
 
     def next_commands(self, recipe: Recipe[DataT], run: Path) -> list[str]:
         """What a person does next with a trained run of `recipe`: command lines to copy."""

@@ -36,7 +36,7 @@ def test_recipes(cli: Cli) -> None:
     assert code == 0 and "ring-diffusion" in out and "Flow matching on a ring." in out and "More about" not in out
     rows = json.loads(cli("recipes", "--json")[1])
     assert {row["family"] for row in rows} == {"vae", "gan", "diffusion", "autoregressive"}
-    assert set(rows[0]) == {"name", "family", "data", "description"}
+    assert set(rows[0]) == {"domain", "name", "family", "data", "steps", "minutes", "to fetch", "description"}
 
 
 def test_show_prints_a_recipe_that_trains(cli: Cli, tmp_path: Path, trained: Path) -> None:
