@@ -18,7 +18,7 @@ from typing import Any
 
 from apps.image.domain import DOMAIN
 from benchmarks.results_file import FOLDER, write_result
-from benchmarks.training import parameter_count, trained
+from benchmarks.training import parameter_count, shortened, trained
 from core.runs.run import Run, evaluate
 
 TARGETS = ("upscale2", "denoise", "inpaint")
@@ -34,11 +34,12 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a few steps and images: checks the benchmark")
     options = parser.parse_args()
     if options.quick:
-        options.minutes, options.images = 0.02, 80
+        options.images = 40
     started = time.time()
     with tempfile.TemporaryDirectory() as scratch:
         folder = (options.run or Path(scratch)) / "fashion-enhance"
-        model, seconds = trained(DOMAIN, DOMAIN.recipe("fashion-enhance"), folder, options.minutes)
+        recipe = DOMAIN.recipe("fashion-enhance")
+        model, seconds = trained(DOMAIN, shortened(recipe) if options.quick else recipe, folder, options.minutes)
         measures = evaluate(DOMAIN, Run(folder), n=options.images, model=model)
     metrics: dict[str, Any] = {
         "images": options.images, "training_seconds": round(seconds, 1), "steps": model.recipe.train.steps,

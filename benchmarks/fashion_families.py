@@ -19,7 +19,7 @@ from typing import Any
 from apps.image.domain import DOMAIN
 from apps.image.metrics import classifier
 from benchmarks.results_file import FOLDER, write_result
-from benchmarks.training import parameter_count, trained
+from benchmarks.training import parameter_count, shortened, trained
 from core.runs.run import Run, evaluate
 
 FAMILIES = ("vae", "gan", "diffusion", "autoregressive")
@@ -36,13 +36,14 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a few steps and samples: checks the benchmark")
     options = parser.parse_args()
     if options.quick:
-        options.minutes, options.samples, options.families = 0.02, 100, "gan,diffusion"
+        options.samples, options.families = 60, "gan,diffusion"
     started = time.time()
     metrics: dict[str, Any] = {"samples": options.samples}
     with tempfile.TemporaryDirectory() as scratch:
         for family in options.families.split(","):
             folder = (options.run or Path(scratch)) / f"fashion-{family}"
-            model, seconds = trained(DOMAIN, DOMAIN.recipe(f"fashion-{family}"), folder, options.minutes)
+            recipe = DOMAIN.recipe(f"fashion-{family}")
+            model, seconds = trained(DOMAIN, shortened(recipe) if options.quick else recipe, folder, options.minutes)
             prepared = DOMAIN.prepare(model.recipe.data)
             measures = {m.name: m for m in evaluate(
                 DOMAIN, Run(folder), n=options.samples, model=model, prepared=prepared)}

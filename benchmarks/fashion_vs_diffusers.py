@@ -29,7 +29,7 @@ from apps.image.metrics import classifier
 from benchmarks import diffusers_peer as peer
 from benchmarks.paired import ratio, side_by_side, version
 from benchmarks.results_file import FOLDER, write_plain_json, write_result
-from benchmarks.training import parameter_count, trained
+from benchmarks.training import parameter_count, shortened, trained
 from core.metrics.frechet import frechet_distance
 from core.metrics.intervals import bootstrap
 from core.runs.domain import Prepared
@@ -52,18 +52,18 @@ def main() -> None:
     parser.add_argument("--worker", choices=("ours", "peer"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.quick:
-        options.minutes, options.samples = 0.02, 64
+        options.minutes, options.samples = 0.002, 30
     if options.worker:
         torch.set_num_threads(1)
-        work(options.worker, options.run, options.minutes)
+        work(options.worker, options.run, options.minutes, options.quick)
         return
     started = time.time()
     with tempfile.TemporaryDirectory() as scratch:
         home = (options.run or Path(scratch)).absolute()
         home.mkdir(parents=True, exist_ok=True)
-        both(home, options.minutes)
+        both(home, options.minutes, options.quick)
         metrics = measured(home, options.samples, OURS[:1] if options.quick else OURS,
-                           (("dpm", 4),) if options.quick else PEER)
+                           (("dpm", 4),) if options.quick else PEER, 1 if options.quick else 7)
     metrics |= {"minutes": options.minutes, "samples": options.samples}
     write_result(options.output, metrics, started)
     print(json.dumps(metrics, indent=2))
@@ -71,24 +71,27 @@ def main() -> None:
     sys.exit(0 if ahead or options.quick else 1)
 
 
-def both(home: Path, minutes: float) -> None:
+def both(home: Path, minutes: float, quick: bool) -> None:
     """Train ours and the peer at the same moment, a core each."""
     names = [name for name in ("ours", "peer") if not (home / name / "facts.json").exists()]
     side_by_side([
         [sys.executable, "-m", "benchmarks.fashion_vs_diffusers", "--worker", name, "--run", str(home),
-         "--minutes", str(minutes)]
+         "--minutes", str(minutes), *(["--quick"] if quick else [])]
         for name in names
     ])
 
 
-def work(name: str, home: Path, minutes: float) -> None:
+def work(name: str, home: Path, minutes: float, quick: bool) -> None:
     """One of the two trainings, in a process of its own."""
     recipe = DOMAIN.recipe("fashion-diffusion")
     if name == "peer":
         peer.train(DOMAIN.prepare(recipe.data).train, home / name, minutes)
         return
     cpu = time.process_time()
-    model, seconds = trained(DOMAIN, recipe, home / "run", minutes)
+    if quick:
+        model, seconds = trained(DOMAIN, shortened(recipe), home / "run")
+    else:
+        model, seconds = trained(DOMAIN, recipe, home / "run", minutes)
     steps, batch = model.recipe.train.steps, model.recipe.train.batch_size
     facts = {"steps": steps, "images": steps * batch, "seconds": seconds, "cpu_seconds": time.process_time() - cpu}
     write_plain_json(home / name / "facts.json", facts)
@@ -97,8 +100,8 @@ def work(name: str, home: Path, minutes: float) -> None:
 Ways = tuple[tuple[str, int], ...]
 
 
-def measured(home: Path, samples: int, ours_by: Ways, peer_by: Ways) -> dict[str, Any]:
-    """Distances of both by sampler and steps, and how fast they train and sample."""
+def measured(home: Path, samples: int, ours_by: Ways, peer_by: Ways, pairs: int) -> dict[str, Any]:
+    """Distances of both by sampler and steps, and how fast they train and sample: medians of so many pairs."""
     torch.set_num_threads(1)
     ours, theirs = load(home / "run", DOMAIN), peer.load(home / "peer")
     prepared = DOMAIN.prepare(ours.recipe.data)
@@ -127,12 +130,12 @@ def measured(home: Path, samples: int, ours_by: Ways, peer_by: Ways) -> dict[str
     reaching = [way for way in ours_by if curves["ours"][way][0] <= fd_peer]
     frugal = next(way for way in peer_by if curves["peer"][way][0] <= 1.05 * fd_peer)
     speeds = None if not reaching else ratio(
-        lambda: len(draw_ours(min(256, samples), reaching[0])), lambda: len(draw_theirs(25, frugal)), 5)
+        lambda: len(draw_ours(min(256, samples), reaching[0])), lambda: len(draw_theirs(25, frugal)), pairs)
     facts = {name: json.loads((home / name / "facts.json").read_text()) for name in ("ours", "peer")}
     return {
         "fd_ours": fd_ours, "fd_peer": fd_peer, "fd_floor": frechet_distance(test, space.features(train)),
         "fd_ours_interval": curves["ours"][best["ours"]][1], "fd_peer_interval": curves["peer"][best["peer"]][1],
-        "train_images_per_second_ratio": training_ratio(ours, prepared),
+        "train_images_per_second_ratio": training_ratio(ours, prepared, pairs),
         "sample_images_per_second_ratio": speeds,
         "sampler_ours": _words(reaching[0]) if reaching else None, "sampler_peer": _words(frugal),
         "fd_by_sampler": {name: {_words(way): value for way, (value, _) in curve.items()}
@@ -148,7 +151,7 @@ def _words(way: tuple[str, int]) -> str:
     return f"{way[0]}, {way[1]} steps"
 
 
-def training_ratio(ours: ImageModel, prepared: Prepared[ImageCodec]) -> float:
+def training_ratio(ours: ImageModel, prepared: Prepared[ImageCodec], pairs: int) -> float:
     """Images a second in training, ours over the peer's, each at its own settings; optimisers included."""
     recipe = ours.recipe
     family = build(DOMAIN, recipe, prepared.codec, torch.device("cpu")).family.train()
@@ -173,7 +176,7 @@ def training_ratio(ours: ImageModel, prepared: Prepared[ImageCodec]) -> float:
         adamw.step()
         return len(batch)
 
-    return ratio(one_of_ours, one_of_theirs, 7)
+    return ratio(one_of_ours, one_of_theirs, pairs)
 
 
 if __name__ == "__main__":

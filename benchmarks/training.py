@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from core.families.diffusion import DiffusionConfig
 from core.families.family import Family
 from core.runs.domain import Domain
 from core.runs.model import CodecT, DataT, Item, Model
@@ -37,7 +38,9 @@ def seconds_a_step(domain: Domain[DataT, CodecT, Item], recipe: Recipe[DataT]) -
 
 
 def shortened(recipe: Recipe[DataT]) -> Recipe[DataT]:
-    """The recipe for two steps of a few examples: enough to see that a benchmark runs."""
+    """The recipe for two steps of a few examples, sampled and judged in few: enough to see that a benchmark runs."""
+    if isinstance(recipe.family, DiffusionConfig):
+        recipe = replace(recipe, family=replace(recipe.family, likelihood_steps=1))
     sample = replace(recipe.sample, num_steps=None if recipe.sample.num_steps is None else 2)
     return replace(recipe, train=replace(recipe.train, steps=2, batch_size=4), sample=sample)
 

@@ -32,6 +32,7 @@ LARGEST = 10_000  # real images that distances are measured against, at most
 FEWEST = 10  # held-out images that measures need
 SAME = 2 / 255  # of the range of levels: the root-mean-square difference that nobody sees, as of a file saved again
 LIKELIHOOD_IMAGES = 128  # test images whose likelihood is measured, at most: a flow's takes 128 evaluations each
+TRAINING_IMAGES = 32  # training images beside them: enough to tell overfitting, which is a fifth and more
 
 
 def evaluate(model: ImageModel, prepared: Prepared[ImageCodec], n: int, seed: int) -> list[Measure]:
@@ -59,7 +60,7 @@ def evaluate(model: ImageModel, prepared: Prepared[ImageCodec], n: int, seed: in
         measures += _class_measures(model, prepared, drawn, condition["class"].numpy(), seed)
     kind = model.family.likelihood
     if kind != "none":
-        measures.append(_bits(model, prepared, kind, seed))
+        measures.append(_bits(model, prepared, kind, n, seed))
     measures.append(Measure(name="samples_per_second", value=speed, better="higher", count=n))
     return measures
 
@@ -156,18 +157,21 @@ def _class_measures(
 
 
 def _bits(
-    model: ImageModel, prepared: Prepared[ImageCodec], kind: Literal["exact", "bound", "estimate"], seed: int
+    model: ImageModel, prepared: Prepared[ImageCodec], kind: Literal["exact", "bound", "estimate"], n: int, seed: int
 ) -> Measure:
-    """Negative log-likelihood of held-out images in bits a number (binary images: in nats, as is the custom), against
-    each pixel's histogram."""
-    count, levels = min(len(prepared.test), LIKELIHOOD_IMAGES), prepared.codec.levels
+    """Negative log-likelihood of up to `n` held-out images in bits a number (binary images: in nats, as is the custom),
+    against each pixel's histogram."""
+    count, levels = min(len(prepared.test), n, LIKELIHOOD_IMAGES), prepared.codec.levels
+    known = min(len(prepared.train), count, TRAINING_IMAGES)
     unit = 1.0 if levels == 2 else 1 / (math.log(2) * prepared.test.x[0].size)
-    values, trained = (model.bound(data, count, seed=seed).numpy() * unit for data in (prepared.test, prepared.train))
+    values, trained = (model.bound(data, rows, seed=seed).numpy() * unit
+                       for data, rows in ((prepared.test, count), (prepared.train, known)))
     histogram = Histogram.fit(_real(prepared.train), levels)
     return Measure(
         name="nats_per_image" if levels == 2 else "bits_per_dim", value=float(values.mean()), better="lower", kind=kind,
         count=count, interval=bootstrap(np.mean, values, seed=seed), train_value=float(trained.mean()),
         baseline=float(histogram.nll(_real(prepared.test)[:count]).mean() * unit), baseline_name="pixel histograms",
+        remark=f"training data's is of {known} images",
     )
 
 

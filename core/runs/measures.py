@@ -30,7 +30,7 @@ class Measure:
         count: examples or samples measured.
         baseline: the same measure of the baseline called `baseline_name`.
         floor: the same measure of real data against real data, as many as the samples.
-        train_value: of a likelihood, the same measure of as many training examples.
+        train_value: of a likelihood, the same measure of training examples: as many, unless the remark says how many.
         floor_is: how the floor is read. "reached": real data's own score. "least": samples are not closer to the test
             data than real data are, unless they are copies. "copies": the share of held-out data that training data
             hold too (of novelty, where higher is better: that they do not hold).
