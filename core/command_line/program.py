@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn, TextIO, cast
@@ -13,7 +14,10 @@ import typer
 from typer.core import TyperCommand
 
 from core.errors import FourfoldError
+from core.runtime import first_process
 
+WAIT = 5.0
+"""Seconds in which the first of several processes can tell an error that all of them meet."""
 HELP = {"help_option_names": ["-h", "--help"]}
 
 
@@ -85,14 +89,15 @@ class _Stream:
 
 @contextmanager
 def _streams() -> Iterator[None]:
-    """Standard streams that lose what they cannot show, and not the work."""
+    """Standard streams that lose what they cannot show, and not the work; of several processes, one speaks."""
     for number in range(3):  # where one is closed, the next file opened would take its place
         try:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in before)  # noqa: SIM115
+    speaks = first_process()
+    sys.stdout, sys.stderr = (s if s and speaks else open(os.devnull, "w") for s in before)  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -104,7 +109,12 @@ def _streams() -> Iterator[None]:
 
 
 def _fail(message: str) -> NoReturn:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    line = " ".join(message.split())
+    if first_process():
+        print(f"error: {line}", file=sys.stderr)
+    else:
+        time.sleep(WAIT)  # where the first process fails too, torchrun ends this one now
+        print(f"error in process {os.environ['RANK']}: {line}", file=sys.__stderr__)
     sys.exit(2)
 
 

@@ -97,11 +97,12 @@ def _show(piece: str) -> None:
 def _run(task: Task, load_model: LoadModel, parameters: object, shared: Shared) -> None:
     """Do the task, write its files, print what it says."""
     from core.files import writing
+    from core.runtime import first_process
 
     stream, as_json = shared.get("stream", False), shared["as_json"]
     if stream and as_json:
         raise FourfoldError("--stream and --json exclude each other: JSON is complete or none")
-    output = None if task.output is None else _output(Path(task.output), shared)
+    output = _output(Path(task.output), shared) if task.output is not None and first_process() else None
     model = load_model(shared["run"], shared["device"]) if task.takes_model else None
     # A bar would stand in the middle of a text that is written.
     shown = nullcontext(Progress(on_text=_show)) if stream else shown_progress(task.name)

@@ -9,6 +9,7 @@ import dataclasses
 import inspect
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -67,9 +68,9 @@ def build(name: str, load_domain: Callable[[], Domain[DataT, CodecT, Item]], tas
         add(app, load_domain)
 
     def load_model(run: Path, device: str) -> Model[DataT, CodecT, Item]:
-        from core.runs.pretrained import load
+        from core.runs.pretrained import load_shared
 
-        return load(run, load_domain(), device)
+        return load_shared(run, load_domain(), device)
 
     for task in tasks:
         kind = run_by_default(load_domain, task) if task.takes_model else None
@@ -314,6 +315,9 @@ def sampling_task(domain: Domain[DataT, CodecT, Item]) -> Task:
         drawn = domain.parts(model, parameters.num, PART, seed=parameters.seed, texts=texts,
                              settings=changes(parameters), progress=progress)
         parts = chain([next(drawn)], drawn)  # what is refused is so before a folder is made
+        if not model.world.writes:
+            deque(parts, maxlen=0)  # this process only helps to draw
+            return Result()
 
         def write(folder: Path) -> list[Path]:
             if parameters.num <= PART:
@@ -341,13 +345,13 @@ def sampling_task(domain: Domain[DataT, CodecT, Item]) -> Task:
 
 def _add_sample(app: typer.Typer, load_domain: Callable[[], Domain[DataT, CodecT, Item]]) -> None:
     def make() -> object:
-        from core.runs.pretrained import load
+        from core.runs.pretrained import load_shared
 
         domain = load_domain()
         one = typer.Typer(add_completion=False, context_settings=HELP)
         examples = (f"{domain.name} sample -n 4", f"{domain.name} sample tour-diffusion -n 16 --seed 1 -o drawn")
         one.command("sample", cls=run_by_default(load_domain), epilog=_examples(*examples))(
-            task_command(sampling_task(domain), lambda run, device: load(run, domain, device)))
+            task_command(sampling_task(domain), lambda run, device: load_shared(run, domain, device)))
         return typer.main.get_command(one)
 
     @app.command(cls=deferred(make))
@@ -371,12 +375,13 @@ def _add_evaluate(app: typer.Typer, load_domain: Callable[[], Domain[DataT, Code
         from core.runs.report import write_run_report
         from core.runs.run import Run
         from core.runs.run import evaluate as judge
+        from core.runtime import first_process
 
         domain = load_domain()
         assert run is not None  # `run_by_default` names one
         held = Run(domain.find(run))
         measures = judge(domain, held, n=num, seed=seed, device=device)
-        if held.is_run:
+        if held.is_run and first_process():
             write_run_report(domain, held)
         if as_json:
             print_json([measure_to_dict(measure) for measure in measures])
@@ -390,9 +395,11 @@ def _add_report(app: typer.Typer, load_domain: Callable[[], Domain[DataT, CodecT
         """Write report.html: curve, samples, measures, environment."""
         from core.runs.report import write_run_report
         from core.runs.run import Run
+        from core.runtime import first_process
 
-        domain = load_domain()
-        print_paths([write_run_report(domain, Run(domain.find(run)))])
+        if first_process():
+            domain = load_domain()
+            print_paths([write_run_report(domain, Run(domain.find(run)))])
 
 
 def _add_cell(app: typer.Typer, load_domain: Callable[[], Domain[DataT, CodecT, Item]]) -> None:

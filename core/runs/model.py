@@ -22,6 +22,7 @@ from core.runs.tasks import Progress
 from core.samplers.interpolation import slerp
 from core.seeds import Rows, derive, generator
 from core.spaces import Discrete
+from core.training.distributed import World, of_all
 from core.waiting import followed, waiting
 
 DataT = TypeVar("DataT")
@@ -45,12 +46,16 @@ class Model(Generic[DataT, CodecT, Item]):
 
     Every verb takes a `seed`, sample settings by name (None leaves the recipe's), and conditions as tensors by name; it
     draws in `precision`, on the model's device, and returns tensors on the CPU.
+
+    `world`: the processes that share the drawing of `batches`, and of what is made of it. All must make the same calls,
+    and all get what one process draws alone.
     """
 
     recipe: Recipe[DataT]
     codec: CodecT
     family: Family
     device: torch.device
+    world: World = World()
 
     def settings(self, **changes: Unpack[SettingChanges]) -> SampleSettings:
         """The recipe's sample settings with `changes` (None leaves a setting as it is).
@@ -108,16 +113,26 @@ class Model(Generic[DataT, CodecT, Item]):
         if size < 1:
             raise FourfoldError(f"batch_size is {size}: must be at least 1")
         given = self._given(condition, n) or {}
+
+        def drawn(start: int) -> Batch | None:
+            if start >= n:
+                return None
+            rows = range(start, min(start + size, n))
+            some = {name: value[start : rows.stop] for name, value in given.items()}
+            with self._drawing(changes, seed, rows) as drawing:
+                made = self.family.sample(len(rows), some or None, **drawing)
+            return replace(made, condition=some).to("cpu")
+
+        done = 0
         with waiting("drawing samples", n) as wait:
-            for start in range(0, n, size):
-                rows = range(start, min(start + size, n))
-                some = {name: value[start : rows.stop] for name, value in given.items()}
-                with self._drawing(changes, seed, rows) as drawing:
-                    drawn = self.family.sample(len(rows), some or None, **drawing)
-                wait.step(rows.stop)
-                if progress is not None:
-                    progress.step(rows.stop, n)
-                yield replace(drawn, condition=some).to("cpu")
+            for start in range(0, n, size * self.world.size):
+                for batch in of_all(drawn(start + size * self.world.rank), self.world):
+                    if batch is not None:
+                        done += len(batch)
+                        wait.step(done)
+                        if progress is not None:
+                            progress.step(done, n)
+                        yield batch
 
     def sample_batch(
         self, n: int, *, seed: int = 0, condition: Condition | None = None, batch_size: int | None = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -17,6 +18,7 @@ from core.runs.recipe import Recipe
 from core.runtime import memory, resolve_device, version
 from core.serialization import Json, from_union, to_dict
 from core.training.checkpoint import WEIGHTS, load_weights
+from core.training.distributed import connect
 
 CONFIG, CODEC, CARD = "config.json", "codec.json", "README.md"
 
@@ -64,6 +66,12 @@ def load(path: str | Path, domain: Domain[DataT, CodecT, Item], device: str = "a
     _refuse_nan(model.family, folder / WEIGHTS)
     model.family.eval().requires_grad_(False)
     return model
+
+
+def load_shared(path: Path, domain: Domain[DataT, CodecT, Item], device: str) -> Model[DataT, CodecT, Item]:
+    """As `load`, in each of the processes that torchrun started, which draw together: see `Model.world`."""
+    world, place = connect(resolve_device(device))
+    return replace(load(path, domain, str(place)), world=world)
 
 
 def load_recipe(folder: Path, domain: Domain[DataT, CodecT, Item]) -> Recipe[DataT]:

@@ -44,6 +44,7 @@ from core.runs.pretrained import (
     build,
     load,
     load_recipe,
+    load_shared,
     model_card,
     model_folder,
     read_recipe,
@@ -276,15 +277,17 @@ def evaluate(
 ) -> list[Measure]:
     """Measure the run's model and keep the result in metrics.json and the model card (of a run, not of a model folder).
 
+    Processes that torchrun started share the drawing of samples; each measures them all.
+
     Raises:
         FourfoldError: no trained model, or its data are missing.
     """
     started = time.perf_counter()
-    model = model or load(run.folder, domain, device)
+    model = model or load_shared(run.folder, domain, device)
     prepared = prepared or domain.ready(model.recipe.data)
     with waiting(f"evaluating {model.recipe.name}"):
         measures = domain.evaluate(model, prepared, n or domain.default_samples, seed)
-    if not run.is_run:
+    if not (run.is_run and model.world.writes):
         return measures
     result = {
         "recipe": model.recipe.name, "family": type(model.family).__name__, "seed": seed,

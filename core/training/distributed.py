@@ -1,4 +1,4 @@
-"""Training in several processes started by torchrun: who am I, and averages over all. One process needs none of it."""
+"""Several processes started by torchrun: who am I, averages over all, values of all. One process needs none of it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import atexit
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar, cast
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from core.errors import FourfoldError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,15 @@ def any_of(flag: bool, world: World, device: torch.device) -> bool:
     seen = torch.tensor(int(flag), device=device)
     dist.all_reduce(seen, dist.ReduceOp.MAX)
     return bool(seen)
+
+
+def of_all(value: T, world: World) -> list[T]:
+    """Every process's value, by rank; all must ask at the same moment."""
+    if world.size == 1:
+        return [value]
+    found: list[T | None] = [None] * world.size
+    dist.all_gather_object(found, value)
+    return cast(list[T], found)
 
 
 def barrier(world: World) -> None:

@@ -14,10 +14,13 @@ class Interrupt:
     """While entered, the first Ctrl-C or SIGTERM sets `requested`; a second one acts as it did before.
 
     Outside the main thread, where Python allows no handlers, nothing is caught.
+
+    `passed_on`: a signal may come twice, since torchrun passes on what the terminal sends to each process too; a second
+    one then does nothing, and who cannot wait ends torchrun, which kills after 30 seconds.
     """
 
-    def __init__(self) -> None:
-        self.requested = False
+    def __init__(self, passed_on: bool = False) -> None:
+        self.requested, self.passed_on = False, passed_on
         self._previous: dict[int, Handler] = {}
 
     def __enter__(self) -> Interrupt:
@@ -28,7 +31,8 @@ class Interrupt:
 
     def _request(self, number: int, frame: FrameType | None) -> None:
         self.requested = True
-        self._restore()
+        if not self.passed_on:
+            self._restore()
 
     def _restore(self) -> None:
         while self._previous:

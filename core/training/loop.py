@@ -161,7 +161,7 @@ def train(
     try:
         for line in warnings:
             run_log.write({"step": run.step, "message": line})
-        with Interrupt() as interrupt, torch.random.fork_rng(devices=cuda):
+        with Interrupt(passed_on=world.size > 1) as interrupt, torch.random.fork_rng(devices=cuda):
             while run.step < run.plan.steps:
                 _step_and_log(run, data, run_log)
                 if validation is not None and _is_validated(run):
