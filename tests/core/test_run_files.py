@@ -88,7 +88,8 @@ def test_the_same_command_mends_a_finished_run(finished: Path, run: Path, file: 
     HARM[harm](run / file)
     succeed(app, *TRAIN, run)
     assert contents(run) == contents(finished)
-    assert (run / "report.html").read_bytes() == (finished / "report.html").read_bytes()
+    before, after = ((folder / "report.html").read_text().replace(str(folder), "RUN") for folder in (finished, run))
+    assert before == after
 
 
 def test_lost_samples_come_back_and_a_whole_run_is_not_touched(finished: Path, run: Path) -> None:
@@ -342,7 +343,7 @@ def test_two_processes_at_once(tmp_path: Path, finished: Path) -> None:
     codes = sorted(process.returncode for process in both)
     assert codes in ([0, 2], [0, 0]), errors  # the second may come when the first has ended
     assert codes == [0, 0] or any("another process is writing" in text for text in errors)
-    assert [event["step"] for event in read_log(tmp_path / "run")] == list(range(1, 301))
+    assert [event["step"] for event in read_log(tmp_path / "run") if "loss" in event] == list(range(1, 301))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the process is forked")
@@ -476,7 +477,8 @@ def test_closed_streams_end_no_training(tmp_path: Path, closing: str) -> None:
     words = ["bash", "-c", command, sys.executable, PROGRAM, str(tmp_path / "run")]
     done = subprocess.run(words, cwd=ROOT, timeout=120)
     assert done.returncode == 0
-    assert (tmp_path / "run" / "report.html").exists() and len(read_log(tmp_path / "run")) == 30
+    assert (tmp_path / "run" / "report.html").exists()
+    assert sum("loss" in event for event in read_log(tmp_path / "run")) == 30
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full disk")
