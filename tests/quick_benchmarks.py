@@ -18,7 +18,7 @@ def quick(name: str, home: Path, scratch: Path) -> dict[str, Any]:
     command: list[str | Path] = [sys.executable, "-m", f"benchmarks.{name}", "--quick", "--output", output]
     environment = {**os.environ, "FOURFOLD_DATA": str(home / "data"), "FOURFOLD_CACHE": str(home / "cache"),
                    "OMP_NUM_THREADS": "1"}  # two of these run side by side
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400, env=environment)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900, env=environment)
     assert done.returncode == 0, done.stderr
     result: dict[str, Any] = json.loads(output.read_text())
     assert {"command", "commit", "hardware", "seconds", "metrics"} == result.keys()

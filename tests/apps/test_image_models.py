@@ -224,7 +224,8 @@ def test_the_likelihood_of_training_pictures_stands_beside(gap, monkeypatch):
         return torch.full((count,), 100.0 * (1 - gap * (data is prepared.train)), dtype=torch.float64)
 
     monkeypatch.setattr(type(model), "bound", bound)
-    found = metrics._bits(model, prepared, "bound", 0)
+    found = metrics._bits(model, prepared, "bound", 100, 0)
+    assert found.count == 100 and "training data's is of 32 images" in verdict(found).words
     assert found.train_value == pytest.approx(found.value * (1 - gap))
     assert found.overfitted is (gap > 0) and ("far below: overfitted" in verdict(found).words) is (gap > 0)
 
