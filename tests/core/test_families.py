@@ -361,7 +361,7 @@ def test_codes_of_a_learned_quantiser_are_modelled(tmp_path):
 
 
 SPREAD = 0.15
-"""Of each mode of the grid: the literature's 0.05 takes four times the steps, see `benchmarks.grid25`."""
+"""Of each mode of the grid: the literature's 0.05 takes more than three times the steps, see `benchmarks.grid25`."""
 
 
 def grid_quality(points: np.ndarray) -> tuple[int, float]:
