@@ -6,9 +6,7 @@ import hashlib
 import logging
 import math
 import re
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from itertools import combinations
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -150,7 +148,7 @@ def plain(text: str) -> str:
     return " ".join(re.findall(r"\w+", text.casefold())) or text
 
 
-def groups_of_texts(texts: Sequence[str]) -> np.ndarray:
+def groups_of_texts(texts: Iterable[str]) -> np.ndarray:
     """Group numbers `[N]` (int64) of texts: the index of the first text of the group.
 
     Texts of the same words are of one group, as are two of which one shares half of its sentences with the other, and
@@ -160,21 +158,34 @@ def groups_of_texts(texts: Sequence[str]) -> np.ndarray:
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
-    words: dict[str, int] = {}
-    same = np.array([words.setdefault(plain(text), index) for index, text in enumerate(texts)])
-    counts: dict[int, int] = {}
-    holders: dict[str, list[int]] = {}
-    for index in np.unique(same).tolist():
-        sentences = {plain(part) for part in re.split(r"[.!?\n]+", texts[index]) if len(part) >= SENTENCE}
-        counts[index] = len(sentences)
-        for sentence in sentences:
-            holders.setdefault(sentence, []).append(index)
-    shared = Counter(pair for some in holders.values() if len(some) <= COMMON for pair in combinations(some, 2))
-    edges = [(a, b) for (a, b), count in shared.items() if 2 * count >= min(counts[a], counts[b])]
-    edges += [(first, index) for index, first in enumerate(same.tolist())]
-    rows, columns = np.array(edges).T
-    size = len(texts)
-    _, labels = connected_components(coo_matrix((np.ones(len(edges)), (rows, columns)), (size, size)), directed=False)
+    words: dict[bytes, int] = {}
+    same_as, counts, hashes = list[int](), list[int](), list[np.ndarray]()
+    for index, text in enumerate(followed(texts, "comparing texts")):
+        same_as.append(words.setdefault(_digest(plain(text)), index))
+        fresh = same_as[-1] == index
+        sentences = {_digest(plain(part)) for part in re.split(r"[.!?\n]+", text) if fresh and len(part) >= SENTENCE}
+        counts.append(len(sentences))
+        hashes.append(np.frombuffer(b"".join(sentences), np.uint64))
+    same, size = np.array(same_as), len(same_as)
+    holder = np.repeat(np.arange(size), counts)
+    sentence = np.concatenate(hashes)
+    ordered = np.argsort(sentence, kind="stable")
+    sentence, holder = sentence[ordered], holder[ordered]
+    _, run, held_by = np.unique(sentence, return_inverse=True, return_counts=True)
+    rare = held_by[run] <= COMMON
+    sentence, holder = sentence[rare], holder[rare]
+    shared = np.zeros(0, np.int64)  # pairs, as one number each, for every sentence that they share
+    for apart in range(1, COMMON):
+        both = np.flatnonzero(sentence[:-apart] == sentence[apart:])
+        if not len(both):
+            break
+        shared = np.concatenate([shared, holder[both] * size + holder[both + apart]])
+    pairs, times = np.unique(shared, return_counts=True)
+    a, b = pairs // size, pairs % size
+    fewest = np.minimum(np.array(counts)[a], np.array(counts)[b])
+    alike = 2 * times >= fewest
+    rows, columns = np.concatenate([a[alike], same]), np.concatenate([b[alike], np.arange(size)])
+    _, labels = connected_components(coo_matrix((np.ones(len(rows)), (rows, columns)), (size, size)), directed=False)
     _, first_of, inverse = np.unique(labels, return_index=True, return_inverse=True)
     groups = first_of[inverse]
     for group, items in enumerate(np.bincount(groups).tolist()):
@@ -183,6 +194,10 @@ def groups_of_texts(texts: Sequence[str]) -> np.ndarray:
                         f"{items:,}", f"{size:,}")
             groups = np.where(groups == group, same, groups)
     return np.asarray(groups)
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8).digest()
 
 
 def told(

@@ -32,7 +32,7 @@ Part = tuple[Mapping[str, np.ndarray], Json]
 Make = Callable[..., tuple[dict[str, np.ndarray], list[Json]]]
 """`Unfinished.make` with its name given, or `in_memory`."""
 
-WORTH = 20.0
+WORTH = 60.0
 """Seconds of work from which on it is shared among processes, whose start takes seconds."""
 MOST = 16
 """Processes at most: each takes 0.1 to 0.3 GB."""
