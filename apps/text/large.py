@@ -159,7 +159,7 @@ def _read(data: TextData, made: Unfinished, said: list[str]) -> tuple[Documents,
 def _piece(data: TextData, job: tuple[int, Path, int]) -> Part:
     """The documents of a file, or the part of its one document that begins at a byte."""
     _, path, start = job
-    read, broken = read_some([path], lambda file: texts_of(file, data) if start < 0 else [_part(file, start)])
+    read, broken = read_some([path], lambda file: texts_of(file, data) if start < 0 else [part_of(file, start)])
     texts = [text for _, some in read for text in some]
     coded = [text.encode() for text in texts]
     return {
@@ -169,7 +169,7 @@ def _piece(data: TextData, job: tuple[int, Path, int]) -> Part:
     }, {"documents": len(texts), "broken": broken[0] if broken else ""}
 
 
-def _part(path: Path, start: int) -> str:
+def part_of(path: Path, start: int) -> str:
     """The characters of a text file that begin in `AT_ONCE` bytes from `start` on; line ends become those of Unix."""
     try:
         with open(path, "rb") as stream:

@@ -149,7 +149,7 @@ def fit(kind: Kind, documents: Iterable[str], vocab: int) -> Tokenizer:
         return Bytes()
     if kind == "characters":
         counts: Counter[str] = Counter()
-        for document in followed(documents, "counting characters"):
+        for document in followed(documents, "counting the characters of the training text"):
             counts.update(document)
         return Characters("".join(sorted(counts)))
     return Pieces(_train_pieces(kind, documents, vocab))

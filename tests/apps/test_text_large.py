@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from apps import text
-from apps.text import large
+from apps.text import large, looking
 from apps.text.data import prepare
 from apps.text.tokenizers import Kind
 from core.errors import FourfoldError
@@ -65,3 +65,13 @@ def test_large_text_is_refused_as_any(tmp_path: Path, monkeypatch: pytest.Monkey
         file.write_bytes(content)
         with pytest.raises(FourfoldError, match=reason):
             prepare(text.TextData(folder=str(file), length=16))
+
+
+def test_a_large_file_is_looked_at_in_its_beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "a.txt"
+    file.write_text("A line of a story that goes on and on.\n\n" * 3000)
+    whole = looking.look(file)
+    monkeypatch.setattr(looking, "BEGINNING", 16_000)
+    monkeypatch.setattr(looking, "AT_ONCE", 1000)
+    monkeypatch.setattr(large, "AT_ONCE", 1000)
+    assert looking.look(file) == whole and whole.characters == 3000 * 40
