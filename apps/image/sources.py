@@ -13,6 +13,7 @@ import warnings
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +23,9 @@ from apps.image.captions import CAPTION_FILES, caption_files, read_captions
 from apps.image.codec import ImageCodec, Notes, as_seen, told
 from core.data.array_files import read_arrays
 from core.data.arrays import order
-from core.data.cache import cached
-from core.data.folders import find_files, read_all
-from core.data.near_copies import groups_of
+from core.data.cache import cached, grown
+from core.data.folders import find_files, read_some, skipped
+from core.data.near_copies import Likeness
 from core.data.near_copies import told as copies_told
 from core.data.sources import (
     Origin,
@@ -36,6 +37,7 @@ from core.data.sources import (
     url_file,
 )
 from core.data.splits import Splits, split
+from core.data.unfinished import AT_ONCE, Part, Taken, Unfinished
 from core.errors import FourfoldError
 
 log = logging.getLogger(__name__)
@@ -253,20 +255,25 @@ def folder(codec: ImageCodec, root: Path, *, by_class: bool, captioned: bool) ->
         raise FourfoldError(f"{root} holds {len(files)} images ({', '.join(SUFFIXES)}): at least 10 are needed{left}")
     captions, remarks = read_captions(root, found.files) if captioned else ({}, [])
 
-    def read() -> dict[str, np.ndarray]:
+    def read(made: Unfinished) -> dict[str, np.ndarray | Taken]:
+        some = max(1, min(64, AT_ONCE // math.prod(codec.shape)))
+        jobs = [(at, files[at : at + some]) for at in range(0, len(files), some)]
+        found, told_of = made.make("pictures", partial(_levels, codec), jobs, what="reading pictures",
+                                   sizes=[len(part) for _, part in jobs])
         notes = Notes()
-        items, broken = read_all(files, lambda path: codec.to_levels(opened(path, notes), notes), what="images")
-        levels = np.stack([picture for _, picture in items])
-        groups, copies = _alike(levels)
+        for note in told_of:
+            notes.update(note["notes"])
+        broken = skipped([line for note in told_of for line in note["broken"]], len(files), what="images")
+        groups, copies = _alike(found["x"])
         held = max(2, len(set(groups.tolist())) // 10)
         parts = split(groups.tolist(), test=held, validation=held // 2)
         rows = in_order(parts)
         lines = [*broken, *told(notes, len(files)), *copies]
-        return {"x": levels[rows], "file": np.array([index for index, _ in items])[rows],
+        return {"x": Taken(found["x"], rows), "file": found["file"][rows],
                 "held": np.array([len(parts.validation), len(parts.test)]),
                 "said": np.frombuffer(json.dumps(lines).encode(), np.uint8)}
 
-    arrays = cached("image folder", 4, [codec.shape, *files], read)
+    arrays = grown("image folder", 4, [codec.shape, *files], read)
     shown = [files[index] for index in arrays["file"]]
     validation, test = map(int, arrays["held"])
     y = [classes.index(found.class_of(path) or "") if classes else 0 for path in shown]
@@ -277,15 +284,24 @@ def folder(codec: ImageCodec, root: Path, *, by_class: bool, captioned: bool) ->
     )
 
 
+def _levels(codec: ImageCodec, job: tuple[int, Sequence[Path]]) -> Part:
+    """Pictures `[n, C, H, W]` of some files, and the files' indices, from that of the first on."""
+    (start, files), notes = job, Notes()
+    items, broken = read_some(files, lambda path: codec.to_levels(opened(path, notes), notes))
+    x = np.array([picture for _, picture in items], np.uint8).reshape(-1, *codec.shape)
+    return ({"x": x, "file": np.array([start + index for index, _ in items], np.int64)},
+            {"notes": dict(notes), "broken": broken})
+
+
 def _alike(levels: np.ndarray) -> tuple[np.ndarray, list[str]]:
     """Groups of equal and nearly equal pictures `[N]`, and what to say of them.
 
     Near copies are few. Where they would be more than half of the different pictures, all are alike, as small ones on
     one ground are: the tolerance is halved until they are not, for whole kinds of pictures would be held out.
     """
-    different = len({picture.tobytes() for picture in levels})
-    tolerance = TOLERANCE
-    while 2 * len(np.unique(groups := groups_of(levels, tolerance))) < different and tolerance > 1 / 16:
+    likeness, tolerance = Likeness(levels), TOLERANCE
+    different = len(likeness.different)
+    while 2 * len(np.unique(groups := likeness.groups(tolerance))) < different and tolerance > 1 / 16:
         tolerance /= 2
     said = copies_told(groups, "images")
     if tolerance < TOLERANCE:

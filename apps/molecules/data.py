@@ -32,7 +32,7 @@ COLUMNS = ("smiles", "canonical_smiles", "isomeric_smiles", "smile", "structure"
 SPLITS = ("train", "validation", "test")
 HELD_OUT = {"validation": 2_000, "test": 6_000}  # at most; a tenth of a file's molecules each
 FEWEST = 50  # molecules that can be split, learned from and compared
-AT_ONCE = 2_000  # molecules of a job: RDKit's take a hundred times the memory of their SMILES
+AT_ONCE = 1_000  # molecules of a job: RDKit's take a hundred times the memory of their SMILES
 VERSION = 2  # of the arrays this module caches
 
 log = logging.getLogger(__name__)

@@ -61,6 +61,11 @@ class TextCodec(Codec[str]):
             return {"label": ClassCondition(names=self.label_names)} if self.label_names else {}
         return {"source": SequenceCondition(length=self.source_length, vocab=self.tokenizer.size + 1, pad=self.end)}
 
+    @property
+    def id_type(self) -> type:
+        """What ids are kept as."""
+        return np.uint16 if self.space.vocab <= 2**16 else np.int32
+
     @functools.cached_property
     def byte_counts(self) -> np.ndarray:
         """Bytes of text that each id of the space stands for, float64 `[vocab]`; a document's end has none."""

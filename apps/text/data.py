@@ -10,12 +10,14 @@ import numpy as np
 
 from apps.text import sources
 from apps.text.codec import TextCodec
+from apps.text.large import is_large, tokenized
 from apps.text.migrations import CODEC_MIGRATIONS
 from apps.text.text_data import TextData
 from apps.text.tokenizers import Bytes, Characters, Pieces, Tokenizer, fit
 from core.data.arrays import ArrayData, windows
-from core.data.cache import cached
+from core.data.cache import grown
 from core.data.folders import as_array, as_lines
+from core.data.unfinished import Unfinished
 from core.errors import FourfoldError
 from core.runs import places
 from core.runs.domain import Prepared
@@ -51,7 +53,7 @@ def prepare(data: TextData) -> Prepared[TextCodec]:
     parts = (origin, data.unit, data.pair, data.column, data.label, given or (data.tokenizer, vocab), data.limit,
              *sources.files(data))
     make, use = (_tokenized, _stream) if data.unit == "stream" else (_tokenized_examples, _examples)
-    arrays = cached("text", VERSION, parts, lambda: make(data, given))
+    arrays = grown("text", VERSION, parts, lambda made: make(data, given, made))
     for line in as_lines(arrays["said"]):
         log.warning(line)
     return use(data, arrays)
@@ -71,13 +73,16 @@ def _stream(data: TextData, arrays: dict[str, np.ndarray]) -> Prepared[TextCodec
                     test=split("test", data.length))
 
 
-def _tokenized(data: TextData, tokenizer: Tokenizer | None) -> dict[str, np.ndarray]:
-    said: list[str] = []
+def _tokenized(data: TextData, tokenizer: Tokenizer | None, made: Unfinished) -> dict[str, np.ndarray]:
+    if is_large(data):
+        rows, tokenizer, said = tokenized(data, tokenizer, made)
+        return rows | {"tokenizer": _written(tokenizer), "said": as_array(said)}
+    said = []
     texts = documents(data, said)
     tokenizer = tokenizer or fit(data.tokenizer, texts["train"], data.vocab)
     codec = TextCodec(tokenizer=tokenizer, length=data.length)
     arrays = {
-        name: np.concatenate([np.append(codec.tokens(text), codec.end).astype(_dtype(codec)) for text in some])
+        name: np.concatenate([np.append(codec.tokens(text), codec.end).astype(codec.id_type) for text in some])
         for name, some in texts.items()
     }
     return arrays | {"tokenizer": _written(tokenizer), "said": as_array(said)}
@@ -101,7 +106,7 @@ def documents(data: TextData, said: list[str] | None = None) -> dict[str, list[s
     return texts
 
 
-def _tokenized_examples(data: TextData, tokenizer: Tokenizer | None) -> dict[str, np.ndarray]:
+def _tokenized_examples(data: TextData, tokenizer: Tokenizer | None, made: Unfinished) -> dict[str, np.ndarray]:
     """The tokens of each split's targets, and of pairs' sources, one after the other, and where each begins."""
     pairs: dict[str, list[sources.Pair]]
     said: list[str] = []
@@ -125,7 +130,7 @@ def _tokenized_examples(data: TextData, tokenizer: Tokenizer | None) -> dict[str
             pairs[name] = [("", text) for _, text in some]
     for name, some in pairs.items():
         for side, texts in zip(("source", "target"), zip(*some, strict=True), strict=True):
-            rows: list[np.ndarray] = [codec.tokens(text).astype(_dtype(codec)) for text in texts]
+            rows: list[np.ndarray] = [codec.tokens(text).astype(codec.id_type) for text in texts]
             arrays[f"{name}_{side}"] = np.concatenate(rows)
             arrays[f"{name}_{side}_ends"] = np.cumsum([len(row) for row in rows])
     return arrays
@@ -173,10 +178,6 @@ def _padded(tokens: np.ndarray, ends: np.ndarray, length: int, end: int) -> tupl
     inside = columns < counts[:, None]
     x[inside] = tokens[((ends - counts)[:, None] + columns)[inside]]
     return x, counts + 1
-
-
-def _dtype(codec: TextCodec) -> type:
-    return np.uint16 if codec.space.vocab <= 2**16 else np.int32
 
 
 def _written(tokenizer: Tokenizer) -> np.ndarray:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from apps.text.chats import chat_text
+from apps.text.large import AT_ONCE, WHOLE, part_of
 from apps.text.sources import DOCUMENTS, PAIRS, TABLES
 from core.data.folders import find_files
 from core.data.sources import read_text
@@ -20,6 +21,8 @@ LONGEST = 1000
 """Characters of a document that can be an example by itself; longer ones are read one after the other."""
 LOOKED_AT = 100
 """Files that are opened, evenly spread."""
+BEGINNING = 16 * AT_ONCE
+"""Bytes of a file that are read, where it need not be read in one piece."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ def look(path: Path) -> Seen:
     path = path.expanduser()
     files = (path,) if path.is_file() else find_files(path, sorted({*DOCUMENTS, *PAIRS}), packed=True).files
     some = [files[i] for i in range(0, len(files), -(-len(files) // LOOKED_AT))]
-    share = sum(file.stat().st_size for file in files) / max(1, sum(file.stat().st_size for file in some))
+    share = sum(file.stat().st_size for file in files) / max(1, sum(map(_looked_at, some)))
     rows: list[Mapping[str, object]] = []
     texts: list[str] = []
     tables, wrong = False, None
@@ -63,7 +66,7 @@ def look(path: Path) -> Seen:
                 tables |= kind in TABLES
                 rows += _rows(file, kind)
             else:
-                texts.append(read_text(file))
+                texts.append(_beginning(file))
         except FourfoldError as error:
             wrong = error
     if rows and not texts:
@@ -76,6 +79,19 @@ def look(path: Path) -> Seen:
         return Seen("line", characters, "examples of a line each", _nearly_all(lines))
     return Seen("stream", characters, f"{len(files):,} documents, one after the other" if len(files) > 1
                 else "one stream of text")
+
+
+def _looked_at(path: Path) -> int:
+    """Bytes of a file that are looked at."""
+    size = path.stat().st_size
+    return size if path.suffix.lower() in (*WHOLE, *PAIRS) else min(size, BEGINNING)
+
+
+def _beginning(path: Path) -> str:
+    """The text of a file, of a large one its beginning."""
+    if _looked_at(path) == path.stat().st_size:
+        return read_text(path)
+    return "".join(part_of(path, start) for start in range(0, BEGINNING, AT_ONCE))
 
 
 def _rows(path: Path, kind: str) -> list[Mapping[str, object]]:

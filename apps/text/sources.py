@@ -86,9 +86,9 @@ def documents(data: TextData, said: list[str] | None = None) -> dict[str, list[s
 def _all_texts(data: TextData, said: list[str]) -> list[str]:
     """The texts of all files that are not blank."""
     if data.folder is None:
-        return [text for path in files(data) for text in _texts(path, data) if text.strip()]
+        return [text for path in files(data) for text in texts_of(path, data) if text.strip()]
     found = own_files(data)
-    read, broken = read_all(found.files, lambda path: _texts(path, data))
+    read, broken = read_all(found.files, lambda path: texts_of(path, data))
     texts = [text for _, some in read for text in some]
     kept = [text for text in texts if text.strip()]
     said += [*found.report(), *broken]
@@ -146,7 +146,7 @@ def pairs(data: TextData, said: list[str] | None = None) -> dict[str, list[Pair]
     found: dict[str, list[Pair]] = {"train": [], "validation": [], "test": []}
     loose: list[Pair] = []
     if data.source == "docstrings" and data.folder is None:
-        modules = [made for path in files(data) for text in _texts(path, data) if (made := _docstrings(text))]
+        modules = [made for path in files(data) for text in texts_of(path, data) if (made := _docstrings(text))]
         parts = held_out(modules, [module[0][0] for module in modules])
         return {name: [pair for module in some for pair in module] for name, some in parts.items()}
     for part, some in _pair_files(data, said):
@@ -234,7 +234,7 @@ def _library_files() -> list[Path]:
     return sorted(path for path in root.rglob("*.py") if not skipped & set(path.relative_to(root).parts))
 
 
-def _texts(path: Path, data: TextData) -> list[str]:
+def texts_of(path: Path, data: TextData) -> list[str]:
     """A file's documents. Line ends become those of Unix."""
     own = data.folder is not None
     if own and (labelled := _labelled(path, data)) is not None:
@@ -289,7 +289,7 @@ def examples(data: TextData, said: list[str]) -> dict[str, list[Pair]]:
 
     def read(path: Path) -> list[Pair]:
         found = _labelled(path, data)
-        return [("", text) for text in _texts(path, data)] if found is None else found
+        return [("", text) for text in texts_of(path, data)] if found is None else found
 
     found = own_files(data)
     parts, broken = read_all(found.files, read)

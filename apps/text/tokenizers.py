@@ -6,13 +6,14 @@ import functools
 import io
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from core.errors import FourfoldError
+from core.waiting import followed
 
 if TYPE_CHECKING:
     from sentencepiece import SentencePieceProcessor
@@ -138,7 +139,7 @@ stands for, float64 `[size]`.
 """
 
 
-def fit(kind: Kind, documents: Sequence[str], vocab: int) -> Tokenizer:
+def fit(kind: Kind, documents: Iterable[str], vocab: int) -> Tokenizer:
     """The tokenizer of training documents; `vocab` is the number of pieces, 256 bytes and one symbol included.
 
     Raises:
@@ -148,20 +149,20 @@ def fit(kind: Kind, documents: Sequence[str], vocab: int) -> Tokenizer:
         return Bytes()
     if kind == "characters":
         counts: Counter[str] = Counter()
-        for document in documents:
+        for document in followed(documents, "counting the characters of the training text"):
             counts.update(document)
         return Characters("".join(sorted(counts)))
     return Pieces(_train_pieces(kind, documents, vocab))
 
 
-def _train_pieces(kind: Kind, documents: Sequence[str], vocab: int) -> bytes:
+def _train_pieces(kind: Kind, documents: Iterable[str], vocab: int) -> bytes:
     from sentencepiece import SentencePieceTrainer
 
-    lines = [line for document in documents for line in document.replace("\0", "").split("\n") if line.strip()]
+    lines = (line for document in documents for line in document.replace("\0", "").split("\n") if line.strip())
     out = io.BytesIO()
     try:
         SentencePieceTrainer.train(
-            sentence_iterator=iter(lines), model_writer=out, model_type=kind, vocab_size=vocab, byte_fallback=True,
+            sentence_iterator=lines, model_writer=out, model_type=kind, vocab_size=vocab, byte_fallback=True,
             normalization_rule_name="identity", add_dummy_prefix=False, remove_extra_whitespaces=False,
             character_coverage=0.9999, bos_id=-1, eos_id=-1, pad_id=-1, unk_id=0, max_sentence_length=100_000,
             input_sentence_size=50_000, shuffle_input_sentence=False, num_threads=1, minloglevel=2,

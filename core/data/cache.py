@@ -117,11 +117,11 @@ def _saved(home: Path, arrays: Mapping[str, np.ndarray | Taken]) -> dict[str, np
 def _save(path: Path, array: np.ndarray | Taken) -> None:
     """Write an .npy file; of what is mapped only a part is in memory at a time."""
     if isinstance(array, np.memmap):
-        array = Taken(array, np.arange(len(array)))
+        array = Taken(array)
     if isinstance(array, np.ndarray):
         np.save(path, array, allow_pickle=False)
         return
-    shape, kind = (len(array.rows), *array.array.shape[1:]), np.lib.format.dtype_to_descr(array.array.dtype)
+    shape, kind = (len(array), *array.array.shape[1:]), np.lib.format.dtype_to_descr(array.array.dtype)
     with open(path, "wb") as stream, waiting("writing prepared data", shape[0]) as wait:
         np.lib.format.write_array_header_1_0(stream, {"descr": kind, "fortran_order": False, "shape": shape})
         for block in array.blocks():

@@ -7,7 +7,7 @@ import math
 import os
 import stat
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import TypeVar
 import numpy as np
 
 from core.errors import FourfoldError
+from core.waiting import followed
 
 Item = TypeVar("Item")
 
@@ -149,7 +150,6 @@ def read_all(
     *,
     max_broken: float = 0.05,
     what: str = "files",
-    progress: Callable[[int, int], None] | None = None,
 ) -> tuple[list[tuple[int, Item]], list[str]]:
     """What `read` makes of each file, with the file's index, and lines that tell of those that were skipped.
 
@@ -159,11 +159,16 @@ def read_all(
 
     Args:
         what: the files are, "images".
-        progress: called after each file with how many are done, and how many there are.
 
     Raises:
         FourfoldError: too many files are broken; it counts them and names the first.
     """
+    items, broken = read_some(followed(files, f"reading {what}"), read)
+    return items, skipped(broken, len(files), max_broken, what)
+
+
+def read_some(files: Iterable[Path], read: Callable[[Path], Item]) -> tuple[list[tuple[int, Item]], list[str]]:
+    """What `read` makes of each file that is not broken, with the file's index, and a line for each that is."""
     items: list[tuple[int, Item]] = []
     broken: list[str] = []
     for index, path in enumerate(files):
@@ -171,16 +176,23 @@ def read_all(
             items.append((index, read(path)))
         except FourfoldError as error:
             broken.append(str(error) if path.name in str(error) else f"{path}: {error}")
-        if progress is not None:
-            progress(index + 1, len(files))
+    return items, broken
+
+
+def skipped(broken: Sequence[str], count: int, max_broken: float = 0.05, what: str = "files") -> list[str]:
+    """Lines that tell of the `broken` ones of `count` files.
+
+    Raises:
+        FourfoldError: they are too many, see `read_all`.
+    """
     if not broken:
-        return items, []
-    allowed = may_fail(len(files), max_broken)
-    told = (f"{len(broken):,} of {len(files):,} {what} cannot be read: {'; '.join(broken[:NAMED])}"
+        return []
+    allowed = may_fail(count, max_broken)
+    told = (f"{len(broken):,} of {count:,} {what} cannot be read: {'; '.join(broken[:NAMED])}"
             f"{f'; and {len(broken) - NAMED:,} more' if len(broken) > NAMED else ''}")
     if len(broken) > allowed:
         raise FourfoldError(f"{told} (at most {allowed:,} may be broken)" if allowed else told)
-    return items, [f"skipped: {told}"]
+    return [f"skipped: {told}"]
 
 
 def may_fail(count: int, share: float = 0.05) -> int:

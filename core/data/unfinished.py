@@ -32,7 +32,7 @@ Part = tuple[Mapping[str, np.ndarray], Json]
 Make = Callable[..., tuple[dict[str, np.ndarray], list[Json]]]
 """`Unfinished.make` with its name given, or `in_memory`."""
 
-WORTH = 20.0
+WORTH = 60.0
 """Seconds of work from which on it is shared among processes, whose start takes seconds."""
 MOST = 16
 """Processes at most: each takes 0.1 to 0.3 GB."""
@@ -221,16 +221,19 @@ class Taken:
 
     Attributes:
         array: `[N, ...]`.
-        rows: `[M]` places in it.
+        rows: `[M]` places in it; None for all, as they stand.
     """
 
     array: np.ndarray
-    rows: np.ndarray
+    rows: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.array if self.rows is None else self.rows)
 
     def blocks(self) -> Iterator[np.ndarray]:
         """The rows, some at a time."""
-        for some in spans(len(self.rows), self.array[:1].nbytes):
-            yield unread(self.array)[self.rows[some]]
+        for some in spans(len(self), self.array[:1].nbytes):
+            yield unread(self.array)[some if self.rows is None else self.rows[some]]
 
 
 def spans(count: int, size: int) -> Iterator[slice]:

@@ -226,9 +226,3 @@ def test_all_broken_files_are_found_in_one_run_each_with_its_name_and_reason(tmp
 def test_other_errors_are_not_hidden(tmp_path):
     with pytest.raises(ZeroDivisionError):
         read_all(many(tmp_path, 30, 0), lambda path: 1 // 0)
-
-
-def test_progress_counts_broken_files_too(tmp_path):
-    seen: list[tuple[int, int]] = []
-    read_all(many(tmp_path, 20, 1), length, progress=lambda done, total: seen.append((done, total)))
-    assert seen == [(done, 21) for done in range(1, 22)]
