@@ -179,3 +179,31 @@ def test_sounds_and_scores() -> None:
     assert not audio.train(rows, family="vae", settings=small).codec.conditions
     with pytest.raises(FourfoldError, match="sound 0 has no rate"):
         audio.train(sounds)
+
+
+@pytest.mark.parametrize("form", ["captions.jsonl", "metadata.jsonl", "metadata.csv", "beside"])
+def test_captions_are_found_where_people_keep_them(tmp_path: Path, form: str) -> None:
+    for index, picture in enumerate(squares(20)):
+        Image.fromarray(picture).save(tmp_path / f"{index:02d}.png")
+    words = {f"{index:02d}.png": "a bright square" if index % 2 else "a dark square" for index in range(20)}
+    if form == "beside":
+        for name, caption in words.items():
+            (tmp_path / name).with_suffix(".txt").write_text(caption + "\n")
+    elif form == "metadata.csv":
+        (tmp_path / form).write_text("\n".join(["file_name,text", *(f"{a},{b}" for a, b in words.items())]))
+    else:
+        keys = ("file", "caption") if form == "captions.jsonl" else ("file_name", "text")
+        (tmp_path / form).write_text("\n".join(f'{{"{keys[0]}": "{a}", "{keys[1]}": "{b}"}}' for a, b in words.items()))
+    data = image.DOMAIN.guess(tmp_path)
+    assert data.by_caption
+    prepared = image.prepare(data)
+    assert prepared.codec.words == ("a", "bright", "dark", "square")
+    for rows in (prepared.train, prepared.test):
+        batch = rows.batch(range(len(rows)))
+        bright = (batch.condition["prompt"] == 1).any(1)  # "bright" is word 1; training leaves some words out
+        dark = (batch.condition["prompt"] == 2).any(1)
+        levels = batch.x.mean((1, 2, 3))
+        assert (levels[bright] > -0.1).all() and (levels[dark] < -0.1).all() and (bright | dark).any()
+    (tmp_path / "21.png").write_bytes((tmp_path / "00.png").read_bytes())
+    with pytest.raises(FourfoldError, match=r"no caption for '21\.png'"):
+        image.prepare(data)
