@@ -136,9 +136,9 @@ def remove_leftovers(folder: Path, age: float = 0.0) -> None:
                 remove(path)
 
 
-def is_vacant(folder: Path) -> bool:
-    """Whether a folder holds nothing, or only what a process left that was killed in its first write."""
-    return all(path.name == LOCK or path.name.startswith(TEMPORARY) for path in folder.iterdir())
+def is_vacant(folder: Path, *besides: str) -> bool:
+    """Whether a folder holds nothing, or only what a process left that was killed in its first write, and `besides`."""
+    return all(path.name in (LOCK, *besides) or path.name.startswith(TEMPORARY) for path in folder.iterdir())
 
 
 def free_name(path: Path) -> Path:

@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from apps.audio.data import ChoraleData, NoteData, prepare
     from apps.audio.domain import DOMAIN, load
     from apps.audio.effects import effect
+    from apps.audio.learning import train
     from apps.audio.metrics import music_overlaps
     from apps.audio.scores import Score, to_midi
     from apps.audio.sound import Mel, Sound, render
 
 __all__ = [
     "DOMAIN", "ChoraleData", "Mel", "NoteData", "Score", "Sound", "compose", "effect", "load", "music_overlaps",
-    "prepare", "render", "to_midi",
+    "prepare", "render", "to_midi", "train",
 ]
 
 __getattr__ = lazy(__name__, {
@@ -41,4 +42,5 @@ __getattr__ = lazy(__name__, {
     "prepare": "apps.audio.data",
     "render": "apps.audio.sound",
     "to_midi": "apps.audio.scores",
+    "train": "apps.audio.learning",
 })

@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from apps.image.domain import DOMAIN, load
     from apps.image.editing import interpolate, reconstruct, variations
     from apps.image.enhancement import colorize, denoise, inpaint, upscale
+    from apps.image.learning import train
     from apps.image.media import grid
     from apps.image.sources import open_image
 
 __all__ = [
     "DOMAIN", "ImageCodec", "ImageData", "ImageModel", "colorize", "denoise", "grid", "inpaint", "interpolate", "load",
-    "open_image", "prepare", "reconstruct", "upscale", "variations",
+    "open_image", "prepare", "reconstruct", "train", "upscale", "variations",
 ]
 
 _MODULES = {
@@ -29,6 +30,7 @@ _MODULES = {
     "domain": ("DOMAIN", "load"),
     "editing": ("interpolate", "reconstruct", "variations"),
     "enhancement": ("colorize", "denoise", "inpaint", "upscale"),
+    "learning": ("train",),
     "media": ("grid",),
     "sources": ("open_image",),
 }

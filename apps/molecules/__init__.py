@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from apps.molecules.data import MoleculeData, read_smiles
     from apps.molecules.designing import Molecule, design
     from apps.molecules.domain import DOMAIN, load
+    from apps.molecules.learning import train
     from apps.molecules.moses_metrics import fcd, get_all_metrics
 
 __all__ = [
     "DOMAIN", "PROPERTIES", "MoleculeData", "Molecule", "canonical", "design", "fcd", "get_all_metrics", "load",
-    "read_smiles",
+    "read_smiles", "train",
 ]
 
 __getattr__ = lazy(__name__, {
@@ -37,4 +38,5 @@ __getattr__ = lazy(__name__, {
     "get_all_metrics": "apps.molecules.moses_metrics",
     "load": "apps.molecules.domain",
     "read_smiles": "apps.molecules.data",
+    "train": "apps.molecules.learning",
 })

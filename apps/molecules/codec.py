@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from core.batches import Batch
-from core.conditions import ConditionSpec, VectorCondition
+from core.conditions import ClassCondition, ConditionSpec, VectorCondition
 from core.errors import FourfoldError, require
 from core.runs.codec import Codec
 from core.serialization import Json
@@ -89,12 +89,14 @@ class SmilesCodec(Codec[str]):
         merges: pairs of ids that become one token, in the order they are applied; decoding needs none of them.
         length_histogram: shares of training molecules with 1, 2, ... tokens, eos included, up to the longest.
         properties: what the condition "property" means; None where the data config names no properties.
+        class_names: the classes of the condition "class"; empty without.
     """
 
     tokens: tuple[str, ...]
     merges: tuple[tuple[int, int], ...]
     length_histogram: tuple[float, ...]
     properties: VectorCondition | None = None
+    class_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         require(len(self.length_histogram) > 0, "length_histogram", self.length_histogram, "must not be empty")
@@ -111,7 +113,8 @@ class SmilesCodec(Codec[str]):
 
     @property
     def conditions(self) -> Mapping[str, ConditionSpec]:
-        return {} if self.properties is None else {"property": self.properties}
+        specs: dict[str, ConditionSpec] = {} if self.properties is None else {"property": self.properties}
+        return specs | ({"class": ClassCondition(names=self.class_names)} if self.class_names else {})
 
     def encode(self, items: Sequence[str]) -> Batch:
         """SMILES -> int64 `[B, T]` with a mask, T the longest of them.

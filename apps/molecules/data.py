@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from apps.molecules.chemistry import canonical, check_properties, molecules, properties, valid_molecules
+from apps.molecules.chemistry import PROPERTIES, canonical, check_properties, molecules, properties, valid_molecules
 from apps.molecules.codec import EOS, TOKEN, SmilesCodec, all_merged, fit, numbered, renumbered, shortened, tokenize
 from core.conditions import VectorCondition
 from core.data.arrays import ArrayData, order
@@ -51,6 +51,7 @@ class MoleculeData:
         max_invalid: share of a file's rows that may be damaged or no valid SMILES (they are skipped); more is an error.
         merges: frequent pairs of tokens that become one token (SMILES pair encoding): fewer and longer tokens.
         properties: what to condition on, of logp, qed, weight (g/mol), tpsa (square angstrom), sa.
+        columns: the same of a user's tables: columns of numbers, which join the properties, and one of classes.
         shuffle_seed: of the shuffle before the split.
     """
 
@@ -62,6 +63,7 @@ class MoleculeData:
     max_invalid: float = 0.01
     merges: int = 0
     properties: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
     shuffle_seed: int = 0
 
     def __post_init__(self) -> None:
@@ -71,8 +73,12 @@ class MoleculeData:
         require(0 <= self.max_invalid <= 1, "data.max_invalid", self.max_invalid, "must be in [0, 1]")
         require(0 <= self.shuffle_seed < 2**63, "data.shuffle_seed", self.shuffle_seed, "must be at least 0")
         check_properties(self.properties)
+        require(not self.columns or self.folder is not None, "data.columns", self.columns, "goes with data.folder")
+        require(not set(self.columns) & set(PROPERTIES), "data.columns", self.columns,
+                f"has a name that is computed, {', '.join(PROPERTIES)}: call the column otherwise")
 
 
+Rows = list[tuple[int, str]]  # a line's number, and what stands there
 MoleculeModel = Model[MoleculeData, SmilesCodec, str]
 
 
@@ -83,7 +89,7 @@ def prepare(data: MoleculeData) -> Prepared[SmilesCodec]:
         FourfoldError: a file is missing, unreadable, or holds too few or too many invalid molecules.
     """
     files = moses_files() if data.folder is None else source_files(Path(data.folder).expanduser())
-    parts = (replace(data, folder=None, properties=()), data.folder is None, *files)
+    parts = (replace(data, folder=None, properties=(), columns=()), data.folder is None, *files)
     arrays = grown("molecules", VERSION, parts, lambda made: _arrays(data, files, made))
     for line in as_lines(arrays["said"]):
         log.warning(line)
@@ -97,18 +103,93 @@ def prepare(data: MoleculeData) -> Prepared[SmilesCodec]:
 
     columns = [grown(f"molecules/{name}", VERSION, parts, partial(_column, name, codec, arrays))
                for name in data.properties]
-    values = {part: np.concatenate([column[part] for column in columns], 1) for part in SPLITS if columns}
-    if columns:
+    own = grown("molecules/columns", VERSION, (*parts, data.columns), partial(_beside, data, files, codec, arrays)) if (
+        data.columns) else {}
+    names = data.properties
+    kept: dict[str, slice | np.ndarray] = dict.fromkeys(SPLITS, slice(None))
+    if own:
+        for line in as_lines(own["said"]):
+            log.warning(line)
+        kept = {part: own[f"{part}_rows"] for part in SPLITS}
+        codec = replace(codec, class_names=tuple(as_lines(own["classes"])))
+        names += tuple(as_lines(own["names"]))
+        columns += [{part: own[f"{part}_values"] for part in SPLITS}]
+    values: dict[str, np.ndarray] = {}
+    if names:
+        values = {part: np.concatenate([column[part] for column in columns], 1)[kept[part]] for part in SPLITS}
         mean, std = values["train"].mean(0, dtype=float), values["train"].std(0, dtype=float).clip(min=1e-6)
-        spec = VectorCondition(names=data.properties, mean=tuple(mean.tolist()), std=tuple(std.tolist()))
+        spec = VectorCondition(names=names, mean=tuple(mean.tolist()), std=tuple(std.tolist()))
         codec = replace(codec, properties=spec)
         values = {part: ((rows - mean) / std).astype(np.float32) for part, rows in values.items()}
 
     def examples(part: str) -> ArrayData:
-        condition = {"property": values[part]} if columns else {}
-        return ArrayData(codec.space, arrays[part], condition, arrays[f"{part}_lengths"])
+        condition = {"property": values[part]} if names else {}
+        if codec.class_names:
+            condition["class"] = own[f"{part}_class"][kept[part]]
+        return ArrayData(codec.space, arrays[part][kept[part]], condition, arrays[f"{part}_lengths"][kept[part]])
 
     return Prepared(codec=codec, train=examples("train"), validation=examples("validation"), test=examples("test"))
+
+
+def _beside(
+    data: MoleculeData, files: Sequence[Path], codec: SmilesCodec, arrays: Mapping[str, np.ndarray], made: Unfinished,
+) -> dict[str, np.ndarray]:
+    """A user's own columns, for each split: `values` `[N, numbers]`, `class` `[N]`, and the `rows` that lack nothing.
+
+    With them the `names` of the columns of numbers, the `classes` and what is to be `said`.
+
+    Raises:
+        FourfoldError: a file has no such column, or there are two columns of classes.
+    """
+    cells: dict[str, tuple[str, ...]] = {}
+    again = 0
+    for index, path in enumerate(files):
+        if not _is_table(path):
+            raise FourfoldError(f"{path} is no table: data.columns are read of .csv and .tsv files")
+        rows, _, _ = _table_rows(path, data.column)
+        beside = read_table(path, header=True, columns=data.columns)
+        found_rows = zip(*(beside.column(name) for name in data.columns), strict=True)
+        of_line = dict(zip(beside.lines, found_rows, strict=True))
+        every = _canonical_of(rows, path, partial(made.make, f"beside-{index}"))
+        for (line, _), smiles in zip(rows, every, strict=True):
+            if line in of_line:
+                row = tuple(cell.strip() for cell in of_line[line])
+                again += cells.setdefault(smiles, row) != row
+    said = []
+    if again:
+        said.append(f"{again:,} molecules come again with other values of {', '.join(data.columns)}; the first count")
+    numbers = [index for index in range(len(data.columns)) if _are_numbers([row[index] for row in cells.values()])]
+    classes = [index for index in range(len(data.columns)) if index not in numbers]
+    if len(classes) > 1:
+        raise FourfoldError(f"data.columns has {len(classes)} columns of classes, "
+                            f"{', '.join(data.columns[i] for i in classes)}: one is taken")
+    kinds = sorted({row[classes[0]] for row in cells.values()} - {""}) if classes else []
+    if classes:
+        said.append(f"{data.columns[classes[0]]}: {len(kinds):,} classes, the condition \"class\"")
+    found: dict[str, np.ndarray] = {"names": as_array([data.columns[i] for i in numbers]), "classes": as_array(kinds)}
+    missing = 0
+    for part in SPLITS:
+        wanted = [cells[smiles] for smiles in codec.strings(arrays[part])]
+        full = np.array([all(row) for row in wanted], bool)
+        missing += int((~full).sum())
+        found[f"{part}_rows"] = np.flatnonzero(full)
+        found[f"{part}_values"] = np.array([[float(row[i] or 0) for i in numbers] for row in wanted], np.float32)
+        found[f"{part}_class"] = np.array([kinds.index(row[classes[0]]) if all(row) else 0 for row in wanted]) if (
+            classes) else np.zeros(len(wanted), np.int64)
+        if not full.any():
+            raise FourfoldError(f"no {part} molecule has a value in each of {', '.join(data.columns)}")
+    if missing:
+        said.append(f"{missing:,} molecules left out: they lack a value of {', '.join(data.columns)}")
+    return found | {"said": as_array(said)}
+
+
+def _are_numbers(cells: Sequence[str]) -> bool:
+    """Whether cells are numbers, of more kinds than classes would be."""
+    full = [cell for cell in cells if cell]
+    try:
+        return bool(np.isfinite([float(cell) for cell in full]).all()) and len(set(full)) > 10
+    except ValueError:
+        return False
 
 
 def _column(
@@ -246,8 +327,7 @@ def read_smiles(path: Path, column: str | None = None, max_invalid: float = 0.0)
 
 def _read(path: Path, column: str | None, max_invalid: float, make: Make) -> tuple[list[str], list[str]]:
     """`read_smiles`, and the warnings; `make`: of an `Unfinished`, or `in_memory`."""
-    table = Path(path.name.lower().removesuffix(".gz")).suffix in (".csv", ".tsv")
-    rows, bad, said = _table_rows(path, column) if table else _line_rows(path)
+    rows, bad, said = _table_rows(path, column) if _is_table(path) else _line_rows(path)
     total = len(rows) + len(bad)
     blank = sum(not text for _, text in rows)
     rows = [(line, text) for line, text in rows if text]
@@ -255,10 +335,8 @@ def _read(path: Path, column: str | None, max_invalid: float, make: Make) -> tup
         raise FourfoldError(f"{path} is empty: it holds no molecules")
     if blank:
         said.append(f"{path.name}: {blank:,} row{'' if blank == 1 else 's'} without a SMILES skipped")
-    jobs = [[text for _, text in rows[at : at + AT_ONCE]] for at in range(0, len(rows), AT_ONCE)]
-    parts, _ = make(_canonical, jobs, what=f"reading molecules of {path.name}", sizes=[len(job) for job in jobs])
     kept = []
-    for (line, text), smiles in zip(rows, parts["text"].tobytes().decode().split("\n"), strict=False):
+    for (line, text), smiles in zip(rows, _canonical_of(rows, path, make), strict=True):
         if smiles == INVALID:
             bad.append((line, f"{shortened(text)!r} is not valid SMILES"))
         elif smiles == FLEETING:
@@ -275,6 +353,17 @@ def _read(path: Path, column: str | None, max_invalid: float, make: Make) -> tup
     return kept, said
 
 
+def _is_table(path: Path) -> bool:
+    return Path(path.name.lower().removesuffix(".gz")).suffix in (".csv", ".tsv")
+
+
+def _canonical_of(rows: Rows, path: Path, make: Make) -> list[str]:
+    """The canonical SMILES of each row of a file; `INVALID` or `FLEETING` where there is none."""
+    jobs = [[text for _, text in rows[at : at + AT_ONCE]] for at in range(0, len(rows), AT_ONCE)]
+    parts, _ = make(_canonical, jobs, what=f"reading molecules of {path.name}", sizes=[len(job) for job in jobs])
+    return parts["text"].tobytes().decode().split("\n")[: len(rows)]
+
+
 INVALID, FLEETING = "", "!"  # in place of a canonical SMILES, where there is none
 
 
@@ -286,9 +375,6 @@ def _canonical(smiles: Sequence[str]) -> Part:
     lines = [INVALID if text is None else FLEETING if twin is None or TOKEN.sub("", text) else text
              for text, twin in zip(found, again, strict=True)]
     return {"text": np.frombuffer("".join(f"{line}\n" for line in lines).encode(), np.uint8)}, {}
-
-
-Rows = list[tuple[int, str]]  # a line's number, and what stands there
 
 
 def _line_rows(path: Path) -> tuple[Rows, Rows, list[str]]:

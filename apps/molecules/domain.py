@@ -20,7 +20,7 @@ DOMAIN = Domain(
     name="molecules", recipes=RECIPES, data_types=(MoleculeData,), codec_types=(SmilesCodec,), prepare=prepare,
     evaluate=evaluate, write=write, preview=preview, own_data=lambda data, path: replace(data, folder=str(path)),
     guess=guess, default_family=default_family, sized=sized,
-    result="molecules", conditions=("property",), tasks=TASKS, origins=origins, models=MODELS, model="moses",
+    result="molecules", conditions=("property", "class"), tasks=TASKS, origins=origins, models=MODELS, model="moses",
     suggests=lambda recipe: ["design {run} -n 20 --property logp=2.5"],
     shows="Drug-like molecules from SMILES that the model wrote; those that are no molecule cannot be drawn, and are "
           "counted.",

@@ -79,7 +79,7 @@ def evaluate(model: MoleculeModel, prepared: Prepared[SmilesCodec], n: int, seed
         few = other.subset(slice(0, LIKELIHOOD_EXAMPLES))
         measures += _likelihoods(model, few, prepared.train, kind, trigram, seed)
     measures += _shares(sets, set(train)) + _near_copies(sets, train)
-    if codec.properties is not None and condition is not None:
+    if codec.properties is not None and condition is not None and "property" in condition:
         measures += _correlations(codec.properties, drawn, condition["property"].numpy())
     return [against_real(measure) for measure in measures]
 
@@ -171,10 +171,12 @@ def _likelihoods(
 def _correlations(spec: VectorCondition, drawn: Sequence[str], asked: np.ndarray) -> list[Measure]:
     """Pearson's correlation of each property of the valid samples with what was asked for; 0 without any control."""
     kept = [i for i, text in enumerate(chemistry.canonical(drawn)) if text is not None]
-    values = chemistry.properties(chemistry.valid_molecules(drawn), spec.names)
+    known = [name for name in spec.names if name in chemistry.PROPERTIES]  # a user's own columns cannot be computed
+    values = chemistry.properties(chemistry.valid_molecules(drawn), known)
     measures = []
-    for column, name in enumerate(spec.names):
-        pairs = np.stack([values[:, column], asked[kept, column]])
+    for index, name in enumerate(known):
+        column = spec.names.index(name)
+        pairs = np.stack([values[:, index], asked[kept, column]])
         usable = len(kept) > 2 and bool((pairs.std(1) > 0).all())
         measures.append(Measure(
             name=f"correlation_{name}", value=float(np.corrcoef(pairs)[0, 1]) if usable else 0.0, better="higher",

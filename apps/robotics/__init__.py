@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from apps.robotics.data import Demonstrations, collect
     from apps.robotics.domain import DOMAIN, load
     from apps.robotics.environments import TASKS, make
+    from apps.robotics.learning import train
     from apps.robotics.metrics import success_rate
     from apps.robotics.model import RoboticsData
     from apps.robotics.rollouts import Policy, rollout, run_episodes
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DOMAIN", "TASKS", "ActionChunk", "Demonstrations", "Episode", "Policy", "RoboticsData", "collect", "load", "make",
-    "rollout", "run_episodes", "success_rate",
+    "rollout", "run_episodes", "success_rate", "train",
 ]
 
 __getattr__ = lazy(__name__, {
@@ -43,4 +44,5 @@ __getattr__ = lazy(__name__, {
     "rollout": "apps.robotics.rollouts",
     "run_episodes": "apps.robotics.rollouts",
     "success_rate": "apps.robotics.metrics",
+    "train": "apps.robotics.learning",
 })

@@ -54,11 +54,15 @@ class Demonstrations:
             np.array([episode.succeeded for episode in episodes]),
         )
 
+    def content(self) -> bytes:
+        """The bytes of an .npz."""
+        stream = io.BytesIO()
+        np.savez_compressed(stream, allow_pickle=False, task=np.array(self.task), **_arrays(self))
+        return stream.getvalue()
+
     def save(self, path: Path) -> None:
         """Write an .npz; FourfoldError where it cannot be written."""
-        content = io.BytesIO()
-        np.savez_compressed(content, allow_pickle=False, task=np.array(self.task), **_arrays(self))
-        write_atomically(path, content.getvalue())
+        write_atomically(path, self.content())
 
     @staticmethod
     def load(path: Path) -> Demonstrations:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from apps.text.domain import DOMAIN, load
     from apps.text.generation import generate, infill, reply
     from apps.text.latents import interpolate, reconstruct
+    from apps.text.learning import train
     from apps.text.metrics import bits_per_byte, divergences
     from apps.text.pairs import summarize, translate
     from apps.text.scoring import Score, score
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DOMAIN", "Score", "TextCodec", "TextData", "bits_per_byte", "divergences", "generate", "infill", "interpolate",
-    "load", "reconstruct", "reply", "score", "summarize", "translate",
+    "load", "reconstruct", "reply", "score", "summarize", "train", "translate",
 ]
 
 __getattr__ = lazy(__name__, {
@@ -43,5 +44,6 @@ __getattr__ = lazy(__name__, {
     "reply": "apps.text.generation",
     "score": "apps.text.scoring",
     "summarize": "apps.text.pairs",
+    "train": "apps.text.learning",
     "translate": "apps.text.pairs",
 })

@@ -202,9 +202,7 @@ def _add_train(app: typer.Typer, load_domain: Callable[[], Domain[DataT, CodecT,
         from core.training.log import console
 
         domain = load_domain()
-        value, prepared = _resolve(domain, recipe, recipe_file, data, start, assignments, seed)
-        if minutes is not None:
-            value = replace(value, train=replace(value.train, minutes=minutes))
+        value, prepared = _resolve(domain, recipe, recipe_file, data, start, assignments, seed, minutes)
         target = Run(run or default_folder(value.name, domain.name))
         if dry_run:
             _describe(domain, value, device)
@@ -224,7 +222,7 @@ def _add_train(app: typer.Typer, load_domain: Callable[[], Domain[DataT, CodecT,
 
 def _resolve(
     domain: Domain[DataT, CodecT, Item], name: str | None, file: Path | None, data: Path | None, start: Path | None,
-    assignments: Sequence[str] | None, seed: int | None,
+    assignments: Sequence[str] | None, seed: int | None, minutes: float | None,
 ) -> tuple[Recipe[DataT], Prepared[CodecT] | None]:
     """The recipe that the options of `train` describe, and its data where they had to be looked at."""
     from core.runs.run import load_recipe_file
@@ -233,7 +231,7 @@ def _resolve(
     if data is not None and not data.exists():
         raise FourfoldError(f"--data is {str(data)!r}: no such folder or file")
     if data is not None and file is None and start is None and (name is None or name in FAMILIES):
-        recipe, prepared, why = own_recipe(domain, data, name, assignments or [])
+        recipe, prepared, why = own_recipe(domain, data, name, assignments or [], minutes=minutes)
         print(why)
         return recipe if seed is None else replace(recipe, seed=seed), prepared
     if sum(given is not None for given in (name, file, start)) != 1:
@@ -246,6 +244,8 @@ def _resolve(
     if data is not None:
         recipe = replace(recipe, data=domain.own_data(recipe.data, data))
     recipe = domain.override(recipe, assignments or [])
+    if minutes is not None:
+        recipe = replace(recipe, train=replace(recipe.train, minutes=minutes))
     return recipe if seed is None else replace(recipe, seed=seed), None
 
 

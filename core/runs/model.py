@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypedDict, TypeVar, Unpack
@@ -28,6 +28,8 @@ from core.waiting import followed, waiting
 DataT = TypeVar("DataT")
 CodecT = TypeVar("CodecT", bound="Codec[Any]")
 Item = TypeVar("Item")
+Wanted = Mapping[str, Tensor | str | Sequence[str]]
+"""Conditions by name: tensors `[n, ...]`, a user's words for all of n samples, or words for each of them."""
 BATCH = 256
 """Samples drawn at once unless told otherwise."""
 
@@ -44,8 +46,9 @@ class Drawing(TypedDict):
 class Model(Generic[DataT, CodecT, Item]):
     """A family that can be asked for items; made by `core.runs.pretrained.load`, or from parts after training.
 
-    Every verb takes a `seed`, sample settings by name (None leaves the recipe's), and conditions as tensors by name; it
-    draws in `precision`, on the model's device, and returns tensors on the CPU.
+    Every verb takes a `seed`, sample settings by name (None leaves the recipe's), and conditions by name, as tensors or
+    (for samples) in a user's words, `condition={"class": "cat"}`. It draws in `precision`, on the model's device, and
+    returns tensors on the CPU.
 
     `world`: the processes that share the drawing of `batches`, and of what is made of it. All must make the same calls,
     and all get what one process draws alone.
@@ -86,17 +89,25 @@ class Model(Generic[DataT, CodecT, Item]):
         with self.precision(settings):
             yield {"settings": settings, "draws": Rows(derive(seed, row) for row in rows)}
 
-    def _given(self, condition: Condition | None, n: int) -> dict[str, Tensor] | None:
+    def _given(self, condition: Wanted | None, n: int) -> dict[str, Tensor] | None:
         """Conditions of `n` rows on the model's device; None where there are none."""
+        given: dict[str, Tensor] = {}
         for name, value in (condition or {}).items():
-            if len(value) != n:
-                raise FourfoldError(f"condition {name!r} has {len(value)} rows: {n} samples need {n}")
-        return {name: value.to(self.device) for name, value in (condition or {}).items()} or None
+            if isinstance(value, Tensor):
+                given[name] = value.to(self.device)
+                continue
+            words = [value] * n if isinstance(value, str) else value
+            parsed = [(self.codec.parse_conditions({name: word}, 1) or {})[name] for word in words]
+            given[name] = torch.cat(parsed).to(self.device)
+        for name, rows in given.items():
+            if len(rows) != n:
+                raise FourfoldError(f"condition {name!r} has {len(rows)} rows: {n} samples need {n}")
+        return given or None
 
     # Drawing ------------------------------------------------------------------------------------------------------
 
     def batches(
-        self, n: int, *, seed: int = 0, condition: Condition | None = None, batch_size: int | None = None,
+        self, n: int, *, seed: int = 0, condition: Wanted | None = None, batch_size: int | None = None,
         progress: Progress | None = None, **changes: Unpack[SettingChanges],
     ) -> Iterator[Batch]:
         """`n` raw samples in batches, each on the CPU with the condition it was drawn for.
@@ -135,7 +146,7 @@ class Model(Generic[DataT, CodecT, Item]):
                         yield batch
 
     def sample_batch(
-        self, n: int, *, seed: int = 0, condition: Condition | None = None, batch_size: int | None = None,
+        self, n: int, *, seed: int = 0, condition: Wanted | None = None, batch_size: int | None = None,
         progress: Progress | None = None, **changes: Unpack[SettingChanges],
     ) -> Batch:
         """`n` raw samples as one batch on the CPU; see `batches`. Shorter sequences are padded with 0 and masked."""
@@ -144,7 +155,7 @@ class Model(Generic[DataT, CodecT, Item]):
         return parts[0] if len(parts) == 1 else concatenated(parts)
 
     def sample(
-        self, n: int, *, seed: int = 0, condition: Condition | None = None, batch_size: int | None = None,
+        self, n: int, *, seed: int = 0, condition: Wanted | None = None, batch_size: int | None = None,
         progress: Progress | None = None, **changes: Unpack[SettingChanges],
     ) -> list[Item]:
         """`n` samples as the codec's items; see `batches`. No `condition` draws unconditionally."""

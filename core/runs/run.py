@@ -3,6 +3,7 @@
 recipe.json    what was asked for; `train` resumes only what it describes
 model/         weights, config.json, codec and model card: what `core.runs.pretrained.load` reads
 state/         checkpoints to resume from;  log.jsonl, events/: the training curve
+data/          what was trained on, if that came from Python's memory
 samples/       a few samples;  metrics.json: what `evaluate` measured;  report.html: all of it to look at
 """
 
@@ -60,6 +61,8 @@ from core.training.loop import UNDECISIVE, TrainResult
 from core.training.loop import train as fit
 from core.waiting import waiting
 
+DATA = "data"
+"""Where a run folder holds its own data, if they came from Python's memory; they stay with --fresh."""
 PREVIEW = 16
 """Samples that a run keeps to look at."""
 logger = logging.getLogger(__name__)
@@ -150,7 +153,7 @@ def may_hold(run: Run, recipe: Recipe[DataT], domain: Domain[DataT, CodecT, Item
         return False
     held = _held(run, domain)
     if held is None:
-        if not is_vacant(run.folder):
+        if not is_vacant(run.folder, DATA):
             raise FourfoldError(f"{run.folder} is not empty and not a run: choose another folder with --run")
         return False
     free = {f"train.{name}" for name in UNDECISIVE}
@@ -180,7 +183,7 @@ def _held(run: Run, domain: Domain[DataT, CodecT, Item]) -> Recipe[DataT] | None
 
 def _refuse_others(run: Run) -> None:
     """Raise a `FourfoldError` where the folder holds what is not a run's."""
-    if not run.recipe_file.exists() and not is_vacant(run.folder):
+    if not run.recipe_file.exists() and not is_vacant(run.folder, DATA):
         raise FourfoldError(f"{run.folder} is not a run, so --fresh leaves it alone: choose another folder with --run")
 
 

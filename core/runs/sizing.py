@@ -16,6 +16,8 @@ from core.runs.domain import Domain, Prepared
 from core.runs.model import CodecT, DataT, Item
 from core.runs.recipe import Recipe
 
+MINUTES = 20.0
+"""How long a proposed recipe trains."""
 FAMILIES = ("vae", "gan", "diffusion", "autoregressive")
 
 
@@ -35,6 +37,7 @@ def propose(
         raise FourfoldError(f"no family {family!r}: {did_you_mean(family, FAMILIES)}")
     chosen, why = (family, "as asked") if family is not None else domain.default_family(data, prepared)
     recipe = replace(domain.sized(data, prepared, chosen), name=f"{name}-{chosen}")
+    recipe = replace(recipe, train=replace(recipe.train, minutes=MINUTES))
     with torch.device("meta"):  # where tensors have shapes and no numbers
         built = recipe.family.build(prepared.codec.space, prepared.codec.conditions)
     weights = sum(parameter.numel() for parameter in built.parameters())
@@ -43,12 +46,15 @@ def propose(
 
 
 def own_recipe(
-    domain: Domain[DataT, CodecT, Item], path: Path, family: str | None = None, assignments: Sequence[str] = (),
+    domain: Domain[DataT, CodecT, Item], path: Path, family: str | None = None, assignments: Sequence[str] = (), *,
+    minutes: float | None = None, name: str | None = None,
 ) -> tuple[Recipe[DataT], Prepared[CodecT], str]:
     """The recipe for a user's folder or file, its data ready, and the line of `propose`.
 
     Args:
         assignments: as of `Domain.override`; those of data are applied before sizes are chosen.
+        minutes: how long to train; None leaves it at the steps that are assigned, or at `MINUTES`.
+        name: what the recipe's name begins with; None takes that of the folder or file.
 
     Raises:
         FourfoldError: nothing to train on at `path`, an unknown family, or a refused assignment.
@@ -57,8 +63,13 @@ def own_recipe(
     of_data = [each for each in assignments if each.startswith("data.")]
     data = domain.override(replace(some, data=domain.guess(path)), of_data).data
     prepared = domain.ready(data)
-    recipe, why = propose(domain, data, prepared, family, name=name_of(path))
-    return domain.override(recipe, assignments), prepared, why
+    recipe, why = propose(domain, data, prepared, family, name=name or name_of(path))
+    if minutes is None and any(each.startswith("train.steps=") for each in assignments):
+        recipe = replace(recipe, train=replace(recipe.train, minutes=None))
+    recipe = domain.override(recipe, assignments)
+    if minutes is not None:
+        recipe = replace(recipe, train=replace(recipe.train, minutes=minutes))
+    return recipe, prepared, f"{why}, {recipe.train.length}"
 
 
 def name_of(path: Path) -> str:

@@ -1,0 +1,56 @@
+"""Training on demonstrations from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from apps.robotics.data import Demonstrations
+from apps.robotics.domain import DOMAIN
+from apps.robotics.model import RoboticsModel
+from apps.robotics.simulation import Episode
+from core.data.rows import peeked
+from core.errors import FourfoldError
+from core.runs.own import Settings, train_own
+from core.training.log import Listener
+
+
+def train(
+    demonstrations: str | Path | Demonstrations | Iterable[Demonstrations | Episode], *, family: str | None = None,
+    minutes: float | None = None, run: str | Path | None = None, seed: int = 0, device: str = "auto",
+    settings: Settings | None = None, progress: Listener | None = None,
+) -> RoboticsModel:
+    """A policy of your own demonstrations, trained here: `robotics.train(robotics.collect("planar", 100), minutes=5)`.
+
+    Args:
+        demonstrations: `Demonstrations`, several of one task, episodes, or a file or folder of what `collect` wrote.
+        family: "vae", "gan", "diffusion" or "autoregressive"; None picks what suits them.
+        minutes: how long to train, 20 unless `settings` has train.steps.
+        run: the run folder, in which demonstrations and model are kept; None names one. The same call again resumes it.
+        settings: a recipe's keys and their values, {"data.horizon": 16, "data.execute": 8}.
+
+    Raises:
+        FourfoldError: demonstrations that cannot be used, too few that succeed, a refused setting, a run folder of
+            something else.
+    """
+    items: Any = Path(demonstrations) if isinstance(demonstrations, str | Path) else _files(demonstrations)
+    return train_own(DOMAIN, items, family=family, minutes=minutes, run=run, seed=seed, device=device,
+                     settings=settings, progress=progress)
+
+
+def _files(demonstrations: Demonstrations | Iterable[Demonstrations | Episode]) -> Iterator[tuple[str, bytes]]:
+    """An .npz for each `Demonstrations`, and one for all episodes."""
+    if isinstance(demonstrations, Demonstrations):
+        demonstrations = [demonstrations]
+    _, items = peeked(demonstrations)
+    episodes: list[Episode] = []
+    for index, item in enumerate(items):
+        if isinstance(item, Episode):
+            episodes.append(item)
+        elif isinstance(item, Demonstrations):
+            yield f"{index:05d}.npz", item.content()
+        else:
+            raise FourfoldError(f"item {index} is of type {type(item).__name__}: must be Demonstrations or an Episode")
+    if episodes:
+        yield "episodes.npz", Demonstrations.of(episodes).content()
