@@ -44,7 +44,7 @@ LONGEST_MESSAGE = 2_000
 ROUND = 500
 """Inputs that a child is given; what it leaks ends with it."""
 COUNTS = struct.Struct("qqqdq")
-"""What a child tells while it works: inputs met, values, refusals, seconds of the slowest call, bytes of the largest."""
+"""What a child tells while it works: inputs met, values, refusals, the slowest call's seconds, the largest's bytes."""
 ROOT = Path(__file__).parent.parent
 
 
