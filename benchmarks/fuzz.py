@@ -44,7 +44,7 @@ LONGEST_MESSAGE = 2_000
 ROUND = 500
 """Inputs that a child is given; what it leaks ends with it."""
 COUNTS = struct.Struct("qqqdq")
-"""What a child tells while it works: inputs, values, refusals, seconds of the slowest call, bytes of the greediest."""
+"""What a child tells while it works: inputs met, values, refusals, the slowest call's seconds, the largest's bytes."""
 ROOT = Path(__file__).parent.parent
 
 
@@ -99,8 +99,6 @@ def _work(loader: Loader, count: int, number: int, told: mmap.mmap, scratch: Pat
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         (scratch / "input").write_bytes(content)
-        counts[0] += 1
-        told[:] = COUNTS.pack(*counts)
         Path("/proc/self/clear_refs").write_text("5")  # the highest memory use is counted from here
         before, begun = _memory("VmRSS"), time.process_time()
         signal.setitimer(signal.ITIMER_PROF, SECONDS)  # its signal ends the child
@@ -115,6 +113,7 @@ def _work(loader: Loader, count: int, number: int, told: mmap.mmap, scratch: Pat
         else:
             with open(scratch / "found", "a") as stream:
                 stream.write(json.dumps([end, str(words), content.hex()]) + "\n")
+        counts[0] += 1
         counts[3], counts[4] = max(counts[3], seconds), max(counts[4], memory)
         told[:] = COUNTS.pack(*counts)
 
@@ -149,18 +148,22 @@ def fuzz(name: str, inputs: int, seconds: float, keep: Path) -> Outcome:
                     os._exit(status)
             status = _waited(child, begun + seconds)
             given, values, refused, slowest, memory = COUNTS.unpack(told[:])
+            given += os.WIFSIGNALED(status)
             outcome.inputs, outcome.values = outcome.inputs + given, outcome.values + values
             outcome.refused += refused
             outcome.slowest_seconds = max(outcome.slowest_seconds, round(slowest, 2))
             outcome.most_memory_mib = max(outcome.most_memory_mib, round(memory / 2**20, 1))
             _collect(Path(scratch), status, outcome, keep / name)
-            if not given:
+            if not given and time.monotonic() - begun < seconds:
                 raise SystemExit(f"{name}: {_text(Path(scratch, 'broken')) or 'the child gave no input'}")
     return outcome
 
 
 def _waited(child: int, until: float) -> int:
-    """The status with which the child ends; one that works on when time is over is ended, and counts as well ended."""
+    """The status with which the child ends; one that works on when time is over is ended, and counts as well ended.
+
+    Its last input does not count.
+    """
     while True:
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
