@@ -278,7 +278,23 @@ TEXT: Parts = {
     "shakespeare": shakespeare, "multi30k": translation, "summaries": summaries, "captions": captions,
     "seqgan_oracle": oracle, "code_generation": code, "decoding": decoding,
 }
-SECTIONS: Mapping[str, Parts] = {"image figures": IMAGE, "text figures": TEXT}
+def _growth(metrics: dict[str, Any]) -> str:
+    rows = [
+        f"| {name.partition('/')[0]} | {row['examples']:,} | {row['above_gib']:.2f} | {row['resident_gib']:.2f} | "
+        f"{row['seconds']:.0f} | {row['cpu_seconds']:.0f} |"
+        for name, row in metrics.items() if isinstance(row, dict) and "above_gib" in row
+    ]
+    head = "| preparing | examples | GiB beyond imports | GiB resident | seconds | processor seconds |"
+    return "\n".join([head, "|---|---|---|---|---|---|", *rows])
+
+
+def _kills(metrics: dict[str, Any]) -> str:
+    return (f"**Kills**: {metrics['kills']} kills of {len(metrics['runs'])} small runs, at random moments and at file "
+            "operations; every ended run's files equal those of the run that was left alone.")
+
+
+RUNS: Parts = {"growth": _growth, "kills": _kills, "kills_every_operation": _kills}
+SECTIONS: Mapping[str, Parts] = {"image figures": IMAGE, "text figures": TEXT, "run figures": RUNS}
 
 
 if __name__ == "__main__":
