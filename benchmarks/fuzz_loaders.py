@@ -800,7 +800,7 @@ def _large(word: str) -> bool:
     """Whether an option asks for much that is allowed: that many samples, frames or tokens."""
     name, _, value = word.partition("=")
     try:
-        return name in ("--num", "--frames", "--length", "--beams", "--choose-from") and 16 < int(value) < 10**7
+        return name in ("--num", "--frames", "--length", "--beams", "--choose-from") and 16 < int(value) <= 10**9
     except ValueError:
         return False
 

@@ -26,7 +26,8 @@ class Compose:
     """What `compose` takes."""
 
     num: int = num_option(4)
-    beats: int | None = option(None, "Length in quarter notes; the model's window by default.", minimum=1)
+    beats: int | None = option(None, "Length in quarter notes; the model's window by default.", minimum=1,
+                              maximum=100_000)
     tempo: float = option(84.0, "Quarter notes a minute.", minimum=20, maximum=300)
     temperature: float | None = temperature_option()
     seed: int = seed_option()

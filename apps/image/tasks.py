@@ -83,7 +83,7 @@ class Varying(Conditioned):
 @dataclass(frozen=True, kw_only=True)
 class Interpolating(Conditioned):
     photos: list[Path] | None = argument("PHOTO PHOTO", "The ends (a VAE).", None)
-    frames: int = option(9, "Pictures, both ends included.", minimum=2)
+    frames: int = option(9, "Pictures, both ends included.", minimum=2, maximum=10_000)
 
 
 @dataclass(frozen=True, kw_only=True)

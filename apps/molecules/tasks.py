@@ -20,7 +20,8 @@ class Design:
         None, "Targets in real units: logp=2.5,qed=0.8 (logp, qed, weight, tpsa, sa).", "--property"
     )
     novel: bool = option(False, "Leave out molecules of the training set.")
-    choose_from: int = option(4, "Candidates for each molecule, the nearest to the targets win.", minimum=1)
+    choose_from: int = option(4, "Candidates for each molecule, the nearest to the targets win.", minimum=1,
+                             maximum=10_000)
     temperature: float | None = temperature_option()
     seed: int = seed_option()
 

@@ -36,7 +36,7 @@ class Generate:
     prompt: str = option("", "The same, by name.", "--prompt", "-p")
     num: int = num_option(1)
     label: str | None = option(None, "Of documents with labels, the class to write.")
-    length: int | None = option(None, "Tokens to write; one window by default.", minimum=1)
+    length: int | None = option(None, "Tokens to write; one window by default.", minimum=1, maximum=10**8)
     temperature: float | None = temperature_option()
     top_k: int | None = top_k_option()
     top_p: float | None = top_p_option()
@@ -63,7 +63,7 @@ def generate(model: TextModel, parameters: Generate, progress: Progress) -> Resu
 @dataclass(frozen=True, kw_only=True)
 class Reply:
     message: str = argument("MESSAGE", "What the user says, in quotes.")
-    length: int = option(256, "Tokens of the answer at most.", minimum=1)
+    length: int = option(256, "Tokens of the answer at most.", minimum=1, maximum=10**6)
     temperature: float | None = temperature_option()
     top_p: float | None = top_p_option()
     seed: int = seed_option()
@@ -112,7 +112,8 @@ def score(model: TextModel, parameters: ScoreFile, progress: Progress) -> Result
 class Search:
     texts: list[str] | None = argument("TEXT", "One or more, each in quotes; or give --file.", default=None)
     file: Path | None = option(None, "A file, as UTF-8, with one text a line.", "--file", "-f")
-    beams: int = option(4, "Beginnings kept in the search; 1 takes the most probable token each time.", minimum=1)
+    beams: int = option(4, "Beginnings kept in the search; 1 takes the most probable token each time.", minimum=1,
+                       maximum=1_000)
     length_penalty: float = option(1.0, "Above 1 prefers longer texts, below 1 shorter.", minimum=0, maximum=10)
 
 
@@ -134,7 +135,7 @@ def summarize(model: TextModel, parameters: Search, progress: Progress) -> Resul
 class Interpolate:
     first: str = argument("FIRST", "A text, in quotes.")
     second: str = argument("SECOND", "Another.")
-    steps: int = option(7, "Texts, both ends included.", minimum=2)
+    steps: int = option(7, "Texts, both ends included.", minimum=2, maximum=10_000)
     temperature: float | None = temperature_option()
     seed: int = seed_option()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,6 +37,10 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
             unread = [name for name, array in found.items() if not isinstance(array, np.ndarray)]
             if unread:
                 raise ValueError(f"{unread[0]!r} is no array")
+            for name, array in found.items():
+                codes = f"{array.dtype.byteorder}u4"
+                if array.dtype.kind == "U" and (np.frombuffer(array.tobytes(), codes) > sys.maxunicode).any():
+                    raise ValueError(f"{name!r} holds numbers that are no characters")
             return found
     except Exception as error:  # numpy passes on what zipfile, its decoders and Python's tokenizer stumble over
         reason = "no such file" if isinstance(error, FileNotFoundError) else one_line(error)

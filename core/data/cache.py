@@ -23,7 +23,18 @@ import numpy as np
 from core.data.sources import cache_folder
 from core.data.unfinished import Taken, Unfinished
 from core.errors import FourfoldError
-from core.files import DAY, Busy, is_vacant, new_folder, one_line, one_writer, read_json, remove_leftovers, write_json
+from core.files import (
+    DAY,
+    SEAL,
+    Busy,
+    is_vacant,
+    new_folder,
+    one_line,
+    one_writer,
+    read_json,
+    remove_leftovers,
+    write_json,
+)
 from core.waiting import waiting
 
 BLOCK = 2**20
@@ -91,7 +102,8 @@ def _found(what: str, home: Path) -> dict[str, np.ndarray]:
     if home.exists():
         try:
             return _mapped(home)
-        except (FourfoldError, OSError, ValueError, EOFError, LookupError, TypeError, AttributeError) as error:
+        except (FourfoldError, OSError, ValueError, EOFError, LookupError, TypeError, AttributeError,
+                RecursionError) as error:
             logger.warning("the cache of %s is damaged (%s): it is made again", what, one_line(error))
     return {}
 
@@ -153,6 +165,8 @@ def _names(home: Path) -> Mapping[str, Sequence[int] | None]:
     """The arrays in `home`, each with its size and its blocks' checksums; None for those of version 0.1.0."""
     path = home / "names.json"
     names = json.loads(path.read_text())
+    if isinstance(names, dict) and SEAL not in names:
+        raise ValueError("names.json has lost its checksum")
     found: Mapping[str, Sequence[int] | None] = (
         dict.fromkeys(names) if isinstance(names, list) else read_json(path)["arrays"])
     return found

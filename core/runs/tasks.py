@@ -146,7 +146,7 @@ def seed_option() -> int:
 
 def num_option(default: int) -> int:
     """`--num`, `-n`."""
-    return option(default, "How many.", "--num", "-n", minimum=1)
+    return option(default, "How many.", "--num", "-n", minimum=1, maximum=10**9)
 
 
 def num_steps_option() -> int | None:

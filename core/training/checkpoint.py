@@ -132,7 +132,10 @@ def _with_checksum(content: bytes) -> bytes:
 def _parts(content: bytes) -> tuple[Json, memoryview]:
     """The header and the numbers of safetensors."""
     end = 8 + int.from_bytes(content[:8], "little")
-    header = json.loads(content[8:end])
+    try:
+        header = json.loads(content[8:end])
+    except RecursionError:
+        raise ValueError("its header is nested too deeply") from None
     if not isinstance(header, dict):
         raise ValueError("its header is no object")
     return header, memoryview(content)[end:]
