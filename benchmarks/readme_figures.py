@@ -293,7 +293,17 @@ def _kills(metrics: dict[str, Any]) -> str:
             "operations; every ended run's files equal those of the run that was left alone.")
 
 
-RUNS: Parts = {"growth": _growth, "kills": _kills, "kills_every_operation": _kills}
+def _fuzz(metrics: dict[str, Any]) -> str:
+    rows = metrics.values()
+    found = sum(sum(row["found"].values()) for row in rows)
+    return (f"**Hostile input**: {sum(row['inputs'] for row in rows):,} inputs to {len(rows)} loaders, "
+            f"{min(row['inputs'] for row in rows):,} to {max(row['inputs'] for row in rows):,} each; {found or 'no'} "
+            "tracebacks, hangs, or memory beyond the limit. The slowest call took "
+            f"{max(row['slowest_seconds'] for row in rows):.1f} s of the processor's time, the largest "
+            f"{max(row['most_memory_mib'] for row in rows):.0f} MiB.")
+
+
+RUNS: Parts = {"growth": _growth, "kills": _kills, "kills_every_operation": _kills, "fuzz": _fuzz}
 SECTIONS: Mapping[str, Parts] = {"image figures": IMAGE, "text figures": TEXT, "run figures": RUNS}
 
 
