@@ -120,7 +120,7 @@ def ended(children: list[int]) -> bool:
 
 
 def contents(folder: Path) -> dict[str, object]:
-    """All files of a run by name, without what the clock says; TensorBoard's, which are named by it, are left out."""
+    """All files of a run by name, without the clock and the folder's name; TensorBoard's, which are named by it, are left out."""
     found: dict[str, object] = {}
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
@@ -132,7 +132,7 @@ def contents(folder: Path) -> dict[str, object]:
             lines = [json.loads(line) for line in path.read_text().splitlines()]
             found[name] = [{key: value for key, value in line.items() if key not in CLOCK} for line in lines]
         elif path.name == "report.html":
-            found[name] = path.read_text().partition(" s of training")[2]
+            found[name] = path.read_text().partition(" s of training")[2].replace(str(folder), "RUN")
         else:
             found[name] = path.read_bytes()
     return found
