@@ -120,7 +120,7 @@ def ended(children: list[int]) -> bool:
 
 
 def contents(folder: Path) -> dict[str, object]:
-    """All files of a run by name, without the clock and the folder's name; TensorBoard's, which are named by it, are left out."""
+    """All files of a run by name, without the clock and the folder's name; TensorBoard's, named by the clock, not."""
     found: dict[str, object] = {}
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
