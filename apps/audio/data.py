@@ -1,4 +1,4 @@
-"""Where music and sounds come from: Bach's chorales, folders of MIDI, a soundfont's notes, folders of recordings."""
+"""Where music and sounds come from: Bach's chorales, folders of MIDI, a soundfont's notes, folders of sounds."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from apps.audio.codec import AudioCodec, ChoraleCodec, NoteCodec, levels_of, tokens_of
+from apps.audio.recordings import SOURCES, RecordingData, prepare_recordings, sound_folder
 from apps.audio.scores import Score, coarser, midi_tracks, on_grid, read_jsb, read_musicxml, voices
 from apps.audio.sound import EXTENSIONS, TINYSOUNDFONT, Mel, Sound, Synthesizer, fit_length, log_mel, read_recording
 from core.data.arrays import ArrayData
@@ -80,19 +81,21 @@ class NoteData:
     """Short sounds as log-mel spectrograms, with a class each.
 
     Attributes:
-        source: "soundfont" (notes of General MIDI instruments, rendered), or "drums" (one-shots in audio/drums
-            of $FOURFOLD_DATA).
+        source: "soundfont" (notes of General MIDI instruments, rendered), or of $FOURFOLD_DATA "drums" (one-shots)
+            or "fsdd" (spoken digits).
         folder: your own folder of sound files, instead of a source. Subfolders are classes; in a flat folder the
             names' part before the first "_" is.
         mel: spectrogram settings, which also fix the length.
+        vocoder: the run or model that makes spectrograms audible; "" for Griffin-Lim.
     """
 
-    source: Literal["soundfont", "drums"] = "soundfont"
+    source: Literal["soundfont", "drums", "fsdd"] = "soundfont"
     folder: str | None = None
     mel: Mel = field(default_factory=Mel)
+    vocoder: str = ""
 
 
-AudioData = ChoraleData | NoteData
+AudioData = ChoraleData | NoteData | RecordingData
 AudioModel = Model[AudioData, AudioCodec, Score | Sound]
 
 
@@ -102,6 +105,10 @@ def prepare(data: AudioData) -> Prepared[AudioCodec]:
     Raises:
         FourfoldError: the source is missing, empty, too small, or a file of it cannot be read.
     """
+    if isinstance(data, RecordingData):
+        recordings = prepare_recordings(data)
+        return Prepared(codec=recordings.codec, train=recordings.train, validation=recordings.validation,
+                        test=recordings.test)
     return _prepare_chorales(data) if isinstance(data, ChoraleData) else _prepare_notes(data)
 
 
@@ -124,11 +131,12 @@ def origins(data: AudioData) -> list[Origin]:
     """Where music and sounds come from."""
     if data.folder is not None:
         return [folder_origin(data.folder)]
+    if data.source in SOURCES:
+        return [file_origin(SOURCES[data.source], None)]
     return {
         "music21": lambda: [package_origin("music21", MUSIC21, 22)],
         "jsb": lambda: [file_origin("audio/jsb/Jsb16thSeparated.json", None)],
         "soundfont": lambda: [package_origin("tinysoundfont", "0.3.7", 1)],
-        "drums": lambda: [file_origin("audio/drums", None)],
     }[data.source]()
 
 
@@ -291,7 +299,7 @@ def _prepare_notes(data: NoteData) -> Prepared[AudioCodec]:
         key = [data, INSTRUMENTS, PITCHES, VELOCITIES, TINYSOUNDFONT]
         arrays = cached("notes", VERSION, key, lambda: _note_arrays(*_rendered_levels(data.mel)))
     else:
-        root = _sound_root(data.folder)
+        root = sound_folder(data.folder, data.source)
         files, said = _classified(root)
         names = tuple(sorted({name for _, name in files if name}))
         own = data.folder is not None
@@ -315,15 +323,6 @@ def _rendered(mel: Mel) -> tuple[np.ndarray, np.ndarray]:
     sounds = [synthesizer.note(program, pitch, velocity, held, mel.samples).astype(np.float16)
               for (_, program), pitch, velocity in notes]
     return np.stack(sounds), np.array([label for (label, _), *_ in notes])
-
-
-def _sound_root(folder: str | None) -> Path:
-    if folder is not None:
-        return _own_folder(folder)
-    path = in_data("audio/drums")
-    if path is None:
-        raise FourfoldError("no drums: put folders of sound files into audio/drums/ of the folder $FOURFOLD_DATA names")
-    return path
 
 
 def _classified(root: Path) -> tuple[list[tuple[Path, str]], list[str]]:

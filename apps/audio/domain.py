@@ -5,24 +5,33 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from apps.audio.codec import AudioCodec, ChoraleCodec, NoteCodec
+from apps.audio.codec import AudioCodec, ChoraleCodec, NoteCodec, WaveCodec
 from apps.audio.data import AudioData, AudioModel, ChoraleData, NoteData, origins, prepare
 from apps.audio.media import preview, write
 from apps.audio.metrics import evaluate
 from apps.audio.recipes import RECIPES
+from apps.audio.recordings import RecordingData
 from apps.audio.scores import Score
 from apps.audio.sizing import default_family, guess, sized
 from apps.audio.sound import Sound
 from apps.audio.tasks import TASKS
 from core.runs import pretrained
 from core.runs.domain import Domain
+from core.runs.recipe import Recipe
+
+
+def _suggested(recipe: Recipe[AudioData]) -> list[str]:
+    if isinstance(recipe.data, RecordingData):
+        return ["vocode {run} recording.wav"]
+    return ["compose {run} --beats 32" if isinstance(recipe.data, ChoraleData) else "effect {run}"]
+
 
 MODELS = Path(__file__).parent / "models"
 DOMAIN: Domain[AudioData, AudioCodec, Score | Sound] = Domain(
     name="audio",
     recipes=RECIPES,
-    data_types=(ChoraleData, NoteData),
-    codec_types=(ChoraleCodec, NoteCodec),
+    data_types=(ChoraleData, NoteData, RecordingData),
+    codec_types=(ChoraleCodec, NoteCodec, WaveCodec),
     prepare=prepare,
     evaluate=evaluate,
     write=write,
@@ -36,7 +45,7 @@ DOMAIN: Domain[AudioData, AudioCodec, Score | Sound] = Domain(
     default_samples=512,
     tasks=TASKS,
     origins=origins, models=MODELS, model="chorales",
-    suggests=lambda recipe: ["compose {run} --beats 32" if isinstance(recipe.data, ChoraleData) else "effect {run}"],
+    suggests=_suggested,
     shows="Four-part chorales as piano rolls, a colour a voice, the first one played; or notes of instruments as "
           "spectrograms, low tones below, played one after another.",
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +37,7 @@ def write_scores(scores: Sequence[Score], folder: Path, beats_per_minute: float 
 
 
 def write_sounds(sounds: Sequence[Sound], folder: Path) -> list[Path]:
-    """A WAV file a sound (by Griffin-Lim, peak 0.9, silence trimmed), and one picture; returns their paths."""
+    """A WAV file a sound (peak 0.9, silence trimmed), and one picture; returns their paths."""
     paths = []
     for at in range(0, len(sounds), 64):
         for index, samples in enumerate(waves(sounds[at : at + 64]), start=at):
@@ -48,6 +48,15 @@ def write_sounds(sounds: Sequence[Sound], folder: Path) -> list[Path]:
     picture = folder / "spectrograms.png"
     write_atomically(picture, mel_png(sounds[:64]))
     return [*paths, picture]
+
+
+def write_waves(sounds: Mapping[str, Sound], folder: Path) -> list[Path]:
+    """A WAV file a sound, by its name, as it is; returns their paths."""
+    paths = []
+    for name, sound in sounds.items():
+        paths.append(folder / f"{name}.wav")
+        write_atomically(paths[-1], wav_bytes(sound.wave(), sound.mel.rate))
+    return paths
 
 
 def preview(items: Sequence[Score | Sound]) -> list[Media]:

@@ -1,15 +1,22 @@
-"""How music and sounds are measured: nats per note, overlaps of musical histograms, Fréchet distance of notes."""
+"""How music and sounds are measured: nats per note, overlaps of musical histograms, distances of sounds."""
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
+import torch
 
-from apps.audio.codec import FIRST_PITCH, LEVELS, AudioCodec, ChoraleCodec, NoteCodec, pitches_of
+from apps.audio.codec import FIRST_PITCH, LEVELS, AudioCodec, ChoraleCodec, NoteCodec, WaveCodec, pitches_of
 from apps.audio.data import AudioModel
+from apps.audio.sound import griffin_lim, log_mel
+from apps.audio.vocoder import spectral_distance
+from apps.audio.vocoding import vocode
 from core.data.arrays import ArrayData
 from core.data.cache import cached
+from core.extras import needed
 from core.metrics.classifier import Classifier, train_classifier
 from core.metrics.frechet import frechet_distance
 from core.metrics.gaussian import FittedGaussian, Histogram
@@ -21,6 +28,8 @@ from core.runs.measures import Measure, against_real, near_copies
 from core.runs.run import test_conditions
 
 VERSION = 1  # of the baselines below, which are cached
+Judge = Callable[[np.ndarray, np.ndarray], float]
+RECORDINGS = 100  # that a vocoder is judged by
 BOUND_EXAMPLES, ODE_EXAMPLES = 256, 8  # the likelihood of a diffusion of arrays solves an ODE
 
 # Krumhansl & Kessler (1982): how well each degree fits a major and a minor key.
@@ -91,6 +100,8 @@ def evaluate(model: AudioModel, prepared: Prepared[AudioCodec], n: int, seed: in
     codec = prepared.codec
     if isinstance(codec, ChoraleCodec):
         return evaluate_music(model, codec, prepared, n, seed)
+    if isinstance(codec, WaveCodec):
+        return evaluate_vocoder(model, codec, prepared, n, seed)
     return evaluate_notes(model, codec, prepared, n, seed)
 
 
@@ -188,6 +199,46 @@ def evaluate_notes(
     levels = ((drawn + 1) / 2 * (LEVELS - 1)).round()
     copies = memorization_test(levels, np.asarray(train.x), np.asarray(test.x), near=np.sqrt(codec.space.dims))
     return [*map(against_real, measures), near_copies(copies, n)]
+
+
+def evaluate_vocoder(
+    model: AudioModel, codec: WaveCodec, prepared: Prepared[AudioCodec], n: int, seed: int
+) -> list[Measure]:
+    """The distance of spectra of held-out recordings, made audible again, to themselves; PESQ where it is installed.
+
+    The baseline is Griffin-Lim from the same spectrograms.
+    """
+    mel = codec.mel
+    rows = np.random.default_rng(seed).permutation(len(prepared.test))[: min(n, RECORDINGS)]
+    real = (np.asarray(prepared.test.x)[np.sort(rows), 0] * (2 / (2**16 - 1)) - 1).astype(np.float32)
+    decibels = log_mel(real, mel)
+    made = {"model": vocode(model, decibels, mel), "Griffin-Lim": griffin_lim(decibels, mel, iterations=32)}
+    real = real[:, : made["model"].shape[1]]
+
+    def measure(name: str, better: Literal["lower", "higher"], of: Judge) -> Measure:
+        values = {who: np.array([of(a, b) for a, b in zip(sounds, real, strict=True)]) for who, sounds in made.items()}
+        return Measure(name=name, better=better, value=float(np.nanmean(values["model"])), count=len(real),
+                       interval=bootstrap(np.nanmean, values["model"], seed=seed),
+                       baseline=float(np.nanmean(values["Griffin-Lim"])), baseline_name="Griffin-Lim")
+
+    measures = [measure("spectral_distance", "lower", lambda a, b: float(
+        spectral_distance(torch.from_numpy(a)[None], torch.from_numpy(b)[None])))]
+    if mel.rate in (8000, 16_000) and importlib.util.find_spec("pesq") is not None:
+        measures.append(measure("pesq", "higher", lambda a, b: pesq(a, b, mel.rate)))
+    return [against_real(found) for found in measures]
+
+
+def pesq(made: np.ndarray, real: np.ndarray, rate: int) -> float:
+    """PESQ (ITU-T P.862, at 16 kHz wide band P.862.2) of a waveform; NaN where the real one holds no speech.
+
+    Raises:
+        FourfoldError: the package pesq is not installed.
+    """
+    judge = needed("pesq", "speech")
+    try:
+        return float(judge.pesq(rate, real, made, "wb" if rate == 16_000 else "nb"))
+    except (judge.NoUtterancesError, judge.BufferTooShortError):
+        return float("nan")
 
 
 def note_classifier(codec: NoteCodec, prepared: Prepared[AudioCodec]) -> Classifier | None:

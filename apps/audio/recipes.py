@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from apps.audio.data import AudioData, ChoraleData, NoteData
+from apps.audio.recordings import RecordingData
 from apps.audio.sound import Mel
+from apps.audio.vocoder import VocoderConfig
 from core.families import EDM, AutoregressiveConfig, DiffusionConfig, GANConfig, LearnedCodes, Masking, VAEConfig
 from core.families.family import SampleSettings
 from core.likelihood import LogisticMixture
@@ -19,6 +21,7 @@ QUARTERS = ChoraleData(beats=16, steps_per_beat=1)
 EIGHTHS = ChoraleData(beats=16, steps_per_beat=2)
 NOTES = NoteData()
 FINE_NOTES = NoteData(mel=Mel(mels=64, frames=64, hop=256))
+DIGIT_MEL = Mel(rate=8000, fft=512, hop=128, mels=64, frames=64, low=20.0, floor=-60.0)
 SMALL = TransformerConfig(width=64, depth=3, heads=4)
 LARGE = TransformerConfig(width=192, depth=5, heads=6, dropout=0.1)
 LEVELS = EDM(sigma_data=0.6, log_mean=-0.6)  # for decibel levels scaled to [-1, 1]
@@ -199,11 +202,39 @@ def drums_diffusion() -> Recipe[AudioData]:
     return replace(notes_diffusion(), name="drums-diffusion", data=data)
 
 
+def vocoder_speech() -> Recipe[AudioData]:
+    """A vocoder of speech at 16 kHz (telephone prompts of $FOURFOLD_DATA, or --data FOLDER).
+
+    `fourfold audio train vocoder-speech`: not trained in full.
+    """
+    return Recipe(
+        name="vocoder-speech", domain="audio", data=RecordingData(), family=VocoderConfig(),
+        train=TrainConfig(steps=20_000, batch_size=8, learning_rate=5e-4, betas=(0.8, 0.99), schedule="cosine",
+                          clip=0.0, warmup=0.01, ema_decay=0.999),
+    )
+
+
+def vocoder_digits() -> Recipe[AudioData]:
+    """A vocoder of spoken digits at 8 kHz (audio/fsdd of $FOURFOLD_DATA, or --data FOLDER).
+
+    `fourfold audio train vocoder-digits`: not trained in full.
+    """
+    return replace(vocoder_speech(), name="vocoder-digits", data=RecordingData(source="fsdd", mel=DIGIT_MEL))
+
+
+def vocoder_drums() -> Recipe[AudioData]:
+    """A vocoder of drums at 16 kHz (audio/drums of $FOURFOLD_DATA, or --data FOLDER).
+
+    `fourfold audio train vocoder-drums`: not trained in full.
+    """
+    return replace(vocoder_speech(), name="vocoder-drums", data=RecordingData(source="drums"))
+
+
 RECIPES: dict[str, Callable[[], Recipe[AudioData]]] = {
     make.__name__.replace("_", "-"): make
     for make in (
         tour_vae, tour_gan, tour_diffusion, tour_autoregressive, chorales_vae, chorales_gan, chorales_diffusion,
         chorales_autoregressive, chorales_jsb, notes_vae, notes_gan, notes_diffusion, notes_autoregressive,
-        drums_diffusion,
+        drums_diffusion, vocoder_speech, vocoder_digits, vocoder_drums,
     )
 }

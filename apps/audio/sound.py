@@ -1,4 +1,4 @@
-"""Waveforms: reading and writing files, log-mel spectrograms and back by Griffin-Lim, and a soundfont synthesizer."""
+"""Waveforms: reading and writing files, log-mel spectrograms and back, and a soundfont synthesizer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from apps.audio.scores import Score, notes_of, to_midi
 from core.errors import FourfoldError, require
 
 TINYSOUNDFONT = "0.3.7"
-EXTENSIONS = (".wav", ".flac", ".ogg", ".aif", ".aiff")
+EXTENSIONS = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff")
 LOWEST_RATE, HIGHEST_RATE = 1_000, 400_000  # samples a second of a file
 MOST_NUMBERS = 2**26  # samples times channels that are read of a file
 
@@ -61,15 +61,23 @@ class Mel:
 
 @dataclass(frozen=True)
 class Sound:
-    """A sound as a log-mel spectrogram: decibels `[mels, frames]` between `mel.floor` and `mel.ceiling`."""
+    """A sound as a log-mel spectrogram.
+
+    Attributes:
+        decibels: `[mels, frames]` between `mel.floor` and `mel.ceiling`; label: its class.
+        samples: its waveform, where it is known.
+        vocoder: the run that makes it audible where it is not; "" for Griffin-Lim.
+    """
 
     decibels: np.ndarray
     mel: Mel
     label: str | None = None
+    samples: np.ndarray | None = None
+    vocoder: str = ""
 
     def wave(self) -> np.ndarray:
-        """The waveform `[samples]` by Griffin-Lim, clipped to [-1, 1]."""
-        return np.asarray(waves([self])[0])
+        """The waveform `[samples]`, in [-1, 1]."""
+        return waves([self])[0]
 
 
 def torchaudio_transforms() -> ModuleType:
@@ -98,22 +106,50 @@ def _forward(mel: Mel) -> nn.Module:
 
 def log_mel(waveforms: np.ndarray, mel: Mel) -> np.ndarray:
     """Waveforms `[N, mel.samples]` at `mel.rate` -> decibels `[N, mels, frames]` between floor and ceiling."""
-    power: Tensor = _forward(mel)(torch.as_tensor(waveforms, dtype=torch.float32))
+    power = power_mel(torch.as_tensor(waveforms, dtype=torch.float32), mel)
     return (10 * power.clamp(min=1e-12).log10()).clamp(mel.floor, mel.ceiling).numpy()
 
 
+def power_mel(waveforms: Tensor, mel: Mel) -> Tensor:
+    """Waveforms `[N, samples]` -> the power in each mel band `[N, mels, frames]`, differentiable."""
+    power: Tensor = _forward(mel)(waveforms)
+    return power
+
+
+def scaled_mel(waveforms: Tensor, mel: Mel) -> Tensor:
+    """Waveforms `[N, samples]` -> log-mel spectrograms `[N, mels, frames]`, floor to ceiling as -1 to 1."""
+    decibels = 10 * power_mel(waveforms, mel).clamp(min=10 ** (mel.floor / 10)).log10()
+    return scaled(decibels.clamp(max=mel.ceiling), mel)
+
+
+def scaled(decibels: Tensor, mel: Mel) -> Tensor:
+    """Decibels from floor to ceiling as -1 to 1."""
+    return (decibels - mel.floor) * (2 / (mel.ceiling - mel.floor)) - 1
+
+
+def waves(sounds: Sequence[Sound]) -> list[np.ndarray]:
+    """The waveforms `[samples]` of sounds of one `Mel` and one vocoder, in [-1, 1]."""
+    known = [sound.samples for sound in sounds if sound.samples is not None]
+    if len(known) == len(sounds):
+        return known
+    decibels, mel = np.stack([sound.decibels for sound in sounds]), sounds[0].mel
+    if sounds[0].vocoder:
+        from apps.audio.vocoding import vocode  # a vocoder is a model, whose domain reads this file
+
+        return list(vocode(sounds[0].vocoder, decibels, mel))
+    return list(griffin_lim(decibels, mel))
+
+
 @torch.no_grad()
-def waves(sounds: Sequence[Sound], iterations: int = 48) -> np.ndarray:
-    """Waveforms `[N, samples]` of sounds of one `Mel`, by fast Griffin-Lim (Perraudin et al. 2013)."""
-    mel = sounds[0].mel
-    transforms = torchaudio_transforms()
-    decibels = torch.as_tensor(np.stack([s.decibels for s in sounds]), dtype=torch.float32)
-    power = torch.where(decibels <= mel.floor, 0.0, 10 ** (decibels / 10))
-    spectra = _spectra(power, mel)
-    invert = transforms.GriffinLim(
-        n_fft=mel.fft, hop_length=mel.hop, n_iter=iterations, power=2.0, length=mel.samples, rand_init=False
+def griffin_lim(decibels: np.ndarray, mel: Mel, iterations: int = 48) -> np.ndarray:
+    """Spectrograms `[N, mels, frames]` -> waveforms `[N, hop * (frames - 1)]` by fast Griffin-Lim (Perraudin 2013)."""
+    values = torch.as_tensor(decibels, dtype=torch.float32)
+    power = torch.where(values <= mel.floor, 0.0, 10 ** (values / 10))
+    invert = torchaudio_transforms().GriffinLim(
+        n_fft=mel.fft, hop_length=mel.hop, n_iter=iterations, power=2.0, length=mel.hop * (values.shape[2] - 1),
+        rand_init=False,
     )
-    return np.asarray(invert(spectra).clamp(-1, 1))
+    return np.asarray(invert(_spectra(power, mel)).clamp(-1, 1))
 
 
 def _spectra(power: Tensor, mel: Mel, iterations: int = 60) -> Tensor:

@@ -1,14 +1,16 @@
-"""What people come for, as commands: compose four-part music, make sound effects and instrument notes."""
+"""What people come for, as commands: compose four-part music, make sounds, make spectrograms audible."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.runs.tasks import (
     Progress,
     Result,
     Task,
+    argument,
     changes,
     guidance_option,
     num_option,
@@ -69,10 +71,55 @@ def effect(model: AudioModel, parameters: Effect, progress: Progress) -> Result:
                   write=lambda folder: write_sounds(sounds, folder), media=lambda: preview(sounds))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Vocode:
+    """What `vocode` takes."""
+
+    files: list[Path] = argument("FILE...", "Sound files: WAV, FLAC, OGG, MP3 or AIFF.")
+
+
+def vocode(model: AudioModel, parameters: Vocode, progress: Progress) -> Result:
+    """Recordings as their spectrograms sound; for programs how near they come."""
+    from apps.audio import vocoding
+    from apps.audio.media import write_waves
+    from apps.audio.sound import mel_png
+    from core.runs.media import Media
+
+    sounds = {path.stem: vocoding.revoiced(model, path, progress) for path in parameters.files}
+    distances = {name: round(sound.distance, 3) for name, sound in sounds.items()}
+    made = {name: sound.made for name, sound in sounds.items()}
+    return Result(text="\n".join(f"{name}: spectral distance {value:.3f}" for name, value in distances.items()),
+                  data={"spectral_distance": distances}, write=lambda folder: write_waves(made, folder),
+                  media=lambda: [Media(kind="png", content=mel_png(list(made.values())[:8]), caption="what is heard")])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Teach:
+    """What `teach` takes."""
+
+    text: Path = argument("TEXT", "A text file, whose sentences are read (.txt, or packed as .gz).")
+    num: int = num_option(2000)
+    rate: int = option(16_000, "Samples a second.", minimum=8000, maximum=24_000)
+    seed: int = seed_option()
+
+
+def teach(_: None, parameters: Teach, progress: Progress) -> Result:
+    """Sentences read by the teacher's voice: a folder in LJSpeech's format."""
+    from apps.audio.teacher import sentences_of, write_lessons
+
+    sentences = sentences_of(parameters.text, parameters.num, parameters.seed)
+    return Result(text=f"{len(sentences):,} sentences", data={"sentences": len(sentences)},
+                  write=lambda folder: write_lessons(sentences, folder, parameters.rate, progress))
+
+
 TASKS = (
     Task(name="compose", summary="Compose four-part music: MIDI, WAV and a piano roll.", parameters=Compose,
          run=compose, result="sound", output="composed", example="--beats 64"),
     Task(name="effect", summary="Make short sounds (instrument notes, drum hits ...): WAV and a spectrogram picture.",
          parameters=Effect, run=effect, result="sound", output="effects",
          example="-n 4", model="instruments"),
+    Task(name="vocode", summary="Make recordings' spectrograms audible by a vocoder: how near does it come?",
+         parameters=Vocode, run=vocode, result="sound", output="vocoded", example="recording.wav", model="vocoder"),
+    Task(name="teach", summary="Make a training set of speech: sentences read by a teacher's voice (hibari-tts).",
+         parameters=Teach, run=teach, result="sound", output="teacher", takes_model=False),
 )
