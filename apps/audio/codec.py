@@ -9,9 +9,11 @@ import numpy as np
 import torch
 
 from apps.audio.scores import Score
-from apps.audio.sound import Mel, Sound, fit_length, log_mel
+from apps.audio.sound import Mel, Sound
+from apps.audio.vocoding import vocoder_of
+from apps.audio.waveforms import WaveCodec
 from core.batches import Batch
-from core.conditions import ArrayCondition, ClassCondition, ConditionSpec
+from core.conditions import ClassCondition, ConditionSpec
 from core.errors import FourfoldError, require
 from core.runs.codec import Codec
 from core.spaces import Continuous, Discrete
@@ -129,45 +131,9 @@ class NoteCodec(Codec[Sound]):
         decibels = self.mel.floor + share * (self.mel.ceiling - self.mel.floor)
         classes = batch.condition.get("instrument")
         labels = [None] * len(batch) if classes is None or not self.names else [self.names[i] for i in classes.tolist()]
-        return [Sound(values, self.mel, label, vocoder=self.vocoder)
+        vocoder = vocoder_of(self.vocoder, self.mel)
+        return [Sound(values, self.mel, label, vocoder=vocoder)
                 for values, label in zip(decibels, labels, strict=True)]
-
-
-@dataclass(frozen=True, kw_only=True)
-class MelCondition(ArrayCondition):
-    """A log-mel spectrogram, floor to ceiling as -1 to 1; it knows how it was made."""
-
-    mel: Mel
-
-
-@dataclass(frozen=True, kw_only=True)
-class WaveCodec(Codec[Sound]):
-    """Recordings as 16-bit waveforms `[1, samples]`, each with its spectrogram as the condition "mel".
-
-    Attributes:
-        mel: how spectrograms are made; of how many frames one training example is.
-    """
-
-    mel: Mel
-
-    @property
-    def space(self) -> Continuous:
-        return Continuous(shape=(1, self.mel.samples), levels=2**16)
-
-    @property
-    def conditions(self) -> Mapping[str, ConditionSpec]:
-        return {"mel": MelCondition(shape=(self.mel.mels, self.mel.frames), mel=self.mel)}
-
-    def encode(self, items: Sequence[Sound]) -> Batch:
-        if not items:
-            raise FourfoldError("no sounds to encode")
-        waves = [fit_length(sound.wave(), self.mel.samples) for sound in items]
-        return Batch(torch.from_numpy(np.stack(waves))[:, None])
-
-    def decode(self, batch: Batch) -> list[Sound]:
-        samples = batch.x[:, 0].float().clamp(-1, 1).numpy()
-        return [Sound(decibels, self.mel, samples=wave)
-                for decibels, wave in zip(log_mel(samples, self.mel), samples, strict=True)]
 
 
 def levels_of(decibels: np.ndarray, mel: Mel) -> np.ndarray:

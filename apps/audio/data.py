@@ -17,6 +17,7 @@ from apps.audio.codec import AudioCodec, ChoraleCodec, NoteCodec, levels_of, tok
 from apps.audio.recordings import SOURCES, RecordingData, prepare_recordings, sound_folder
 from apps.audio.scores import Score, coarser, midi_tracks, on_grid, read_jsb, read_musicxml, voices
 from apps.audio.sound import EXTENSIONS, TINYSOUNDFONT, Mel, Sound, Synthesizer, fit_length, log_mel, read_recording
+from apps.audio.vocoding import vocoder_of
 from core.data.arrays import ArrayData
 from core.data.cache import cached
 from core.data.folders import Found, as_array, as_lines, find_files, read_all
@@ -307,7 +308,8 @@ def _prepare_notes(data: NoteData) -> Prepared[AudioCodec]:
         arrays = cached("sounds", VERSION, key, lambda: _recorded(files, names, data.mel, root.name, own))
         for line in [*said, *as_lines(arrays["said"])]:
             log.warning(line)
-    codec = NoteCodec(mel=data.mel, names=names)
+    vocoder_of(data.vocoder, data.mel)  # refuses one that does not fit before an hour of training, not after
+    codec = NoteCodec(mel=data.mel, names=names, vocoder=data.vocoder)
     splits = {
         name: ArrayData(codec.space, arrays[name], {"instrument": arrays[f"{name}_label"]} if names else {})
         for name in SPLITS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from apps.audio.codec import AudioCodec, ChoraleCodec, NoteCodec, WaveCodec
+from apps.audio.codec import AudioCodec, ChoraleCodec, NoteCodec
 from apps.audio.data import AudioData, AudioModel, ChoraleData, NoteData, origins, prepare
 from apps.audio.media import preview, write
 from apps.audio.metrics import evaluate
@@ -15,6 +15,8 @@ from apps.audio.scores import Score
 from apps.audio.sizing import default_family, guess, sized
 from apps.audio.sound import Sound
 from apps.audio.tasks import TASKS
+from apps.audio.vocoding import MODELS
+from apps.audio.waveforms import WaveCodec
 from core.runs import pretrained
 from core.runs.domain import Domain
 from core.runs.recipe import Recipe
@@ -26,7 +28,6 @@ def _suggested(recipe: Recipe[AudioData]) -> list[str]:
     return ["compose {run} --beats 32" if isinstance(recipe.data, ChoraleData) else "effect {run}"]
 
 
-MODELS = Path(__file__).parent / "models"
 DOMAIN: Domain[AudioData, AudioCodec, Score | Sound] = Domain(
     name="audio",
     recipes=RECIPES,

@@ -9,11 +9,12 @@ from typing import Literal
 import numpy as np
 import torch
 
-from apps.audio.codec import FIRST_PITCH, LEVELS, AudioCodec, ChoraleCodec, NoteCodec, WaveCodec, pitches_of
+from apps.audio.codec import FIRST_PITCH, LEVELS, AudioCodec, ChoraleCodec, NoteCodec, pitches_of
 from apps.audio.data import AudioModel
 from apps.audio.sound import griffin_lim, log_mel
 from apps.audio.vocoder import spectral_distance
-from apps.audio.vocoding import vocode
+from apps.audio.vocoding import as_vocoder, vocode
+from apps.audio.waveforms import WaveCodec
 from core.data.arrays import ArrayData
 from core.data.cache import cached
 from core.extras import needed
@@ -212,7 +213,8 @@ def evaluate_vocoder(
     rows = np.random.default_rng(seed).permutation(len(prepared.test))[: min(n, RECORDINGS)]
     real = (np.asarray(prepared.test.x)[np.sort(rows), 0] * (2 / (2**16 - 1)) - 1).astype(np.float32)
     decibels = log_mel(real, mel)
-    made = {"model": vocode(model, decibels, mel), "Griffin-Lim": griffin_lim(decibels, mel, iterations=32)}
+    made = {"model": vocode(as_vocoder(model.family), decibels),
+            "Griffin-Lim": griffin_lim(decibels, mel, iterations=32)}
     real = real[:, : made["model"].shape[1]]
 
     def measure(name: str, better: Literal["lower", "higher"], of: Judge) -> Measure:

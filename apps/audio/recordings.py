@@ -12,8 +12,8 @@ from typing import Literal
 import numpy as np
 import torch
 
-from apps.audio.codec import WaveCodec
 from apps.audio.sound import EXTENSIONS, Mel, read_recording, scaled_mel
+from apps.audio.waveforms import WaveCodec
 from core.batches import Batch
 from core.data.arrays import ArrayData
 from core.data.cache import cached
@@ -77,7 +77,7 @@ def prepare_recordings(data: RecordingData) -> Prepared[WaveCodec]:
         FourfoldError: the folder is missing, holds too few sounds, or too many that cannot be read.
     """
     root, mel = sound_folder(data.folder, data.source), data.mel
-    found = find_files(root, EXTENSIONS)
+    found = find_files(root, EXTENSIONS, known=("metadata.csv",))  # of speech
     arrays = cached("recordings", VERSION, [mel, root.name, *found.files],
                     lambda: _recording_arrays(root, found.files, mel))
     for line in [*found.report("recordings"), *as_lines(arrays["said"])]:

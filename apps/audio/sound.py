@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -66,14 +66,14 @@ class Sound:
     Attributes:
         decibels: `[mels, frames]` between `mel.floor` and `mel.ceiling`; label: its class.
         samples: its waveform, where it is known.
-        vocoder: the run that makes it audible where it is not; "" for Griffin-Lim.
+        vocoder: what makes it audible where it is not, `[N, mels, frames]` -> `[N, samples]`; None for Griffin-Lim.
     """
 
     decibels: np.ndarray
     mel: Mel
     label: str | None = None
     samples: np.ndarray | None = None
-    vocoder: str = ""
+    vocoder: Callable[[np.ndarray], np.ndarray] | None = None
 
     def wave(self) -> np.ndarray:
         """The waveform `[samples]`, in [-1, 1]."""
@@ -132,12 +132,8 @@ def waves(sounds: Sequence[Sound]) -> list[np.ndarray]:
     known = [sound.samples for sound in sounds if sound.samples is not None]
     if len(known) == len(sounds):
         return known
-    decibels, mel = np.stack([sound.decibels for sound in sounds]), sounds[0].mel
-    if sounds[0].vocoder:
-        from apps.audio.vocoding import vocode  # a vocoder is a model, whose domain reads this file
-
-        return list(vocode(sounds[0].vocoder, decibels, mel))
-    return list(griffin_lim(decibels, mel))
+    decibels, vocoder = np.stack([sound.decibels for sound in sounds]), sounds[0].vocoder
+    return list(griffin_lim(decibels, sounds[0].mel) if vocoder is None else vocoder(decibels))
 
 
 @torch.no_grad()

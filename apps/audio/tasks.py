@@ -85,7 +85,8 @@ def vocode(model: AudioModel, parameters: Vocode, progress: Progress) -> Result:
     from apps.audio.sound import mel_png
     from core.runs.media import Media
 
-    sounds = {path.stem: vocoding.revoiced(model, path, progress) for path in parameters.files}
+    vocoder = vocoding.as_vocoder(model.family)
+    sounds = {path.stem: vocoding.revoiced(vocoder, path, progress) for path in parameters.files}
     distances = {name: round(sound.distance, 3) for name, sound in sounds.items()}
     made = {name: sound.made for name, sound in sounds.items()}
     return Result(text="\n".join(f"{name}: spectral distance {value:.3f}" for name, value in distances.items()),

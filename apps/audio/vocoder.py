@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, pad, relu
 
-from apps.audio.codec import MelCondition
 from apps.audio.sound import Mel, scaled_mel
+from apps.audio.waveforms import MelCondition
 from core.batches import Batch
 from core.conditions import ConditionSpec
 from core.errors import FourfoldError, Unsupported, require, require_within
@@ -227,7 +227,7 @@ class PeriodCritic(nn.Module):
 
     def forward(self, samples: Tensor) -> list[Tensor]:
         x = pad(samples[:, None], (0, -samples.shape[1] % self.period), mode="reflect")
-        return judged(x.unflatten(2, (-1, self.period)), self.layers, self.verdict)
+        return judged(x.view(len(x), 1, -1, self.period), self.layers, self.verdict)
 
 
 class SpectrumCritic(nn.Module):

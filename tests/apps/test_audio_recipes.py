@@ -7,9 +7,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from apps.audio.codec import ChoraleCodec, NoteCodec
+from apps.audio.codec import AudioCodec, ChoraleCodec, NoteCodec
 from apps.audio.data import INSTRUMENTS, ChoraleData
 from apps.audio.recipes import RECIPES
+from apps.audio.recordings import RecordingData
+from apps.audio.sound import scaled_mel
+from apps.audio.waveforms import WaveCodec
 from core.batches import Batch
 from core.serialization import to_dict
 from core.spaces import Discrete
@@ -23,16 +26,20 @@ def test_recipe_builds(name: str) -> None:
     assert recipe.name == name
     assert DOMAIN.read_recipe(to_dict(recipe)) == recipe
     data = recipe.data
+    codec: AudioCodec
     if isinstance(data, ChoraleData):
-        codec: ChoraleCodec | NoteCodec = ChoraleCodec(
-            beats=data.beats, steps_per_beat=data.steps_per_beat, low=36, high=81
-        )
+        codec = ChoraleCodec(beats=data.beats, steps_per_beat=data.steps_per_beat, low=36, high=81)
+    elif isinstance(data, RecordingData):
+        codec = WaveCodec(mel=data.mel)
     else:
         codec = NoteCodec(mel=data.mel, names=tuple(INSTRUMENTS))
     torch.manual_seed(0)
     family = recipe.family.build(codec.space, codec.conditions)
     if isinstance(codec.space, Discrete):
         batch = Batch(torch.randint(codec.space.vocab, (2, codec.space.length)))
+    elif isinstance(codec, WaveCodec):
+        waves = torch.rand(2, *codec.space.shape) * 2 - 1
+        batch = Batch(waves, {"mel": scaled_mel(waves[:, 0], codec.mel)})
     else:
         batch = Batch(torch.rand(2, *codec.space.shape) * 2 - 1, {"instrument": torch.tensor([0, 3])})
     for player in family.players:

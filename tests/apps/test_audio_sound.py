@@ -40,7 +40,7 @@ def test_mel_to_wave_and_back_is_near() -> None:
         notes = np.stack([synthesizer.note(*both, 100, 11000, mel.samples) for both in chosen])
         decibels = log_mel(notes, mel)
         assert decibels.shape == (12, mel.mels, mel.frames)
-        again = log_mel(waves([Sound(d, mel) for d in decibels]), mel)
+        again = log_mel(np.stack(waves([Sound(d, mel) for d in decibels])), mel)
         loud = decibels > decibels.max((1, 2), keepdims=True) - 40
         assert np.abs(again - decibels)[loud].mean() < 1.5  # decibels
         silent = log_mel(np.zeros((1, mel.samples)), mel)
