@@ -67,13 +67,12 @@ def ship(domain: Domain[Any, Any, Any], options: argparse.Namespace, folder: Pat
     """
     source = domain.find(options.run)
     model = load(source, domain, "cpu")
-    recipe = replace(model.recipe, start=None)
-    if getattr(recipe.data, "tokenizer_of", None) is not None:  # its own codec holds that tokenizer
-        recipe = replace(recipe, data=replace(recipe.data, tokenizer_of=options.name))
+    # Its data are read as its own codec has them: it is its own beginning now.
+    recipe = replace(model.recipe, start=None if model.recipe.start is None else options.name)
     for key, value in leaves(to_dict(recipe)):
         if isinstance(value, str) and Path(value).is_absolute():
             raise FourfoldError(f"recipe.{key} is {value}: a model that ships names no path of a machine")
-    prepared, number = domain.prepare(model.recipe.data), options.samples or domain.default_samples
+    prepared, number = domain.ready_for(model), options.samples or domain.default_samples
     full = domain.evaluate(model, prepared, number, 0)
     for parameter in model.family.state_dict().values():
         if parameter.is_floating_point():

@@ -182,7 +182,7 @@ def test_the_same_rooms_in_every_app(domain: str) -> None:
 
 def test_the_core_names_no_field_of_a_domain() -> None:
     for path in CORE:
-        for word in ("tokenizer_of", "data.folder", '"folder"', 'source="folder'):
+        for word in ("tokenizer.", "data.folder", '"folder"', 'source="folder'):
             assert word not in path.read_text(), f"{name(path)} has {word!r}: a domain states it"
 
 

@@ -42,7 +42,7 @@ def complaints(model: Shipped) -> list[str]:
     check = facts["check"]
     domain = domain_of(model.domain)
     loaded = load(model.folder, domain, "cpu")
-    measured = domain.evaluate(loaded, domain.prepare(loaded.recipe.data), check["samples"], 0)[0]
+    measured = domain.evaluate(loaded, domain.ready_for(loaded), check["samples"], 0)[0]
     low, high = check["interval"] or (check["value"], check["value"])
     if measured.name != check["name"] or not low <= measured.value <= high:
         found.append(f"{measured.name} is {measured.value:.4g}, the card says {low:.4g} to {high:.4g}")

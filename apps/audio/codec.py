@@ -15,6 +15,7 @@ from apps.audio.waveforms import WaveCodec
 from core.batches import Batch
 from core.conditions import ClassCondition, ConditionSpec
 from core.errors import FourfoldError, require
+from core.networks.carrying import Sources
 from core.runs.codec import Codec
 from core.spaces import Continuous, Discrete
 
@@ -43,6 +44,15 @@ class ChoraleCodec(Codec[Score]):
     def __post_init__(self) -> None:
         require(self.steps_per_beat in (1, 2, 4), "steps_per_beat", self.steps_per_beat, "must be 1, 2 or 4")
         require(1 <= self.low <= self.high <= 127, "low", self.low, "must be a MIDI number, and at most high")
+
+    def made_of(self, old: ChoraleCodec) -> Mapping[str, Sources]:
+        """A new pitch begins as the nearest octave of it that had a token."""
+        pitches: list[tuple[int, ...]] = []
+        for pitch in range(self.low, self.high + 1):
+            octaves = [other for other in range(old.low, old.high + 1) if (other - pitch) % 12 == 0]
+            nearest = min((abs(other - pitch), other) for other in octaves)[1] if octaves else None
+            pitches.append(() if nearest is None else (FIRST_PITCH + nearest - old.low,))
+        return {"tokens": [(REST,), (HOLD,), *pitches]}
 
     @property
     def steps(self) -> int:

@@ -97,11 +97,15 @@ class NoteData:
 
 
 AudioData = ChoraleData | NoteData | RecordingData
+Range = tuple[int, int]
+"""The lowest and the highest MIDI number with a token."""
 AudioModel = Model[AudioData, AudioCodec, Score | Sound]
 
 
-def prepare(data: AudioData) -> Prepared[AudioCodec]:
+def prepare(data: AudioData, known: AudioCodec | None = None, grow: bool = False) -> Prepared[AudioCodec]:
     """Read (or take from the cache) what a recipe names, in three splits.
+
+    Pitches are those of a `known` codec, and where that may `grow` those of the music beyond them.
 
     Raises:
         FourfoldError: the source is missing, empty, too small, or a file of it cannot be read.
@@ -110,16 +114,19 @@ def prepare(data: AudioData) -> Prepared[AudioCodec]:
         recordings = prepare_recordings(data)
         return Prepared(codec=recordings.codec, train=recordings.train, validation=recordings.validation,
                         test=recordings.test)
-    return _prepare_chorales(data) if isinstance(data, ChoraleData) else _prepare_notes(data)
+    if isinstance(data, ChoraleData):
+        return _prepare_chorales(data, (known.low, known.high) if isinstance(known, ChoraleCodec) else None, grow)
+    return _prepare_notes(data)
 
 
 # Chorales --------------------------------------------------------------------------------------------------------
 
 
-def _prepare_chorales(data: ChoraleData) -> Prepared[AudioCodec]:
+def _prepare_chorales(data: ChoraleData, known: Range | None, grow: bool) -> Prepared[AudioCodec]:
     root = _chorale_root(data)
     found = find_files(root, MUSIC) if root.is_dir() else Found(root, (root,))
-    arrays = cached("chorales", VERSION, [data, *found.files], lambda: _chorale_arrays(data, found))
+    key = [data, *found.files] if known is None else [data, known, grow, *found.files]
+    arrays = cached("chorales", VERSION, key, lambda: _chorale_arrays(data, found, known, grow))
     if data.folder is not None:
         for line in [*found.report("pieces"), *as_lines(arrays["said"])]:
             log.warning(line)
@@ -162,13 +169,15 @@ def _own_folder(path: str) -> Path:
     return found
 
 
-def _chorale_arrays(data: ChoraleData, found: Found) -> dict[str, np.ndarray]:
+def _chorale_arrays(data: ChoraleData, found: Found, known: Range | None, grow: bool) -> dict[str, np.ndarray]:
     root = found.root
     splits, said = read_chorales(found, data.steps_per_beat)
     steps = data.beats * data.steps_per_beat
     scores = [score for pieces in splits.values() for score in pieces]
     sounding = np.concatenate([s.pitches[s.pitches > 0] for s in scores])
     low, high = int(sounding.min()), int(sounding.max())
+    if known is not None:
+        low, high = (min(low, known[0]), max(high, known[1])) if grow else known
     arrays = {"range": np.array([low, high])}
     for name, pieces in splits.items():
         training = name == "train"

@@ -12,7 +12,7 @@ from apps.audio.metrics import evaluate
 from apps.audio.recipes import RECIPES
 from apps.audio.recordings import RecordingData
 from apps.audio.scores import Score
-from apps.audio.sizing import default_family, guess, sized
+from apps.audio.sizing import default_family, guess, sized, tuned_data
 from apps.audio.sound import Sound
 from apps.audio.tasks import TASKS
 from apps.audio.vocoding import MODELS
@@ -41,6 +41,8 @@ DOMAIN: Domain[AudioData, AudioCodec, Score | Sound] = Domain(
     guess=guess,
     default_family=default_family,
     sized=sized,
+    tuned_data=tuned_data,
+    prepare_as=prepare,
     result="sound",
     conditions=("instrument",),
     default_samples=512,

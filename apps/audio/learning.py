@@ -23,8 +23,9 @@ SOUNDS, LABELS = ("audio", "sound", "file", "path"), ("label", "labels", "class"
 
 def train(
     sounds: str | Path | Iterable[Any], *, rate: int | None = None, labels: Iterable[object] | None = None,
-    family: str | None = None, minutes: float | None = None, run: str | Path | None = None, seed: int = 0,
-    device: str = "auto", settings: Settings | None = None, progress: Listener | None = None,
+    start: str | Path | None = None, family: str | None = None, minutes: float | None = None,
+    run: str | Path | None = None, seed: int = 0, device: str = "auto", settings: Settings | None = None,
+    progress: Listener | None = None,
 ) -> AudioModel:
     """A model of your own sounds or music, trained here: `audio.train(sounds, rate=16000, minutes=10).sample(4)`.
 
@@ -35,6 +36,7 @@ def train(
         rate: samples a second of the arrays.
         labels: the class of each sound, on which the model is conditioned:
             `model.sample(8, condition={"instrument": "snare"})`.
+        start: a run, or the name of a model that ships: its training goes on with these data.
         family: "vae", "gan", "diffusion" or "autoregressive"; None picks what suits the sounds.
         minutes: how long to train, 20 unless `settings` has train.steps.
         run: the run folder, in which sounds and model are kept; None names one. The same call again resumes it.
@@ -53,7 +55,7 @@ def train(
         table = isinstance(first, dict) and "array" not in first
         rows = _from_table(first, every, sounds) if table else beside(every, labels, "labels")
         items = _files(rows, rate)
-    return train_own(DOMAIN, items, family=family, minutes=minutes, run=run, seed=seed, device=device,
+    return train_own(DOMAIN, items, start=start, family=family, minutes=minutes, run=run, seed=seed, device=device,
                      settings=settings, progress=progress)
 
 

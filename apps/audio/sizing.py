@@ -45,6 +45,24 @@ def guess(path: Path) -> AudioData:
     Raises:
         FourfoldError: neither is there, or none can be read.
     """
+    return _guess_music(path) if _is_music(path) else _guess_sounds(path)
+
+
+def tuned_data(data: AudioData, path: Path) -> AudioData:
+    """A trained model's way to read music, or sounds, for a user's.
+
+    Raises:
+        FourfoldError: there is none, or the model is of the other.
+    """
+    music = isinstance(data, ChoraleData)
+    if _is_music(path) != music:
+        raise FourfoldError(f"{path} holds {'sounds' if music else 'music'}, and the model is of "
+                            f"{'music' if music else 'sounds'}: begin with another one")
+    return replace(data, folder=str(path))
+
+
+def _is_music(path: Path) -> bool:
+    """Whether a folder holds more music than sounds."""
     if path.is_file():
         raise FourfoldError(f"{path} is not a folder: --data needs a folder of music or sounds")
     found = find_files(path, (*MUSIC, *EXTENSIONS))
@@ -53,7 +71,7 @@ def guess(path: Path) -> AudioData:
     if music and sounds:
         log.warning(f"{path.name}: {music:,} files of music and {sounds:,} sounds: the "
                     f"{'music' if music >= sounds else 'sounds'} are read, put the others into a folder of their own")
-    return _guess_music(path) if music >= sounds else _guess_sounds(path)
+    return music >= sounds
 
 
 def _guess_music(path: Path) -> ChoraleData:

@@ -19,6 +19,7 @@ from apps.image.degradations import tasks_of
 from core.batches import Batch
 from core.conditions import ArrayCondition, ClassCondition, ConditionSpec, SequenceCondition
 from core.errors import FourfoldError, require
+from core.networks.carrying import Sources, aligned, by_name
 from core.runs.codec import Codec
 from core.serialization import Json
 from core.spaces import Continuous
@@ -56,6 +57,16 @@ class ImageCodec(Codec[Image.Image]):
         require(2 <= self.levels <= 256, "levels", self.levels, "must be in [2, 256]")
         require(not self.words or self.caption_length >= 1, "caption_length", self.caption_length,
                 "must be at least 1 where there are words")
+
+    def made_of(self, old: ImageCodec) -> Mapping[str, Sources]:
+        """Grey is the mean of colours, and colours begin as grey."""
+        had, has = old.shape[0], self.shape[0]
+        channels: Sources = aligned(had, has)
+        if had == 1 < has:
+            channels = [(0,)] * 3 + [()] * (has - 3)
+        elif has == 1 < had:
+            channels = [(0, 1, 2)]
+        return {"channels": channels, "prompt": [*by_name(old.words, self.words), (len(old.words),)]}
 
     @property
     def space(self) -> Continuous:

@@ -77,8 +77,8 @@ class ImageData:
 ImageModel = Model[ImageData, ImageCodec, Image]
 
 
-def prepare(data: ImageData) -> Prepared[ImageCodec]:
-    """The three splits and their codec.
+def prepare(data: ImageData, known: ImageCodec | None = None, grow: bool = False) -> Prepared[ImageCodec]:
+    """The three splits and their codec; pictures have as many levels as a `known` one's.
 
     Raises:
         FourfoldError: no readable images, or too few to split.
@@ -89,6 +89,9 @@ def prepare(data: ImageData) -> Prepared[ImageCodec]:
     captions = pictures.captions if data.by_caption else []
     words, longest = vocabulary(captions[pictures.rows("train")][: data.limit or None])
     stored = 17 if data.source == "digits" and data.size == 8 and not data.color else 256
+    if known is not None and not data.binarize and known.levels != stored:
+        pictures = replace(pictures, x=np.rint(pictures.x * ((known.levels - 1) / (stored - 1))).astype(np.uint8))
+        stored = known.levels
     codec = replace(
         _plain_codec(data), levels=2 if data.binarize else stored, restores=data.restore, words=words,
         caption_length=longest, class_names=pictures.classes if data.by_class else (),

@@ -10,7 +10,7 @@ from apps.image.data import ImageData, ImageModel, prepare
 from apps.image.media import preview, write
 from apps.image.metrics import evaluate
 from apps.image.recipes import RECIPES
-from apps.image.sizing import default_family, guess, sized
+from apps.image.sizing import default_family, guess, sized, tuned_data
 from apps.image.sources import origins
 from apps.image.tasks import TASKS, suggests
 from core.runs import pretrained
@@ -21,7 +21,7 @@ DOMAIN = Domain(
     name="image", recipes=RECIPES, data_types=(ImageData,), codec_types=(ImageCodec,), prepare=prepare,
     evaluate=evaluate, write=write, preview=preview,
     own_data=lambda data, path: replace(data, source="folder", folder=str(path)), guess=guess,
-    default_family=default_family, sized=sized, result="pictures",
+    default_family=default_family, sized=sized, tuned_data=tuned_data, prepare_as=prepare, result="pictures",
     conditions=("class", "prompt"), default_samples=1000, tasks=TASKS, models=MODELS, model="digits",
     origins=lambda data: origins(data.source, data.folder), suggests=suggests,
     shows="New pictures, none of them from the data; those of one place on each sheet are of one class.",

@@ -26,7 +26,8 @@ CAPTIONS = ("caption", "text", "prompt")
 
 def train(
     pictures: str | Path | Iterable[Any], *, labels: Iterable[object] | None = None,
-    captions: Iterable[str] | None = None, family: str | None = None, minutes: float | None = None,
+    captions: Iterable[str] | None = None,
+    start: str | Path | None = None, family: str | None = None, minutes: float | None = None,
     run: str | Path | None = None, seed: int = 0, device: str = "auto", settings: Settings | None = None,
     progress: Listener | None = None,
 ) -> ImageModel:
@@ -39,6 +40,7 @@ def train(
             label).
         labels: the class of each picture; captions: its caption. The model is conditioned on them, by "class" and
             "prompt": `model.sample(8, condition={"class": "cat"})`.
+        start: a run, or the name of a model that ships: its training goes on with these data.
         family: "vae", "gan", "diffusion" or "autoregressive"; None picks what suits the pictures.
         minutes: how long to train, 20 unless `settings` has train.steps.
         run: the run folder, in which pictures and model are kept; None names one. The same call again resumes it.
@@ -64,8 +66,8 @@ def train(
         first, rows = peeked(rows)
         given = {"data.by_class": first[1] is not None, "data.by_caption": first[2] is not None} | given
         items = _files(rows)
-    return train_own(DOMAIN, items, family=family, minutes=minutes, run=run, seed=seed, device=device, settings=given,
-                     progress=progress)
+    return train_own(DOMAIN, items, start=start, family=family, minutes=minutes, run=run, seed=seed, device=device,
+                     settings=given, progress=progress)
 
 
 def _from_table(first: dict[str, Any], rows: Iterable[dict[str, Any]], table: object) -> Iterator[tuple[Any, Any, Any]]:

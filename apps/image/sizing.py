@@ -16,7 +16,7 @@ from apps.image.codec import ImageCodec, Notes
 from apps.image.data import ImageData
 from apps.image.recipes import ImageRecipe, Subject, autoregressive, diffusion, enhance, gan, vae
 from apps.image.sources import SUFFIXES, opened
-from core.data.folders import find_files
+from core.data.folders import Found, find_files
 from core.errors import FourfoldError
 from core.families import EDM, AutoregressiveConfig, DiffusionConfig, GANConfig, VAEConfig
 from core.families.autoregressive import LearnedCodes
@@ -40,10 +40,7 @@ def guess(path: Path) -> ImageData:
     Raises:
         FourfoldError: no pictures there, or none that can be read.
     """
-    if path.is_file():
-        raise FourfoldError(f"{path} is not a folder: --data needs a folder of images")
-    captions = caption_files(path)
-    found = find_files(path, SUFFIXES, known={*CAPTION_FILES, *captions})
+    found, by_class, by_caption = _listed(path)
     looked = _looked_at(found.files)
     sides = sorted(min(image.size) for image in looked)
     middle = sides[len(sides) // 2]
@@ -53,20 +50,39 @@ def guess(path: Path) -> ImageData:
         size = middle
     color = any(_is_colored(image) for image in looked)
     clear = sum(image.mode == "RGBA" and min(image.getchannel("A").tobytes()) < 255 for image in looked)
-    counts = Counter(name for _, name in found.classified)
-    by_class = len(counts) > 1 and not found.beside and 10 * len(counts) <= len(found.files)
-    # One file, or a text for at least half of the pictures: that some lack one is told when they are read.
-    by_caption = bool(captions) and (captions[0] in CAPTION_FILES or 2 * len(captions) >= len(found.files))
     alpha = 10 * clear >= len(looked)
     kinds = "transparent in parts, kept as RGBA" if alpha else "colour" if color else "grey"
     seen = next(iter(shapes)) if len(shapes) == 1 else (middle, middle)
     said = [f"{'about ' if len(shapes) > 1 else ''}{seen[0]}x{seen[1]} pixels, read at {size}x{size}", kinds]
-    said += [f"by class ({len(counts)} sub-folders)"] if by_class else []
+    said += [f"by class ({len(found.classes)} sub-folders)"] if by_class else []
     said += ["by caption"] if by_caption else []
     log.warning(f"{path.name}: pictures of {'; '.join(said)} (data.size, data.color, data.alpha, data.by_class and "
                 "data.by_caption say otherwise)")
     return ImageData(source="folder", folder=str(path), size=size, color=color or alpha, alpha=alpha,
                      by_class=by_class, by_caption=by_caption)
+
+
+def tuned_data(data: ImageData, path: Path) -> ImageData:
+    """A trained model's way to read pictures, their size and colours, for a user's, by class or caption where they are.
+
+    Raises:
+        FourfoldError: no pictures there.
+    """
+    _, by_class, by_caption = (None, False, False) if data.restore else _listed(path)
+    return replace(data, source="folder", folder=str(path), by_class=by_class, by_caption=by_caption)
+
+
+def _listed(path: Path) -> tuple[Found, bool, bool]:
+    """The pictures in a folder, and whether they are read by class and by caption."""
+    if path.is_file():
+        raise FourfoldError(f"{path} is not a folder: --data needs a folder of images")
+    captions = caption_files(path)
+    found = find_files(path, SUFFIXES, known={*CAPTION_FILES, *captions})
+    counts = Counter(name for _, name in found.classified)
+    by_class = len(counts) > 1 and not found.beside and 10 * len(counts) <= len(found.files)
+    # One file, or a text for at least half of the pictures: that some lack one is told when they are read.
+    return found, by_class, bool(captions) and (
+        captions[0] in CAPTION_FILES or 2 * len(captions) >= len(found.files))
 
 
 def _looked_at(files: Sequence[Path]) -> list[Image.Image]:

@@ -12,6 +12,7 @@ import torch
 from core.batches import Batch
 from core.conditions import ClassCondition, ConditionSpec, VectorCondition
 from core.errors import FourfoldError, require
+from core.networks.carrying import Sources
 from core.runs.codec import Codec
 from core.serialization import Json
 from core.spaces import Discrete
@@ -116,6 +117,15 @@ class SmilesCodec(Codec[str]):
         specs: dict[str, ConditionSpec] = {} if self.properties is None else {"property": self.properties}
         return specs | ({"class": ClassCondition(names=self.class_names)} if self.class_names else {})
 
+    def made_of(self, old: SmilesCodec) -> Mapping[str, Sources]:
+        """A token that is new begins as those of its characters that are tokens: "[nH+]" as n and +."""
+        known = single_ids(old.tokens, old.merges)
+        single = len(self.tokens) - len(self.merges)
+        alone = [(known[token],) if token in known else tuple(known[letter] for letter in token if letter in known)
+                 for token in self.tokens[:single]]
+        first = len(old.tokens) - len(old.merges) + 1
+        return {"tokens": [(EOS,), *alone, *((first + index,) for index in range(len(self.merges)))]}
+
     def encode(self, items: Sequence[str]) -> Batch:
         """SMILES -> int64 `[B, T]` with a mask, T the longest of them.
 
@@ -179,6 +189,24 @@ def fit(
     return tuple(tokens), tuple(pairs)
 
 
+def extended(codec: SmilesCodec, flat: np.ndarray, seen: Mapping[str, int]) -> tuple[
+    tuple[str, ...], tuple[tuple[int, int], ...]
+]:
+    """A trained model's `tokens` and `merges` with the tokens of training molecules that it lacks; see `fit`.
+
+    They stand after its single tokens, so that the numbers of merged ones move by as many.
+    """
+    new, _ = fit(flat, seen)
+    single = len(codec.tokens) - len(codec.merges)
+    added = tuple(token for token in new if token not in codec.tokens[:single])
+
+    def moved(index: int) -> int:
+        return index + len(added) * (index > single)
+
+    return ((*codec.tokens[:single], *added, *codec.tokens[single:]),
+            tuple((moved(left), moved(right)) for left, right in codec.merges))
+
+
 def numbered(smiles: Iterable[str], seen: dict[str, int]) -> np.ndarray:
     """Numbers of the tokens of all molecules in one row `[N]`, EOS after each, as few bytes as they need.
 
@@ -199,7 +227,8 @@ def renumbered(flat: np.ndarray, seen: Mapping[str, int], tokens: Sequence[str],
     """Ids in `tokens` of a row of `numbered`, whose molecules with other tokens are left out; room for `more` ids."""
     table = np.zeros(len(seen) + 1, np.min_scalar_type(len(tokens) + more))
     for index, token in enumerate(tokens):
-        table[seen[token]] = index + 1
+        if token in seen:  # a trained model may know more
+            table[seen[token]] = index + 1
     known = (table > 0) | (np.arange(len(table)) == EOS)
     if not known[flat].all():
         molecule = np.cumsum(flat == EOS) - (flat == EOS)

@@ -13,7 +13,18 @@ from typing import Literal
 import numpy as np
 
 from apps.molecules.chemistry import PROPERTIES, canonical, check_properties, molecules, properties, valid_molecules
-from apps.molecules.codec import EOS, TOKEN, SmilesCodec, all_merged, fit, numbered, renumbered, shortened, tokenize
+from apps.molecules.codec import (
+    EOS,
+    TOKEN,
+    SmilesCodec,
+    all_merged,
+    extended,
+    fit,
+    numbered,
+    renumbered,
+    shortened,
+    tokenize,
+)
 from core.conditions import VectorCondition
 from core.data.arrays import ArrayData, order
 from core.data.cache import grown
@@ -82,15 +93,18 @@ Rows = list[tuple[int, str]]  # a line's number, and what stands there
 MoleculeModel = Model[MoleculeData, SmilesCodec, str]
 
 
-def prepare(data: MoleculeData) -> Prepared[SmilesCodec]:
+def prepare(data: MoleculeData, known: SmilesCodec | None = None, grow: bool = False) -> Prepared[SmilesCodec]:
     """The three splits and their codec; MOSES keeps its published train and test split.
+
+    Tokens are those of a `known` codec; where that may `grow`, those of training molecules that it lacks are added.
 
     Raises:
         FourfoldError: a file is missing, unreadable, or holds too few or too many invalid molecules.
     """
     files = moses_files() if data.folder is None else source_files(Path(data.folder).expanduser())
-    parts = (replace(data, folder=None, properties=(), columns=()), data.folder is None, *files)
-    arrays = grown("molecules", VERSION, parts, lambda made: _arrays(data, files, made))
+    by = () if known is None else (known.tokens, known.merges, grow)
+    parts = (replace(data, folder=None, properties=(), columns=()), data.folder is None, *by, *files)
+    arrays = grown("molecules", VERSION, parts, lambda made: _arrays(data, files, made, known, grow))
     for line in as_lines(arrays["said"]):
         log.warning(line)
     length = arrays["train"].shape[1]
@@ -208,20 +222,25 @@ def _measured(name: str, codec: SmilesCodec, x: np.ndarray) -> Part:
     return {"value": properties(valid_molecules(codec.strings(x)), [name]).astype(np.float32)}, {}
 
 
-def _arrays(data: MoleculeData, files: Sequence[Path], made: Unfinished) -> dict[str, np.ndarray]:
+def _arrays(
+    data: MoleculeData, files: Sequence[Path], made: Unfinished, known: SmilesCodec | None, grow: bool
+) -> dict[str, np.ndarray]:
     """Ids `[N, length]` and lengths `[N]` of each split, and the codec's `tokens` and `merges`."""
     found, said = (_moses(data, files), []) if data.folder is None else _own(data, files, made)
     seen: dict[str, int] = {}
     flat = {name: numbered(followed(found[name], "tokenising molecules"), seen) for name in SPLITS}
     sizes = {name: len(found.pop(name)) for name in SPLITS}
-    tokens, merges = fit(flat["train"], seen, data.merges)
+    if known is None:
+        tokens, merges = fit(flat["train"], seen, data.merges)
+    else:
+        tokens, merges = extended(known, flat["train"], seen) if grow else (known.tokens, known.merges)
     single = tokens[: len(tokens) - len(merges)]
     for name in SPLITS:
         flat[name] = all_merged(renumbered(flat[name], seen, single, len(merges)), tokens, merges)
     lengths = {name: np.diff(np.flatnonzero(row == EOS), prepend=-1) for name, row in flat.items()}
-    for name in HELD_OUT:  # a token never seen in training has no id
+    for name in SPLITS:  # a token never seen in training has no id
         if len(lengths[name]) < sizes[name]:
-            said.append(f"{sizes[name] - len(lengths[name]):,} of {sizes[name]:,} molecules held out for {name} are "
+            said.append(f"{sizes[name] - len(lengths[name]):,} of {sizes[name]:,} molecules of the {name} split are "
                         "left out: they have tokens that no training molecule has")
     longest = max(int(some.max(initial=0)) for some in lengths.values())
     arrays: dict[str, np.ndarray] = {

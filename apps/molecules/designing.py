@@ -120,5 +120,5 @@ def parse_targets(text: str | None) -> dict[str, float]:
 
 def training_molecules(model: MoleculeModel) -> set[str]:
     """The (canonical) SMILES the model was trained on, read again from its data."""
-    prepared = prepare(model.recipe.data)
+    prepared = prepare(model.recipe.data, None if model.recipe.start is None else model.codec)
     return set(prepared.codec.strings(prepared.train.x))

@@ -19,7 +19,7 @@ MODELS = Path(__file__).parent / "models"
 DOMAIN = Domain(
     name="molecules", recipes=RECIPES, data_types=(MoleculeData,), codec_types=(SmilesCodec,), prepare=prepare,
     evaluate=evaluate, write=write, preview=preview, own_data=lambda data, path: replace(data, folder=str(path)),
-    guess=guess, default_family=default_family, sized=sized,
+    guess=guess, default_family=default_family, sized=sized, prepare_as=prepare,
     result="molecules", conditions=("property", "class"), tasks=TASKS, origins=origins, models=MODELS, model="moses",
     suggests=lambda recipe: ["design {run} -n 20 --property logp=2.5"],
     shows="Drug-like molecules from SMILES that the model wrote; those that are no molecule cannot be drawn, and are "

@@ -18,7 +18,8 @@ from core.training.log import Listener
 
 def train(
     smiles: str | Path | Iterable[Any], *, columns: Mapping[str, Sequence[object]] | None = None,
-    condition_on: Sequence[str] = (), family: str | None = None, minutes: float | None = None,
+    condition_on: Sequence[str] = (),
+    start: str | Path | None = None, family: str | None = None, minutes: float | None = None,
     run: str | Path | None = None, seed: int = 0, device: str = "auto", settings: Settings | None = None,
     progress: Listener | None = None,
 ) -> MoleculeModel:
@@ -31,6 +32,7 @@ def train(
         condition_on: the columns, and the properties (logp, qed, weight, tpsa, sa), that the model is conditioned on.
             Numbers become a part of "property", classes are "class":
             `model.sample(8, condition={"property": "activity=7.1", "class": "kinase"})`.
+        start: a run, or the name of a model that ships: its training goes on with these data.
         family: "vae", "gan", "diffusion" or "autoregressive"; None picks what suits the molecules.
         minutes: how long to train, 20 unless `settings` has train.steps.
         run: the run folder, in which molecules and model are kept; None names one. The same call again resumes it.
@@ -53,8 +55,8 @@ def train(
         items = Path(smiles)
     else:
         items = _table(smiles, columns or {})
-    return train_own(DOMAIN, items, family=family, minutes=minutes, run=run, seed=seed, device=device, settings=given,
-                     progress=progress)
+    return train_own(DOMAIN, items, start=start, family=family, minutes=minutes, run=run, seed=seed, device=device,
+                     settings=given, progress=progress)
 
 
 def _table(smiles: Iterable[Any], columns: Mapping[str, Sequence[object]]) -> Iterator[tuple[str, bytes]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from apps.robotics.simulation import Floats
 from core.batches import Batch
 from core.conditions import ConditionSpec, VectorCondition
 from core.errors import FourfoldError, require
+from core.networks.carrying import Sources, by_name
 from core.runs.codec import Codec
 from core.serialization import Json
 from core.spaces import Continuous
@@ -76,6 +77,19 @@ class ChunkCodec(Codec[ActionChunk]):
             low=tuple(np.where(constant, low - 1, low).tolist()), mean=tuple(observations.mean(0).tolist()),
             high=tuple(np.where(constant, high + 1, high).tolist()), std=tuple(np.where(std < 1e-3, 1.0, std).tolist()),
         )
+
+    def made_of(self, old: ChunkCodec) -> Mapping[str, Sources]:
+        return {"channels": by_name(old.action_names, self.action_names)}
+
+    def within(self, old: ChunkCodec) -> ChunkCodec:
+        """The codec with the ranges of a trained model's actions, where those of its own lie in them, else with both.
+
+        A model's outputs then mean the same actions as before.
+        """
+        least, most = (dict(zip(old.action_names, values, strict=True)) for values in (old.low, old.high))
+        own = list(zip(self.action_names, self.low, self.high, strict=True))
+        return replace(self, low=tuple(min(low, least.get(name, low)) for name, low, _ in own),
+                       high=tuple(max(high, most.get(name, high)) for name, _, high in own))
 
     @property
     def space(self) -> Continuous:

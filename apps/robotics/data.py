@@ -154,8 +154,10 @@ def chunks(
     return demonstrations.observations[seen], demonstrations.actions[next_]
 
 
-def prepare(config: RoboticsData) -> Prepared[ChunkCodec]:
+def prepare(config: RoboticsData, known: ChunkCodec | None = None, grow: bool = False) -> Prepared[ChunkCodec]:
     """A recipe's data: successful demonstrations in chunks, nine tenths of the episodes for training.
+
+    Actions are scaled as by a `known` codec, wider where they go beyond.
 
     Raises:
         FourfoldError: demonstrations that cannot be used, or too few that succeed.
@@ -172,6 +174,7 @@ def prepare(config: RoboticsData) -> Prepared[ChunkCodec]:
         config.task, config.history, config.horizon, (environment.action_names, environment.observation_names),
         cut["train"][0][:, -1], cut["train"][1][:, 0],
     )
+    codec = codec if known is None else codec.within(known)
     arrays = {
         name: ArrayData(codec.space, codec.normalised(actions), {CONDITION: codec.standardised(seen)})
         for name, (seen, actions) in cut.items()

@@ -12,7 +12,7 @@ from apps.robotics.metrics import evaluate
 from apps.robotics.model import RoboticsData, RoboticsModel
 from apps.robotics.recipes import RECIPES
 from apps.robotics.rollouts import draw
-from apps.robotics.sizing import default_family, guess, sized
+from apps.robotics.sizing import default_family, guess, sized, tuned_data
 from apps.robotics.tasks import TASKS
 from core.data.sources import folder_origin
 from core.runs import pretrained
@@ -22,7 +22,7 @@ MODELS = Path(__file__).parent / "models"
 DOMAIN = Domain(
     name="robotics", recipes=RECIPES, data_types=(RoboticsData,), codec_types=(ChunkCodec,), prepare=prepare,
     evaluate=evaluate, write=write, preview=preview, own_data=lambda data, path: replace(data, folder=str(path)),
-    guess=guess, default_family=default_family, sized=sized,
+    guess=guess, default_family=default_family, sized=sized, tuned_data=tuned_data, prepare_as=prepare,
     result="episodes", default_samples=300, tasks=TASKS,
     origins=lambda data: [folder_origin(data.folder)] if data.folder else [],
     models=MODELS, model="planar",

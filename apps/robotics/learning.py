@@ -17,14 +17,16 @@ from core.training.log import Listener
 
 
 def train(
-    demonstrations: str | Path | Demonstrations | Iterable[Demonstrations | Episode], *, family: str | None = None,
-    minutes: float | None = None, run: str | Path | None = None, seed: int = 0, device: str = "auto",
-    settings: Settings | None = None, progress: Listener | None = None,
+    demonstrations: str | Path | Demonstrations | Iterable[Demonstrations | Episode], *,
+    start: str | Path | None = None, family: str | None = None, minutes: float | None = None,
+    run: str | Path | None = None, seed: int = 0, device: str = "auto", settings: Settings | None = None,
+    progress: Listener | None = None,
 ) -> RoboticsModel:
     """A policy of your own demonstrations, trained here: `robotics.train(robotics.collect("planar", 100), minutes=5)`.
 
     Args:
         demonstrations: `Demonstrations`, several of one task, episodes, or a file or folder of what `collect` wrote.
+        start: a run, or the name of a model that ships: its training goes on with these data.
         family: "vae", "gan", "diffusion" or "autoregressive"; None picks what suits them.
         minutes: how long to train, 20 unless `settings` has train.steps.
         run: the run folder, in which demonstrations and model are kept; None names one. The same call again resumes it.
@@ -35,7 +37,7 @@ def train(
             something else.
     """
     items: Any = Path(demonstrations) if isinstance(demonstrations, str | Path) else _files(demonstrations)
-    return train_own(DOMAIN, items, family=family, minutes=minutes, run=run, seed=seed, device=device,
+    return train_own(DOMAIN, items, start=start, family=family, minutes=minutes, run=run, seed=seed, device=device,
                      settings=settings, progress=progress)
 
 

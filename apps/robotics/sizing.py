@@ -26,11 +26,20 @@ def guess(path: Path) -> RoboticsData:
     Raises:
         FourfoldError: no demonstrations there, or damaged ones.
     """
-    first = own_files(path).files[0]
-    task = Demonstrations.load(first).task
+    task = _task(path)
     log.warning(f"{path.name}: demonstrations of {task}, in chunks of 8 actions of which 4 are executed (data.horizon "
                 "and data.execute say otherwise)")
     return RoboticsData(task=task, folder=str(path))
+
+
+def tuned_data(data: RoboticsData, path: Path) -> RoboticsData:
+    """A trained policy's way to cut demonstrations, for a user's, of whichever task."""
+    return replace(data, folder=str(path), task=_task(path))
+
+
+def _task(path: Path) -> str:
+    """The task of a user's first file."""
+    return Demonstrations.load(own_files(path).files[0]).task
 
 
 def default_family(data: RoboticsData, prepared: Prepared[ChunkCodec]) -> tuple[str, str]:

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from apps.text.tokenizers import Tokenizer
+from apps.text.tokenizers import Tokenizer, made_of
 from core.batches import Batch
 from core.conditions import ClassCondition, ConditionSpec, SequenceCondition
 from core.errors import FourfoldError, require
+from core.networks.carrying import Sources
 from core.runs.codec import Codec
 from core.spaces import Discrete
 
@@ -60,6 +61,10 @@ class TextCodec(Codec[str]):
         if not self.source_length:
             return {"label": ClassCondition(names=self.label_names)} if self.label_names else {}
         return {"source": SequenceCondition(length=self.source_length, vocab=self.tokenizer.size + 1, pad=self.end)}
+
+    def made_of(self, old: TextCodec) -> Mapping[str, Sources]:
+        tokens = [*made_of(self.tokenizer, old.tokenizer), (old.end,)]
+        return {"tokens": tokens, "source": tokens}
 
     @property
     def id_type(self) -> type:

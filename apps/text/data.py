@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from apps.text import sources
 from apps.text.codec import TextCodec
-from apps.text.large import is_large, tokenized
-from apps.text.migrations import CODEC_MIGRATIONS
+from apps.text.large import Fitted, is_large, tokenized
 from apps.text.text_data import TextData
-from apps.text.tokenizers import Bytes, Characters, Pieces, Tokenizer, fit
+from apps.text.tokenizers import Bytes, Characters, Pieces, Tokenizer, extended, fit
 from core.data.arrays import ArrayData, windows
 from core.data.cache import grown
 from core.data.folders import as_array, as_lines
 from core.data.unfinished import Unfinished
 from core.errors import FourfoldError
-from core.runs import places
 from core.runs.domain import Prepared
 from core.runs.model import Model
-from core.runs.pretrained import load_codec, model_folder
 from core.serialization import from_union, to_dict
 
 VERSION = 5  # of the cached tokens
@@ -32,8 +30,10 @@ MODELS = Path(__file__).parent / "models"
 log = logging.getLogger(__name__)
 
 
-def prepare(data: TextData) -> Prepared[TextCodec]:
-    """The three splits and the codec, fitted to the training text.
+def prepare(data: TextData, known: TextCodec | None = None, grow: bool = False) -> Prepared[TextCodec]:
+    """The three splits and the codec, fitted to the training text, or with the tokenizer of a `known` one.
+
+    Where that may `grow`, characters that it lacks become tokens after its own.
 
     Of a stream, training windows begin at every token; validation and test windows do not overlap.
     Lines and targets of more than `length` tokens are left out, with a warning.
@@ -41,19 +41,18 @@ def prepare(data: TextData) -> Prepared[TextCodec]:
     Raises:
         FourfoldError: no text, text that is not UTF-8, or too little of it.
     """
-    given = None
-    if data.tokenizer_of is not None:
-        found = places.find(data.tokenizer_of, "text", MODELS)
-        if found is None:
-            raise FourfoldError(f"data.tokenizer_of is {data.tokenizer_of!r}: no such run or model")
-        folder = model_folder(found)
-        given = load_codec(folder, (TextCodec,), CODEC_MIGRATIONS).tokenizer
     vocab = data.vocab if data.tokenizer in ("unigram", "bpe") else 0
     origin = data.source if data.folder is None else "folder"
-    parts = (origin, data.unit, data.pair, data.column, data.label, given or (data.tokenizer, vocab), data.limit,
-             *sources.files(data))
+    by = (data.tokenizer, vocab) if known is None else (known.tokenizer, "grows") if grow else known.tokenizer
+    parts = (origin, data.unit, data.pair, data.column, data.label, by, data.limit, *sources.files(data))
+
+    def fitted(texts: Iterable[str]) -> Tokenizer:
+        if known is None:
+            return fit(data.tokenizer, texts, data.vocab)
+        return extended(known.tokenizer, texts) if grow else known.tokenizer
+
     make, use = (_tokenized, _stream) if data.unit == "stream" else (_tokenized_examples, _examples)
-    arrays = grown("text", VERSION, parts, lambda made: make(data, given, made))
+    arrays = grown("text", VERSION, parts, lambda made: make(data, fitted, made))
     for line in as_lines(arrays["said"]):
         log.warning(line)
     return use(data, arrays)
@@ -73,13 +72,13 @@ def _stream(data: TextData, arrays: dict[str, np.ndarray]) -> Prepared[TextCodec
                     test=split("test", data.length))
 
 
-def _tokenized(data: TextData, tokenizer: Tokenizer | None, made: Unfinished) -> dict[str, np.ndarray]:
+def _tokenized(data: TextData, fitted: Fitted, made: Unfinished) -> dict[str, np.ndarray]:
     if is_large(data):
-        rows, tokenizer, said = tokenized(data, tokenizer, made)
+        rows, tokenizer, said = tokenized(data, fitted, made)
         return rows | {"tokenizer": _written(tokenizer), "said": as_array(said)}
     said = []
     texts = documents(data, said)
-    tokenizer = tokenizer or fit(data.tokenizer, texts["train"], data.vocab)
+    tokenizer = fitted(texts["train"])
     codec = TextCodec(tokenizer=tokenizer, length=data.length)
     arrays = {
         name: np.concatenate([np.append(codec.tokens(text), codec.end).astype(codec.id_type) for text in some])
@@ -106,7 +105,7 @@ def documents(data: TextData, said: list[str] | None = None) -> dict[str, list[s
     return texts
 
 
-def _tokenized_examples(data: TextData, tokenizer: Tokenizer | None, made: Unfinished) -> dict[str, np.ndarray]:
+def _tokenized_examples(data: TextData, fitted: Fitted, made: Unfinished) -> dict[str, np.ndarray]:
     """The tokens of each split's targets, and of pairs' sources, one after the other, and where each begins."""
     pairs: dict[str, list[sources.Pair]]
     said: list[str] = []
@@ -119,7 +118,7 @@ def _tokenized_examples(data: TextData, tokenizer: Tokenizer | None, made: Unfin
     pairs["train"] = pairs["train"][: data.limit or None]
     # One vocabulary for both sides: names and numbers are the same in both.
     sides = [pair if data.unit == "pair" else pair[1:] for pair in pairs["train"]]
-    tokenizer = tokenizer or fit(data.tokenizer, [text for some in sides for text in some], data.vocab)
+    tokenizer = fitted([text for some in sides for text in some])
     codec = TextCodec(tokenizer=tokenizer, length=data.length)
     arrays = {"tokenizer": _written(tokenizer), "said": as_array(said)}
     if data.label:

@@ -11,7 +11,7 @@ from apps.text.media import preview, write
 from apps.text.metrics import evaluate
 from apps.text.migrations import CODEC_MIGRATIONS, RECIPE_MIGRATIONS
 from apps.text.recipes import RECIPES
-from apps.text.sizing import default_family, guess, sized
+from apps.text.sizing import default_family, guess, sized, tuned_data
 from apps.text.sources import origins
 from apps.text.tasks import TASKS, suggests
 from apps.text.text_data import TextData
@@ -39,7 +39,8 @@ DOMAIN = Domain(
     guess=guess,
     default_family=default_family,
     sized=sized,
-    tuned_data=lambda data, run: replace(data, tokenizer_of=str(run)),
+    tuned_data=tuned_data,
+    prepare_as=prepare,
     result="text",
     conditions=("label",),
     tasks=TASKS,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -13,7 +13,7 @@ import numpy as np
 from apps.text.codec import TextCodec
 from apps.text.sources import HELD_OUT, own_files, texts_of
 from apps.text.text_data import TextData
-from apps.text.tokenizers import Tokenizer, fit
+from apps.text.tokenizers import Tokenizer
 from core.data.folders import read_some, skipped
 from core.data.near_copies import groups_of_texts, told
 from core.data.splits import split
@@ -26,6 +26,8 @@ AT_ONCE = 2**20
 """Bytes that are read or tokenised at once."""
 WHOLE = (".gz", ".jsonl")
 """Files that are read in one piece."""
+Fitted = Callable[[Iterable[str]], Tokenizer]
+"""Training documents -> the tokenizer to read them with."""
 Span = tuple[int, int, bool]
 """Where a text begins and ends, in bytes, and whether a document ends with it."""
 
@@ -87,7 +89,7 @@ def is_large(data: TextData) -> bool:
     return data.folder is not None and sum(path.stat().st_size for path in own_files(data).files) > LARGE
 
 
-def tokenized(data: TextData, tokenizer: Tokenizer | None, made: Unfinished) -> tuple[
+def tokenized(data: TextData, fitted: Fitted, made: Unfinished) -> tuple[
     dict[str, np.ndarray], Tokenizer, list[str]
 ]:
     """Ids of each split's documents, each with the codec's end after it, in one row; the tokenizer; what to tell.
@@ -99,7 +101,7 @@ def tokenized(data: TextData, tokenizer: Tokenizer | None, made: Unfinished) -> 
     documents, characters = _read(data, made, said)
     spans = _split(data, documents, characters, said)
     pieces = (documents.text(part) for part in documents.parts(spans["train"]))
-    tokenizer = tokenizer or fit(data.tokenizer, pieces, data.vocab)
+    tokenizer = fitted(pieces)
     codec = TextCodec(tokenizer=tokenizer, length=data.length)
     arrays = {}
     for name, some in spans.items():

@@ -18,9 +18,10 @@ TEXTS, LABELS = ("text", "content", "sentence", "document", "review"), ("label",
 
 
 def train(
-    texts: str | Path | Iterable[Any], *, labels: Iterable[object] | None = None, family: str | None = None,
-    minutes: float | None = None, run: str | Path | None = None, seed: int = 0, device: str = "auto",
-    settings: Settings | None = None, progress: Listener | None = None,
+    texts: str | Path | Iterable[Any], *, labels: Iterable[object] | None = None,
+    start: str | Path | None = None, family: str | None = None, minutes: float | None = None,
+    run: str | Path | None = None, seed: int = 0, device: str = "auto", settings: Settings | None = None,
+    progress: Listener | None = None,
 ) -> TextModel:
     """A model of your own texts, trained here: `text.train(list_of_strings, minutes=10).sample(3)`.
 
@@ -31,6 +32,7 @@ def train(
             examples by themselves, longer ones are read as one stream.
         labels: the class of each text, on which the model is conditioned:
             `model.sample(8, condition={"label": "good"})`.
+        start: a run, or the name of a model that ships: its training goes on with these data.
         family: "vae", "gan", "diffusion" or "autoregressive"; None picks what suits the texts.
         minutes: how long to train, 20 unless `settings` has train.steps.
         run: the run folder, in which texts and model are kept; None names one. The same call again resumes it.
@@ -48,7 +50,7 @@ def train(
         items = Path(texts)
     else:
         items = _file(texts, labels)
-    return train_own(DOMAIN, items, family=family, minutes=minutes, run=run, seed=seed, device=device,
+    return train_own(DOMAIN, items, start=start, family=family, minutes=minutes, run=run, seed=seed, device=device,
                      settings=settings, progress=progress)
 
 

@@ -24,5 +24,15 @@ def recipe_from_0_1_0(old: Json) -> Json:
     return {**old, "family": {**family, "conditioning": conditioning}}
 
 
+def unchanged(old: Json) -> Json:
+    """1 -> 2: nothing of text."""
+    return old
+
+
+def tokens_of_the_start(old: Json) -> Json:
+    """2 -> 3: the tokenizer of a run that began with a trained model is that model's, without a word in the data."""
+    return {**old, "data": {key: value for key, value in old["data"].items() if key != "tokenizer_of"}}
+
+
 CODEC_MIGRATIONS = (codec_from_0_1_0,)
-RECIPE_MIGRATIONS = (recipe_from_0_1_0,)
+RECIPE_MIGRATIONS = (recipe_from_0_1_0, unchanged, tokens_of_the_start)

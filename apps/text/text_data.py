@@ -38,7 +38,6 @@ class TextData:
         length: tokens in a window; the most of a document, a line or a target, its end included.
         source_length: the most tokens of a pair's source; what is longer is cut.
         limit: use only so many characters of the training documents, or training lines or pairs (0: all).
-        tokenizer_of: a run or model folder whose tokenizer is used instead of a new one: to train its model further.
     """
 
     source: Literal["shakespeare", "stdlib", "documentation", "tinyshakespeare", "texygen_coco", "multi30k",
@@ -53,7 +52,6 @@ class TextData:
     length: int = 128
     source_length: int = 128
     limit: int = 0
-    tokenizer_of: str | None = None
 
     def __post_init__(self) -> None:
         require(300 <= self.vocab <= 64_000, "data.vocab", self.vocab, "must be in [300, 64000]")

@@ -62,6 +62,10 @@ class Characters:
                 out += self.alphabet[i].encode()
         return out.decode(errors="replace")
 
+    def spells(self, character: str) -> bool:
+        """Whether a character has no token of its own."""
+        return character not in self._ids
+
     def byte_counts(self) -> np.ndarray:
         return np.array([len(character.encode()) for character in self.alphabet] + [0.5] * 16)
 
@@ -86,9 +90,13 @@ class Bytes:
 
 @dataclass(frozen=True)
 class Pieces:
-    """Pieces of words, by a sentencepiece model (Kudo & Richardson 1808.06226) whose characters fall back to bytes."""
+    """Pieces of words, by a sentencepiece model (Kudo & Richardson 1808.06226) whose characters fall back to bytes.
+
+    `added`: characters with a token of their own, after the model's.
+    """
 
     proto: bytes
+    added: str = ""
 
     @functools.cached_property
     def _processor(self) -> SentencePieceProcessor:
@@ -108,17 +116,19 @@ class Pieces:
                 spelled.append(bytes([int(piece[3:5], 16)]))
             else:
                 spelled.append(piece.replace(MARK, " ").encode())
-        return spelled
+        return spelled + [character.encode() for character in self.added]
 
     @property
     def size(self) -> int:
-        return int(self._processor.get_piece_size())
+        return int(self._processor.get_piece_size()) + len(self.added)
 
     def encode(self, text: str) -> list[int]:
         # sentencepiece would take the mark for a space, and stops at NUL: these are spelled as bytes.
         out: list[int] = []
-        for part in re.split(f"([{MARK}\0])", text):
-            if part in (MARK, "\0"):
+        for part in re.split(f"([{MARK}\0{re.escape(self.added)}])", text):
+            if part and part in self.added:
+                out.append(int(self._processor.get_piece_size()) + self.added.index(part))
+            elif part in (MARK, "\0"):
                 out += [self._processor.piece_to_id(f"<0x{byte:02X}>") for byte in part.encode()]
             elif part:
                 out += self._processor.encode(part)
@@ -126,6 +136,12 @@ class Pieces:
 
     def decode(self, ids: Sequence[int]) -> str:
         return b"".join(self._bytes[i] for i in ids).decode(errors="replace")
+
+    def spells(self, character: str) -> bool:
+        """Whether a character has no token of its own."""
+        processor = self._processor
+        return character not in self.added + MARK + "\0" and any(
+            processor.is_byte(i) or processor.is_unknown(i) for i in processor.encode(character))
 
     def byte_counts(self) -> np.ndarray:
         return np.array([float(len(spelled)) for spelled in self._bytes])
@@ -153,6 +169,38 @@ def fit(kind: Kind, documents: Iterable[str], vocab: int) -> Tokenizer:
             counts.update(document)
         return Characters("".join(sorted(counts)))
     return Pieces(_train_pieces(kind, documents, vocab))
+
+
+def extended(tokenizer: Tokenizer, documents: Iterable[str]) -> Tokenizer:
+    """A trained model's tokenizer with tokens for the characters of other documents that it can only spell by bytes.
+
+    Old tokens stay; of `Pieces` so many characters are added that at most one of 10,000 in the text is spelled.
+    """
+    if isinstance(tokenizer, Bytes):
+        return tokenizer
+    counts: Counter[str] = Counter()
+    for document in followed(documents, "counting the characters of the training text"):
+        counts.update(document)
+    missing = [(character, count) for character, count in counts.most_common() if tokenizer.spells(character)]
+    if isinstance(tokenizer, Characters):
+        return Characters(tokenizer.alphabet + "".join(sorted(character for character, _ in missing)))
+    left, added = sum(count for _, count in missing), ""
+    for character, count in missing:
+        if left * 10_000 <= counts.total():
+            break
+        added, left = added + character, left - count
+    return Pieces(tokenizer.proto, tokenizer.added + added)
+
+
+def made_of(new: Tokenizer, old: Tokenizer) -> list[tuple[int, ...]]:
+    """Which of an older tokenizer's tokens each of its extension stands for: the same, or those that spelled it."""
+    if isinstance(new, Characters) and isinstance(old, Characters):
+        digits = range(len(old.alphabet), old.size)
+        return [*(tuple(old.encode(character)) for character in new.alphabet), *((digit,) for digit in digits)]
+    if isinstance(new, Pieces) and isinstance(old, Pieces):
+        base = new.size - len(new.added)
+        return [*((index,) for index in range(base)), *(tuple(old.encode(character)) for character in new.added)]
+    return [(index,) for index in range(new.size)]
 
 
 def _train_pieces(kind: Kind, documents: Iterable[str], vocab: int) -> bytes:

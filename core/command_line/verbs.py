@@ -183,7 +183,7 @@ def _add_train(app: typer.Typer, load_domain: Callable[[], Domain[DataT, CodecT,
             Path | None, typer.Option("--data", help="Your own folder or file; RECIPE may be a family, or left out.")
         ] = None,
         start: Annotated[
-            Path | None, typer.Option("--from", metavar="RUN", help="Begin with a trained run's weights and recipe.")
+            str | None, typer.Option("--from", metavar="RUN|MODEL", help="Begin with a trained model, at a lower rate.")
         ] = None,
         minutes: Minutes = None,
         assignments: Assignments = None,
@@ -202,10 +202,10 @@ def _add_train(app: typer.Typer, load_domain: Callable[[], Domain[DataT, CodecT,
         from core.training.log import console
 
         domain = load_domain()
-        value, prepared = _resolve(domain, recipe, recipe_file, data, start, assignments, seed, minutes)
+        value, prepared = _resolve(domain, recipe, recipe_file, data, start, run, assignments, seed, minutes)
         target = Run(run or default_folder(value.name, domain.name))
         if dry_run:
-            _describe(domain, value, device)
+            _describe(domain, value, device, prepared)
             return
         with console(f"{domain.name} {value.name}") as log:
             result = fit(domain, value, target, device=device, fresh=fresh, log=log, prepared=prepared)
@@ -221,12 +221,14 @@ def _add_train(app: typer.Typer, load_domain: Callable[[], Domain[DataT, CodecT,
 
 
 def _resolve(
-    domain: Domain[DataT, CodecT, Item], name: str | None, file: Path | None, data: Path | None, start: Path | None,
-    assignments: Sequence[str] | None, seed: int | None, minutes: float | None,
+    domain: Domain[DataT, CodecT, Item], name: str | None, file: Path | None, data: Path | None, start: str | None,
+    run: Path | None, assignments: Sequence[str] | None, seed: int | None, minutes: float | None,
 ) -> tuple[Recipe[DataT], Prepared[CodecT] | None]:
     """The recipe that the options of `train` describe, and its data where they had to be looked at."""
-    from core.runs.run import load_recipe_file
+    from core.runs.places import default_folder
+    from core.runs.run import Run, load_recipe_file
     from core.runs.sizing import FAMILIES, own_recipe
+    from core.runs.tuning import tuned_name, tuned_recipe
 
     if data is not None and not data.exists():
         raise FourfoldError(f"--data is {str(data)!r}: no such folder or file")
@@ -238,9 +240,11 @@ def _resolve(
         raise FourfoldError("give a recipe's name, --recipe FILE or --from RUN (one of them; see the command "
                             "`recipes`), or your own --data")
     if start is not None:
-        recipe = _tuned(domain, start)
-    else:
-        recipe = load_recipe_file(file, domain) if file is not None else domain.recipe(name or "")
+        target = Run(run or default_folder(tuned_name(start, data), domain.name))
+        recipe, ready, why = tuned_recipe(domain, start, data, target, assignments or [], minutes=minutes)
+        print(why)
+        return recipe if seed is None else replace(recipe, seed=seed), ready
+    recipe = load_recipe_file(file, domain) if file is not None else domain.recipe(name or "")
     if data is not None:
         recipe = replace(recipe, data=domain.own_data(recipe.data, data))
     recipe = domain.override(recipe, assignments or [])
@@ -249,22 +253,19 @@ def _resolve(
     return recipe if seed is None else replace(recipe, seed=seed), None
 
 
-def _tuned(domain: Domain[DataT, CodecT, Item], start: Path) -> Recipe[DataT]:
-    """The recipe that goes on from a trained run: its own, with its weights."""
-    from core.runs.pretrained import load_recipe, model_folder
-
-    recipe = load_recipe(model_folder(domain.find(start)), domain)
-    return replace(recipe, data=domain.tuned_data(recipe.data, start), name=f"{recipe.name}-tuned", start=str(start))
-
-
-def _describe(domain: Domain[DataT, CodecT, Item], recipe: Recipe[DataT], device: str) -> None:
+def _describe(
+    domain: Domain[DataT, CodecT, Item], recipe: Recipe[DataT], device: str, prepared: Prepared[CodecT] | None
+) -> None:
     """Print what `train` would do, after preparing data and model."""
     from core.runs.costs import STEPS, measure, peak_memory
+    from core.runs.pretrained import begin, prepared_for
     from core.runs.pretrained import build as build_model
     from core.runtime import resolve_device
 
-    prepared = domain.ready(recipe.data)
+    prepared = prepared or prepared_for(domain, recipe)
     model = build_model(domain, recipe, prepared.codec, resolve_device(device))
+    if recipe.start is not None:
+        begin(domain, model, recipe.start)
     model.settings()
     parameters = sum(p.numel() for p in model.family.parameters())
     splits = {"training": prepared.train, "validation": prepared.validation, "test": prepared.test}

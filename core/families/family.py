@@ -119,6 +119,10 @@ class FamilyConfig(ABC):
     def sampling_network(self) -> NetworkConfig:
         """The network that draws samples: what a comparison with another method gives that method too."""
 
+    def tuned(self, rate: float) -> FamilyConfig:
+        """The config to train on with: own learning rates times `rate`, and no terms that come in by and by."""
+        return self
+
     @abstractmethod
     def build(self, space: Space, conditions: Mapping[str, ConditionSpec]) -> Family:
         """The family, untrained, for a space.

@@ -73,6 +73,10 @@ class GANConfig(FamilyConfig):
     def sampling_network(self) -> ConvConfig | MLPConfig | TransformerConfig:
         return self.generator
 
+    def tuned(self, rate: float) -> GANConfig:
+        autoencoder = None if self.autoencoder is None else self.autoencoder.tuned(rate)
+        return replace(self, pair_learning_rate=rate * self.pair_learning_rate, autoencoder=autoencoder)
+
     def build(self, space: Space, conditions: Mapping[str, ConditionSpec]) -> Family:
         """The family for a space.
 

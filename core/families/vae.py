@@ -73,6 +73,9 @@ class VAEConfig(FamilyConfig):
     def sampling_network(self) -> TransformerConfig | ConvConfig | MLPConfig:
         return self.decoder
 
+    def tuned(self, rate: float) -> VAEConfig:
+        return replace(self, kl_warmup=0.0)
+
     def build(self, space: Space, conditions: Mapping[str, ConditionSpec]) -> VAE:
         """The family for a space.
 

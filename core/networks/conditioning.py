@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from core.conditions import ArrayCondition, ClassCondition, ConditionSpec, SequenceCondition, VectorCondition
 from core.errors import FourfoldError, did_you_mean, require, require_within
 from core.networks.attention import Block, rotary_table
-from core.networks.layers import DEEPEST, WIDEST, RMSNorm, edge
+from core.networks.layers import DEEPEST, WIDEST, RMSNorm, edge, indexed
 
 
 @dataclass(frozen=True)
@@ -68,12 +68,17 @@ class Conditioner(nn.Module):
                 continue  # not embedded; its null is an array of zeros
             self.nulls[name] = edge(nn.Parameter(0.02 * torch.randn(width)))
             if isinstance(spec, ClassCondition):
-                self.embeddings[name] = edge(nn.Embedding(len(spec.names), width))
+                classes = edge(nn.Embedding(len(spec.names), width))
+                indexed(classes.weight, 0, (f"condition {name}", len(spec.names)))
+                self.embeddings[name] = classes
             elif isinstance(spec, VectorCondition):
-                layers = nn.Sequential(nn.Linear(len(spec.names), width), nn.SiLU(), nn.Linear(width, width))
-                self.embeddings[name] = edge(layers)
+                first = nn.Linear(len(spec.names), width)
+                indexed(first.weight, 1, (f"condition {name}", len(spec.names)))
+                self.embeddings[name] = edge(nn.Sequential(first, nn.SiLU(), nn.Linear(width, width)))
             else:
-                self.embeddings[name] = SequenceEncoder(spec, config)
+                source = SequenceEncoder(spec, config)
+                indexed(source.embedding.weight, 0, (f"condition {name}", spec.vocab))
+                self.embeddings[name] = source
 
     def hidden(self, n: int, device: torch.device) -> Tensor | None:
         """A random drop mask for `n` training examples, bool `[n]`, by the config's dropout; None where that is 0."""
@@ -149,6 +154,7 @@ class SequenceEncoder(nn.Module):
         self.embedding = edge(nn.Embedding(spec.vocab, width))
         # Cross-attention is without RoPE: positions reach it only through the source's embeddings.
         self.positions = edge(nn.Parameter(0.02 * torch.randn(spec.length, width)))
+        indexed(self.positions, 0, ("step", spec.length))
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(
             Block(width, heads, mlp_ratio=4, dropout=dropout) for _ in range(config.source_depth)

@@ -18,8 +18,10 @@ from core.networks.layers import (
     array_axes,
     cropped,
     edge,
+    indexed,
     leaky,
     padded,
+    places,
     require_arrays,
     require_stages,
     shuffled,
@@ -86,6 +88,21 @@ def modulation(cond_width: int, channels: int) -> nn.Linear | None:
     return zeroed(nn.Linear(cond_width, 2 * channels)) if cond_width else None
 
 
+def enter(channels: int, width: int, axes: int, patch: int) -> nn.Module:
+    """The first convolution of a network: of arrays of `channels`, whose patches have become channels."""
+    layer = edge(CONV[axes](channels * patch**axes, width, 3, padding=1))
+    indexed(layer.weight, 1, ("channels", channels), ("", patch**axes))
+    return layer
+
+
+def leave(width: int, channels: int, axes: int, patch: int) -> nn.Module:
+    """The last convolution, to the elements of patches of `channels`."""
+    layer = edge(CONV[axes](width, channels * patch**axes, 3, padding=1))
+    for parameter in layer.parameters():
+        indexed(parameter, 0, ("channels", channels), ("", patch**axes))
+    return layer
+
+
 class ResidualBlock(nn.Module):
     """Two convolutions whose result, zero at first, is added to the input `[B, channels, *S]`."""
 
@@ -130,7 +147,7 @@ class Down(nn.Module):
         super().__init__()
         axes, widths = array_axes(space, "conv"), [config.width * m for m in config.multipliers]
         self.factor, self.patch = config.factor, config.patch
-        self.enter = edge(CONV[axes](space.shape[0] * config.patch**axes, widths[0], 3, padding=1))
+        self.enter = enter(space.shape[0], widths[0], axes, config.patch)
         self.stages = Stages(axes, widths, config.blocks, cond_width, up=False)
         self.leave = edge(CONV[axes](widths[-1], channels, 1))
 
@@ -149,7 +166,7 @@ class Up(nn.Module):
         self.sizes, self.patch = space.shape[1:], config.patch
         self.enter = edge(CONV[axes](channels, widths[0], 3, padding=1))
         self.stages = Stages(axes, widths, config.blocks, cond_width, up=True)
-        self.leave = edge(CONV[axes](widths[-1], out * config.patch**axes, 3, padding=1))
+        self.leave = leave(widths[-1], out, axes, config.patch)
 
     def forward(self, x: Tensor, vector: Tensor | None = None) -> Tensor:
         h = self.leave(leaky(self.stages(self.enter(x), vector)))
@@ -184,6 +201,8 @@ class Decoder(nn.Module):
         self.vector = nn.Sequential(nn.Linear(latent + cond_width, vector_width), nn.LeakyReLU(0.2),
                                     nn.Linear(vector_width, vector_width))
         self.start = edge(nn.Linear(latent + cond_width, math.prod(self.grid)))
+        for parameter in self.start.parameters():
+            indexed(parameter, 0, ("", first), *places(self.grid[1:]))
         self.up = Up(config, first, space, out, vector_width)
 
     def forward(self, z: Tensor, cond: Conditioning | None = None, mask: Tensor | None = None) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 import torch
@@ -33,6 +34,30 @@ def edge(layer: Edge) -> Edge:
 def is_edge(parameter: nn.Parameter) -> bool:
     """Whether `edge` marked the parameter."""
     return getattr(parameter, "is_edge", False) is True
+
+
+Part = tuple[str, int]
+"""What a part of an axis counts, and how many of it."""
+
+
+def indexed(parameter: Tensor, axis: int, *parts: Part) -> None:
+    """Say what the places along an axis of a parameter stand for: a product of parts, the outermost first.
+
+    So the weights of one model can be carried over to a model of other data (`core.networks.carrying`, which knows the
+    names of parts). Like that of `edge`, the mark is an attribute of the parameter.
+    """
+    parameter.parts = {**parts_of(parameter), axis: parts}  # type: ignore[attr-defined]
+
+
+def parts_of(parameter: Tensor) -> Mapping[int, tuple[Part, ...]]:
+    """What `indexed` said, by axis."""
+    found: Mapping[int, tuple[Part, ...]] = getattr(parameter, "parts", {})
+    return found
+
+
+def places(sizes: Sequence[int]) -> tuple[Part, ...]:
+    """The parts of the axes of an array after its channels: steps of a sequence, or the two sides of a picture."""
+    return (("step", sizes[0]),) if len(sizes) == 1 else tuple(("place", size) for size in sizes)
 
 
 def require_stages(network: str, width: int, multipliers: tuple[int, ...], blocks: int, patch: int) -> None:

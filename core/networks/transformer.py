@@ -18,7 +18,19 @@ from core.networks.attention import Block, LayerCondition, rotary_table
 from core.networks.conditioning import Conditioning
 from core.networks.copying import CopyHead
 from core.networks.decoding import KVCache, Step
-from core.networks.layers import DEEPEST, WIDEST, RMSNorm, cropped, edge, padded, shuffled, unshuffled, zeroed
+from core.networks.layers import (
+    DEEPEST,
+    WIDEST,
+    RMSNorm,
+    cropped,
+    edge,
+    indexed,
+    padded,
+    places,
+    shuffled,
+    unshuffled,
+    zeroed,
+)
 from core.spaces import Continuous, Discrete, Space
 
 
@@ -130,11 +142,15 @@ class TokenField(nn.Module):
         self.config = config
         self.embedding = edge(nn.Embedding(space.vocab + 1, config.width))
         nn.init.normal_(self.embedding.weight, std=config.width**-0.5)
+        indexed(self.embedding.weight, 0, ("symbols", space.vocab + 1))
         # RoPE encodes relative positions only: without these, mask symbols would be alike at all positions.
         self.positions = edge(nn.Parameter(0.02 * torch.randn(space.length, config.width)))
+        indexed(self.positions, 0, ("step", space.length))
         self.dropout = nn.Dropout(config.dropout)
         self.trunk = Trunk(config, space.length, cond_width, causal, cross)
         self.head = edge(zeroed(nn.Linear(config.width, out)))
+        for parameter in self.head.parameters():
+            indexed(parameter, 0, ("tokens", out))
         self.copy = CopyHead(config.width, cond_width) if copy else None
 
     def new_cache(self, batch: int, length: int, device: torch.device, int8: bool = False) -> KVCache:
@@ -210,7 +226,24 @@ class Patches(nn.Module):
         frequencies = torch.exp(-torch.arange(0, width, 2 * len(self.counts)) / width * math.log(100.0))
         angles = (grid[:, :, None] * frequencies).flatten(1)
         table = torch.cat([angles.sin(), angles.cos()], dim=1)[:, :width]
-        return edge(nn.Parameter(0.5 * nn.functional.pad(table, (0, width - table.shape[1]))))
+        made = edge(nn.Parameter(0.5 * nn.functional.pad(table, (0, width - table.shape[1]))))
+        indexed(made, 0, *places(self.counts))
+        return made
+
+    def enter(self, width: int) -> nn.Linear:
+        """The layer from a patch's elements to `width`."""
+        elements = self.patch ** len(self.sizes)
+        layer = edge(nn.Linear(self.shape[0] * elements, width))
+        indexed(layer.weight, 1, ("channels", self.shape[0]), ("", elements))
+        return layer
+
+    def leave(self, width: int, channels: int) -> nn.Linear:
+        """The layer back, to the elements of a patch of `channels`."""
+        elements = self.patch ** len(self.sizes)
+        layer = edge(nn.Linear(width, channels * elements))
+        for parameter in layer.parameters():
+            indexed(parameter, 0, ("channels", channels), ("", elements))
+        return layer
 
 
 class ArrayField(nn.Module):
@@ -220,11 +253,10 @@ class ArrayField(nn.Module):
         super().__init__()
         self.out = out
         self.patches = Patches(space, config.patch)
-        elements = config.patch ** len(self.patches.sizes)
-        self.enter = edge(nn.Linear(space.shape[0] * elements, config.width))
+        self.enter = self.patches.enter(config.width)
         self.positions = self.patches.positions(config.width)
         self.trunk = Trunk(config, self.patches.length, cond_width, cross=cross)
-        self.leave = edge(zeroed(nn.Linear(config.width, out * elements)))
+        self.leave = zeroed(self.patches.leave(config.width, out))
 
     def forward(self, x: Tensor, cond: Conditioning | None = None, mask: Tensor | None = None) -> Tensor:
         tokens = self.enter(self.patches.split(x)) + self.positions  # [B, T, W]
@@ -238,12 +270,15 @@ class Encoder(nn.Module):
         super().__init__()
         if isinstance(space, Discrete):
             self.patches, length = None, space.length
-            self.enter: nn.Module = edge(nn.Embedding(space.vocab + 1, config.width))
+            embedding = edge(nn.Embedding(space.vocab + 1, config.width))
+            indexed(embedding.weight, 0, ("symbols", space.vocab + 1))
+            self.enter: nn.Module = embedding
             self.positions = edge(nn.Parameter(0.02 * torch.randn(space.length, config.width)))
+            indexed(self.positions, 0, ("step", space.length))
         else:
             self.patches = Patches(space, config.patch)
             length = self.patches.length
-            self.enter = edge(nn.Linear(space.shape[0] * config.patch ** len(self.patches.sizes), config.width))
+            self.enter = self.patches.enter(config.width)
             self.positions = self.patches.positions(config.width)
         self.trunk = Trunk(config, length, cond_width)
         self.head = edge(nn.Linear(2 * config.width, out))
@@ -271,7 +306,7 @@ class Decoder(nn.Module):
         self.positions = self.patches.positions(config.width)
         self.vector = nn.Linear(latent + cond_width, config.width)
         self.trunk = Trunk(config, self.patches.length, config.width)
-        self.leave = edge(nn.Linear(config.width, out * config.patch ** len(self.patches.sizes)))
+        self.leave = self.patches.leave(config.width, out)
 
     def forward(self, z: Tensor, cond: Conditioning | None = None, mask: Tensor | None = None) -> Tensor:
         if cond is not None and cond.vector is not None:

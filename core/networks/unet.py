@@ -11,11 +11,10 @@ from torch.nn.functional import interpolate, scaled_dot_product_attention, silu
 
 from core.errors import require
 from core.networks.conditioning import Conditioning
-from core.networks.convnet import CONV, POOL, modulated, modulation
+from core.networks.convnet import CONV, POOL, enter, leave, modulated, modulation
 from core.networks.layers import (
     array_axes,
     cropped,
-    edge,
     padded,
     require_arrays,
     require_stages,
@@ -114,8 +113,7 @@ class UNet(nn.Module):
         axes, widths = array_axes(space, "unet"), [config.width * m for m in config.multipliers]
         out, self.patch = out or space.shape[0], config.patch
         self.factor = config.patch * 2 ** (len(widths) - 1)
-        elements = config.patch**axes
-        self.enter = edge(CONV[axes](space.shape[0] * elements, widths[0], 3, padding=1))
+        self.enter = enter(space.shape[0], widths[0], axes, config.patch)
         skips, current = [widths[0]], widths[0]
         self.down = nn.ModuleList()
         for width in widths:
@@ -136,7 +134,7 @@ class UNet(nn.Module):
                 current = width
             self.up.append(stage)
         self.norm = nn.GroupNorm(8, current + skips[0])
-        self.leave = edge(zeroed(CONV[axes](current + skips[0], out * elements, 3, padding=1)))
+        self.leave = zeroed(leave(current + skips[0], out, axes, config.patch))
 
     def forward(self, x: Tensor, cond: Conditioning | None = None, mask: Tensor | None = None) -> Tensor:
         vector, sizes = None if cond is None else cond.vector, tuple(x.shape[2:])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 from torch import Tensor
 
@@ -12,6 +12,7 @@ from core.batches import Batch
 from core.condition_parsing import parse_condition
 from core.conditions import ConditionSpec
 from core.errors import FourfoldError, did_you_mean
+from core.networks.carrying import Sources
 from core.spaces import Space
 
 Item = TypeVar("Item")
@@ -32,6 +33,14 @@ class Codec(ABC, Generic[Item]):
     @property
     def conditions(self) -> Mapping[str, ConditionSpec]:
         """What a model may be conditioned on, by name."""
+        return {}
+
+    def made_of(self, old: Self) -> Mapping[str, Sources]:
+        """What a trained model's codec had in place of this one's: for each new index the old ones.
+
+        By what is indexed: "tokens", "channels", or a condition's name where that is a sequence of tokens. What is left
+        out keeps its number; classes and numbers of conditions are known by their names.
+        """
         return {}
 
     @abstractmethod

@@ -55,7 +55,10 @@ class Domain(Generic[DataT, CodecT, Item]):
         default_family: (data config, prepared data) -> the family kind that suits them, and why in a few words.
         sized: (data config, prepared data, family kind) -> a recipe with batch, model and steps that suit them; its
             name does not matter. It knows "vae", "gan", "diffusion" and "autoregressive".
-        tuned_data: (data config, a trained run) -> the config with which its training goes on with other data.
+        tuned_data: (a trained model's data config, a user's path) -> the config that reads that for training the model
+            further; `own_data` unless given.
+        prepare_as: (data config, a trained model's codec, grow) -> `prepare` with what that codec has, its tokens or
+            ranges, and where it may `grow`, what the data have beyond it; None where nothing needs to be kept.
         result: what kind of thing the items are.
         conditions: those that `sample` takes as options of the same name.
         default_samples: how many samples `evaluate` draws when not told.
@@ -82,7 +85,8 @@ class Domain(Generic[DataT, CodecT, Item]):
     default_family: Callable[[DataT, Prepared[CodecT]], tuple[str, str]]
     sized: Callable[[DataT, Prepared[CodecT], str], Recipe[DataT]]
     result: Kind
-    tuned_data: Callable[[DataT, Path], DataT] = lambda data, run: data
+    tuned_data: Callable[[DataT, Path], DataT] | None = None
+    prepare_as: Callable[[DataT, CodecT, bool], Prepared[CodecT]] | None = None
     conditions: tuple[str, ...] = ()
     default_samples: int = 1000
     tasks: tuple[Task, ...] = ()
@@ -100,10 +104,16 @@ class Domain(Generic[DataT, CodecT, Item]):
         """The family configs that its recipes use."""
         return tuple(dict.fromkeys(type(make().family) for make in self.recipes.values()))
 
-    def ready(self, data: DataT) -> Prepared[CodecT]:
-        """`prepare`, which tells how it goes where it takes a while."""
+    def ready(self, data: DataT, known: CodecT | None = None, *, grow: bool = False) -> Prepared[CodecT]:
+        """`prepare`, or with what a codec knows `prepare_as`; it tells how it goes where it takes a while."""
         with waiting(f"preparing {self.name} data"):
-            return self.prepare(data)
+            if known is None or self.prepare_as is None:
+                return self.prepare(data)
+            return self.prepare_as(data, known, grow)
+
+    def ready_for(self, model: Model[DataT, CodecT, Item]) -> Prepared[CodecT]:
+        """The data of a trained model, as it knows them."""
+        return self.ready(model.recipe.data, None if model.recipe.start is None else model.codec)
 
     def recipe(self, name: str) -> Recipe[DataT]:
         """The recipe called `name`.

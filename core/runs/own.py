@@ -16,13 +16,14 @@ from pathlib import Path
 
 from core.errors import FourfoldError
 from core.files import DAY, TEMPORARY, new_folder, remove_leftovers, write_atomically, writing
-from core.runs.domain import Domain
+from core.runs.domain import Domain, Prepared
 from core.runs.model import CodecT, DataT, Item, Model
 from core.runs.places import RUNS, default_folder
 from core.runs.pretrained import load
 from core.runs.run import DATA, Run
 from core.runs.run import train as fit
 from core.runs.sizing import name_of, own_recipe
+from core.runs.tuning import tuned_name, tuned_recipe
 from core.training.log import Listener
 
 log = logging.getLogger(__name__)
@@ -33,8 +34,9 @@ Settings = Mapping[str, object]
 
 
 def train_own(
-    domain: Domain[DataT, CodecT, Item], items: Path | Files, *, family: str | None, minutes: float | None,
-    run: str | Path | None, seed: int, device: str, settings: Settings | None, progress: Listener | None,
+    domain: Domain[DataT, CodecT, Item], items: Path | Files, *, start: str | Path | None, family: str | None,
+    minutes: float | None, run: str | Path | None, seed: int, device: str, settings: Settings | None,
+    progress: Listener | None,
 ) -> Model[DataT, CodecT, Item]:
     """Train on a folder or file, or on files that are written into the run folder; returns the trained model.
 
@@ -42,6 +44,7 @@ def train_own(
 
     Args:
         items: the user's path, or files in their order.
+        start: a run or model whose training goes on with these data; None begins with random weights.
         family: "vae", "gan", "diffusion" or "autoregressive"; None picks the one that suits the data.
         minutes: how long to train; None leaves it at `settings`' train.steps, or 20 minutes.
         run: the run folder; None names one after the data, or after what they hold.
@@ -50,18 +53,26 @@ def train_own(
     Raises:
         FourfoldError: bad data or settings, another recipe or other data in the run folder, or training was stopped.
     """
+    if start is not None and family is not None:
+        raise FourfoldError(f"family is {family!r}: with start it is the family of that model; leave it out")
+    begun = None if start is None else str(start)
     home = None if run is None else Path(run)
     if isinstance(items, Path):
         path = items
     else:
-        home = _stored(items, home, RUNS / domain.name, family)
+        home = _stored(items, home, RUNS / domain.name, family if begun is None else f"from-{name_of(Path(begun))}")
         path = home / DATA
     name = name_of(path if isinstance(items, Path) else path.parent)
     assignments = [f"{key}={json.dumps(value)}" for key, value in (settings or {}).items()]
-    recipe, prepared, why = own_recipe(domain, path, family, assignments, minutes=minutes, name=name)
+    prepared: Prepared[CodecT] | None
+    if begun is not None:
+        target = Run(home or default_folder(tuned_name(begun, path), domain.name))
+        recipe, prepared, why = tuned_recipe(domain, begun, path, target, assignments, minutes=minutes)
+    else:
+        recipe, prepared, why = own_recipe(domain, path, family, assignments, minutes=minutes, name=name)
+        target = Run(home or default_folder(recipe.name, domain.name))
     recipe = replace(recipe, seed=seed)
     log.warning(why)
-    target = Run(home or default_folder(recipe.name, domain.name))
     result = fit(domain, recipe, target, device=device, prepared=prepared, log=progress)
     if not result.finished:
         raise KeyboardInterrupt(f"stopped and saved at step {result.step}: the same call continues")
@@ -69,7 +80,7 @@ def train_own(
     return load(target.folder, domain, device)
 
 
-def _stored(files: Files, home: Path | None, runs: Path, family: str | None) -> Path:
+def _stored(files: Files, home: Path | None, runs: Path, kind: str | None) -> Path:
     """The run folder that holds just these files in its data/; a new one, named after their contents, if not given.
 
     Raises:
@@ -85,7 +96,7 @@ def _stored(files: Files, home: Path | None, runs: Path, family: str | None) -> 
     digest = _digest(ready)
     try:
         if home is None:
-            home = runs / "-".join(filter(None, ["own", digest, family]))
+            home = runs / "-".join(filter(None, ["own", digest, kind]))
         held = home / DATA
         if not held.exists():
             with writing(held):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,16 +12,23 @@ import torch
 from core.errors import FourfoldError
 from core.families.family import Family
 from core.files import read_json, to_json, write_if_changed
-from core.runs.domain import Domain
+from core.networks.carrying import Sources, carry, sources_of
+from core.runs.codec import Codec
+from core.runs.domain import Domain, Prepared
 from core.runs.migrations import FORMAT, RECIPE_MIGRATIONS, Migration, migrated
 from core.runs.model import CodecT, DataT, Item, Model
 from core.runs.recipe import Recipe
 from core.runtime import memory, resolve_device, version
+from core.seeds import derive
 from core.serialization import Json, from_union, to_dict
+from core.spaces import Discrete
 from core.training.checkpoint import WEIGHTS, load_weights
 from core.training.distributed import connect
 
 CONFIG, CODEC, CARD = "config.json", "codec.json", "README.md"
+FITTING = 0.2
+"""Share of the weights that must fit a recipe that begins with a trained model: fewer, and it is another model."""
+log = logging.getLogger(__name__)
 
 
 def build(
@@ -119,6 +127,63 @@ def load_codec(folder: Path, codec_types: Sequence[type[CodecT]], codec_migratio
         what = type(error).__name__
         raise FourfoldError(f"{path} is damaged ({what}): the command that trained it mends it") from error
     return codec
+
+
+def codec_of(domain: Domain[DataT, CodecT, Item], name: str | Path) -> CodecT:
+    """The codec of the trained model that a user calls `name`.
+
+    Raises:
+        FourfoldError: there is none, or it is damaged.
+    """
+    return load_codec(model_folder(domain.find(name)), domain.codec_types, domain.codec_migrations)
+
+
+def prepared_for(domain: Domain[DataT, CodecT, Item], recipe: Recipe[DataT]) -> Prepared[CodecT]:
+    """The data of a recipe that is not yet trained: as the model knows them that it begins with, and what is new."""
+    if recipe.start is None:
+        return domain.ready(recipe.data)
+    return domain.ready(recipe.data, codec_of(domain, recipe.start), grow=True)
+
+
+def begin(domain: Domain[DataT, CodecT, Item], model: Model[DataT, CodecT, Item], start: str) -> None:
+    """Fill an untrained model with the weights of a trained one, as far as they fit, and say what was kept.
+
+    Raises:
+        FourfoldError: there is no such model, or it is another one: hardly a weight fits.
+    """
+    old = load(start, domain, "cpu")
+    stated = model.codec.made_of(old.codec) if type(old.codec) is type(model.codec) else {}
+    sources = sources_of((old.codec.space, model.codec.space), (old.codec.conditions, model.codec.conditions), stated)
+    carried = carry(old.family, model.family, sources, torch.Generator().manual_seed(derive(model.recipe.seed)))
+    total = len(carried.kept) + len(carried.anew)
+    if len(carried.kept) < FITTING * total:
+        raise FourfoldError(f"{start} is another model: {len(carried.kept)} of {total} weights fit the recipe "
+                            f"({', '.join(carried.anew[:3])} ... do not)")
+    parts = [f"{start}: {len(carried.kept)} of {total} weights kept", *_new(old.codec, model.codec, sources)]
+    parts += [f"anew: {_some(carried.anew)}"] if carried.anew else []
+    parts += [f"without a place: {_some(carried.left)}"] if carried.left else []
+    log.warning("; ".join(parts))
+
+
+def _new(old: Codec[Item], codec: Codec[Item], sources: Mapping[str, Sources]) -> list[str]:
+    """What the new codec has that the old one had not."""
+    lines = []
+    for part, each in sources.items():
+        none = [index for index, some in enumerate(each) if not some]
+        name = part.removeprefix("condition ")
+        names = getattr(codec.conditions.get(name), "names", None)
+        if part == "tokens":
+            had = old.space.vocab if isinstance(old.space, Discrete) else 0
+            fresh = len(each) - len({some for some in each if len(some) == 1 and some[0] < had})
+            lines += [f"new: {fresh:,} of {len(each):,} tokens"] if fresh else []
+        elif none and part != "symbols":
+            what = _some([repr(names[index]) for index in none]) if names else f"{len(none):,} of {len(each):,}"
+            lines.append(f"new: {name} {what}")
+    return lines
+
+
+def _some(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:5])}{f' and {len(names) - 5:,} more' if len(names) > 5 else ''}"
 
 
 def model_folder(path: Path) -> Path:

@@ -28,7 +28,7 @@ class Recipe(Generic[DataT]):
         data: the domain's own data config (one of its `Domain.data_types`).
         family: VAEConfig, GANConfig, DiffusionConfig, AutoregressiveConfig, or one of a new family.
         sample: the settings that `sample` and `evaluate` use unless told otherwise.
-        start: a run or model folder whose weights training begins with, instead of random ones.
+        start: a run or model whose weights training begins with, instead of random ones; needed until then only.
     """
 
     name: str

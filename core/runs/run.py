@@ -41,20 +41,23 @@ from core.runs.migrations import FORMAT
 from core.runs.model import CodecT, DataT, Item, Model
 from core.runs.pretrained import (
     CARD,
+    CODEC,
     CONFIG,
+    begin,
     build,
     load,
+    load_codec,
     load_recipe,
     load_shared,
     model_card,
-    model_folder,
+    prepared_for,
     read_recipe,
     save_description,
 )
 from core.runs.recipe import Recipe
 from core.runtime import environment, first_process, resolve_device
 from core.serialization import Json, differences, to_dict
-from core.training.checkpoint import load_weights
+from core.training import checkpoint
 from core.training.distributed import barrier, connect
 from core.training.log import LOG, Listener
 from core.training.loop import UNDECISIVE, TrainResult
@@ -81,6 +84,10 @@ class Run:
     @property
     def model(self) -> Path:
         return self.folder / "model"
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "state"
 
     @property
     def is_run(self) -> bool:
@@ -225,14 +232,14 @@ def train(
         if early:  # a new folder is made only when the data are there
             held.enter_context(one_writer(run.folder))
         place = resolve_device(device)
-        prepared = prepared or domain.ready(recipe.data)
+        prepared = _ready(domain, recipe, run, prepared, fresh=fresh)
         for name, split in (("training", prepared.train), ("test", prepared.test)):
             if len(split) == 0:
                 raise FourfoldError(f"the data leave no {name} examples: give more of them")
         model = build(domain, recipe, prepared.codec, place)
         model.settings()  # refuses sample settings the family does not take before an hour of training, not after
-        if recipe.start is not None:
-            load_weights(model_folder(domain.find(recipe.start)), model.family)
+        if recipe.start is not None and (fresh or not checkpoint.found(run.state)):
+            begin(domain, model, recipe.start)
         world, place = connect(place)
         if world.writes:
             if not early:
@@ -250,6 +257,22 @@ def train(
         if result.finished and world.writes and not are_whole(run.preview):
             keep_samples(domain, load(run.folder, domain, device), prepared, run)
         return result
+
+
+def _ready(
+    domain: Domain[DataT, CodecT, Item], recipe: Recipe[DataT], run: Run, prepared: Prepared[CodecT] | None, *,
+    fresh: bool,
+) -> Prepared[CodecT]:
+    """The data of a run; of one that began with a trained model, as its own codec has them, if it has one by now."""
+    own = None
+    if recipe.start is not None and not fresh and (run.model / CODEC).is_file():
+        try:
+            own = load_codec(run.model, domain.codec_types, domain.codec_migrations)
+        except FourfoldError as error:
+            logger.warning("%s: it is made again", error)
+    if own is not None and (prepared is None or prepared.codec != own):
+        return domain.ready(recipe.data, own)
+    return prepared or prepared_for(domain, recipe)
 
 
 def test_conditions(data: ArrayData, n: int) -> dict[str, Tensor] | None:
@@ -287,7 +310,7 @@ def evaluate(
     """
     started = time.perf_counter()
     model = model or load_shared(run.folder, domain, device)
-    prepared = prepared or domain.ready(model.recipe.data)
+    prepared = prepared or domain.ready_for(model)
     with waiting(f"evaluating {model.recipe.name}"):
         measures = domain.evaluate(model, prepared, n or domain.default_samples, seed)
     if not (run.is_run and model.world.writes):

@@ -167,8 +167,6 @@ def test_refused_data(refused: Callable[..., str], bad: Path, data: str, expecte
 @pytest.mark.parametrize(("words", "expected"), [
     (["--from", "/nowhere"], ["/nowhere", "no such run"]),
     (["tour-vae", "--from", "writer"], ["one of them"]),
-    (["--from", "writer", "--set", "family.model.width=32"], ["another model"]),
-    (["--from", "writer", "--set", "data.tokenizer_of=/nowhere"], ["/nowhere"]),
 ])
 def test_refused_beginnings(refused: Callable[..., str], writer: Path, folder: Path, tmp_path: Path,
                             words: list[str], expected: list[str]) -> None:

@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 
 from core.runs.pretrained import load
 from core.runs.run import Run, train
+from core.runs.tuning import tuned_recipe
 
 FIXTURES = Path(__file__).parent.parent / "data" / "version-0.1.0"
 NAMES = sorted(path.name for path in FIXTURES.iterdir() if path.is_dir())
@@ -70,3 +71,14 @@ def test_checkpoints_continue(folder: Path, request: pytest.FixtureRequest) -> N
         return
     for key, value in theirs.items():
         torch.testing.assert_close(ours[key], value, atol=2e-4, rtol=2e-3, msg=partial("{}: {}".format, key))
+
+
+@pytest.mark.parametrize("folder", ["image-gan", "text-diffusion"], indirect=True)
+def test_models_are_a_beginning(
+    folder: Path, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
+) -> None:
+    domain, run = domain_of(request.node.callspec.params["folder"]), Run(folder / "tuned")
+    recipe, prepared, _ = tuned_recipe(domain, "finished", None, run, ["train.steps=2"])
+    assert train(domain, recipe, run, device="cpu", prepared=prepared).finished
+    total = len(load_file(run.model / "model.safetensors"))
+    assert f"finished: {total} of {total} weights kept" in caplog.text

@@ -19,6 +19,7 @@ from apps import text
 from apps.text.cli import app
 from apps.text.data import TextModel
 from apps.text.metrics import evaluate
+from apps.text.tokenizers import Characters
 from core.errors import Unsupported
 from core.runs.pretrained import build
 
@@ -165,7 +166,9 @@ def test_a_model_is_trained_further_on_other_text(writer: Path, tmp_path: Path) 
     words = ["--data", own, "--set", "train.learning_rate=0.003", "--set", "train.batch_size=32"]
     succeed(app, "train", "--from", writer, *words, "--set", "train.steps=40", "--run", tmp_path / "tuned")
     tuned, before = text.load(tmp_path / "tuned"), text.load(writer)
-    assert tuned.codec.tokenizer == before.codec.tokenizer and tuned.recipe.name == "tour-autoregressive-tuned"
+    known = before.codec.tokenizer
+    assert isinstance(known, Characters) and tuned.codec.tokenizer == Characters(known.alphabet + "—")
+    assert tuned.recipe.name == "own-from-writer"
     sentence = "The 3 cats — of number 10 — sat on the mat.\n" * 3
     assert text.score(tuned, sentence).bits_per_byte < 0.5 * text.score(before, sentence).bits_per_byte
     succeed(app, "train", "--from", writer, *words, "--set", "train.steps=1", "--set", "train.learning_rate=1e-9",
