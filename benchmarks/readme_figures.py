@@ -310,7 +310,44 @@ def _fuzz(metrics: dict[str, Any]) -> str:
             f"{max(row['most_memory_mib'] for row in rows):.0f} MiB.")
 
 
+def _moses_metrics(m: dict[str, Any]) -> str:
+    return (
+        f"**MOSES' measures**: on {m['agreement_samples']:,} molecules at most {m['max_abs_difference']:.1g} from "
+        f"molsets' own functions; {m['samples']:,} molecules in {m['seconds_30k']:.0f} s "
+        f"({m['core_seconds_30k']:.0f} of processors), molsets {m['seconds_peer_30k']:.0f} s "
+        f"({m['core_seconds_peer_30k']:.0f}; {m['peer_is']})."
+    )
+
+
+def _esol(m: dict[str, Any]) -> str:
+    low, high = m["paired_interval"]
+    return (
+        f"**ESOL**, Murcko split 8:1:1: RMSE {m['rmse']:.3f} (extra trees on the same descriptors "
+        f"{m['rmse_extra_trees']:.3f}, Uni-Mol published {m['published']['uni_mol']}); over "
+        f"{len(m['rmse_balanced'])} balanced splits {m['paired_difference']:+.3f} against extra trees "
+        f"({low:+.3f} to {high:+.3f}). 90 % intervals cover {100 * m['coverage_90']:.1f} % of "
+        f"{m['coverage_molecules']:,} test molecules."
+    )
+
+
+def _constrained(m: dict[str, Any]) -> str:
+    return (
+        f"**Constrained design** by {m['model']} ({m['steps']}): of {m['decorate_drawn']:,} decorations "
+        f"{100 * m['decorate_kept']:.0f} % are valid with the scaffold kept, {100 * m['decorate_unique']:.0f} % of "
+        f"them different; of {m['link_drawn']:,} links {100 * m['link_kept']:.0f} % are valid with both fragments "
+        f"(GenMol published {100 * m['published']['link_kept']['GenMol']:.1f})."
+    )
+
+
+def _pmo(m: dict[str, Any]) -> str:
+    rows = [f"{name} {value:.2f}" for name, value in m.items() if name.startswith("sum_")]
+    return f"**PMO**, {len(m['tasks'])} tasks, {m['calls']:,} calls: {', '.join(rows)}."
+
+
+MOLECULES: Parts = {"moses_metrics": _moses_metrics, "esol": _esol, "constrained": _constrained, "pmo": _pmo}
 RUNS: Parts = {"growth": _growth, "kills": _kills, "kills_every_operation": _kills, "fuzz": _fuzz}
+
+
 def vocoder(m: dict[str, Any]) -> str:
     """The vocoder beside Griffin-Lim."""
     (low, high), (g_low, g_high) = m["pesq_wb_interval"], m["griffin_lim_pesq_wb_interval"]
@@ -325,7 +362,8 @@ def vocoder(m: dict[str, Any]) -> str:
 
 SOUND: Parts = {"vocoder": vocoder}
 SECTIONS: Mapping[str, Parts] = {
-    "image figures": IMAGE, "text figures": TEXT, "sound figures": SOUND, "run figures": RUNS}
+    "image figures": IMAGE, "text figures": TEXT, "sound figures": SOUND, "molecule figures": MOLECULES,
+    "run figures": RUNS}
 
 
 if __name__ == "__main__":

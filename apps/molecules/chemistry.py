@@ -149,5 +149,12 @@ def scaffolds(mols: Sequence[Mol], min_rings: int = 2) -> Counter[str]:
     from rdkit.Chem import MolToSmiles
     from rdkit.Chem.Scaffolds import MurckoScaffold
 
-    frames = (MurckoScaffold.GetScaffoldForMol(mol) for mol in mols)  # type: ignore[no-untyped-call]
-    return Counter(MolToSmiles(frame) for frame in frames if frame.GetRingInfo().NumRings() >= min_rings)
+    found: Counter[str] = Counter()
+    for mol in mols:
+        try:
+            frame = MurckoScaffold.GetScaffoldForMol(mol)  # type: ignore[no-untyped-call]
+        except (ValueError, RuntimeError):  # of a few odd molecules RDKit finds none; MOSES leaves them out too
+            continue
+        if frame.GetRingInfo().NumRings() >= min_rings:
+            found[MolToSmiles(frame)] += 1
+    return found

@@ -172,7 +172,7 @@ def _beside(
     said = []
     if again:
         said.append(f"{again:,} molecules come again with other values of {', '.join(data.columns)}; the first count")
-    numbers = [index for index in range(len(data.columns)) if _are_numbers([row[index] for row in cells.values()])]
+    numbers = [index for index in range(len(data.columns)) if are_numbers([row[index] for row in cells.values()])]
     classes = [index for index in range(len(data.columns)) if index not in numbers]
     if len(classes) > 1:
         raise FourfoldError(f"data.columns has {len(classes)} columns of classes, "
@@ -197,7 +197,7 @@ def _beside(
     return found | {"said": as_array(said)}
 
 
-def _are_numbers(cells: Sequence[str]) -> bool:
+def are_numbers(cells: Sequence[str]) -> bool:
     """Whether cells are numbers, of more kinds than classes would be."""
     full = [cell for cell in cells if cell]
     try:
@@ -260,17 +260,26 @@ def origins(data: MoleculeData) -> list[Origin]:
     return [folder_origin(data.folder) if data.folder else package_origin("molsets", "0.3.1", 50, "moses", own)]
 
 
+def moses_file(name: str) -> Path:
+    """One of MOSES' files: in molecules/moses of `$FOURFOLD_DATA`, else of the wheel `molsets`, read as data only."""
+    found = in_data(f"molecules/moses/{name}")
+    home = Path("dataset/data") if ".csv.gz" in name or ".npz" in name else Path("metrics")
+    return found or package_files("molsets", "0.3.1", module="moses") / home / name
+
+
 def moses_files() -> list[Path]:
-    """MOSES' train and test files: from `$FOURFOLD_DATA`, else from the wheel `molsets`, read as data only."""
-    folder = in_data("molecules/moses")
-    if folder is None:
-        folder = package_files("molsets", "0.3.1", module="moses") / "dataset" / "data"
-    return [folder / "train.csv.gz", folder / "test.csv.gz"]
+    """MOSES' train and test files."""
+    return [moses_file("train.csv.gz"), moses_file("test.csv.gz")]
+
+
+def moses_smiles(path: Path) -> list[str]:
+    """The SMILES of one of MOSES' files of molecules, in its order."""
+    return [row.partition(",")[0] for _, row in islice(each_line(path), 1, None)]
 
 
 def _moses(data: MoleculeData, files: Sequence[Path]) -> dict[str, list[str]]:
     """MOSES' molecules are canonical and valid as published, so none is parsed here."""
-    train, test = ([row.partition(",")[0] for _, row in islice(each_line(path), 1, None)] for path in files)
+    train, test = map(moses_smiles, files)
 
     def some(rows: list[str], n: int, start: int = 0) -> list[str]:
         chosen = order(data.shuffle_seed, 0, len(rows))[start : start + n]
@@ -327,6 +336,51 @@ def count_rows(path: Path) -> int:
     """
     files = find_files(path.expanduser(), SUFFIXES, packed=True).files
     return sum(bool(line.strip()) for file in files for _, line in each_line(file))
+
+
+def read_samples(path: Path, column: str | None = None) -> list[str]:
+    """The SMILES of a file as they stand, in its order, valid or not: what a program generated.
+
+    A damaged row of a table and an empty cell are samples that are not valid. Blank lines of other files are skipped.
+    Both are said.
+
+    Raises:
+        FourfoldError: the file cannot be read, holds no rows, or has no column of SMILES.
+    """
+    bad: Rows = []
+    if _is_table(path):
+        rows, bad, said = _table_rows(path, column)
+    else:
+        rows, _, said = _line_rows(path)
+        blank = sum(not line.strip() for _, line in each_line(path))
+        said += [f"{path.name}: {blank:,} blank line{'' if blank == 1 else 's'} skipped"] if blank else []
+    if not rows:
+        raise FourfoldError(f"{path} is empty: it holds no molecules")
+    if bad:
+        said.append(f"{path.name}: {len(bad):,} damaged rows count as samples that are not valid "
+                    f"({'; '.join(f'line {line:,}: {reason}' for line, reason in bad[:3])})")
+    for line in said:
+        log.warning(line)
+    return [text for _, text in sorted([*rows, *((line, "") for line, _ in bad)])]
+
+
+def read_targets(path: Path, target: str, column: str | None = None) -> list[tuple[int, str, str]]:
+    """Line, SMILES and the cell of column `target` of each row of a table; damaged rows are left out, which is said.
+
+    Raises:
+        FourfoldError: the file cannot be read, is no table, or has no such column or none of SMILES.
+    """
+    if not _is_table(path):
+        raise FourfoldError(f"{path} is no table: columns are read of .csv and .tsv files")
+    rows, bad, said = _table_rows(path, column)
+    table = read_table(path, header=True, columns=[target])
+    cells = dict(zip(table.lines, table.column(target), strict=True))
+    if bad:
+        said.append(f"{path.name}: skipped {len(bad):,} damaged rows "
+                    f"({'; '.join(f'line {line:,}: {reason}' for line, reason in bad[:3])})")
+    for line in said:
+        log.warning(line)
+    return [(line, text, cells[line].strip()) for line, text in rows if line in cells]
 
 
 def read_smiles(path: Path, column: str | None = None, max_invalid: float = 0.0) -> list[str]:

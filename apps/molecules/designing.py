@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Unpack
 
@@ -46,17 +46,21 @@ def design(
     chemistry.check_properties(list(targets))
     wanted = n * choose_from if targets else n
     found = _candidates(model, wanted, n, known, targets, seed, progress or Progress(), changes)
-    names = list(chemistry.PROPERTIES)
-    values = chemistry.properties(chemistry.valid_molecules(found), names)
-    designed = [
-        Molecule(smiles, dict(zip(names, row.tolist(), strict=True))) for smiles, row in zip(found, values, strict=True)
-    ]
+    designed = described(found)
     if targets:
-        columns = values[:, [names.index(name) for name in targets]]
+        columns = np.array([[molecule.properties[name] for name in targets] for molecule in designed])
         spread = columns.std(0).clip(min=1e-6)
         distance = np.abs((columns - list(targets.values())) / spread).sum(1)
         designed = [designed[i] for i in distance.argsort(kind="stable")]
     return designed[:n]
+
+
+def described(smiles: Sequence[str]) -> list[Molecule]:
+    """Valid molecules with their properties."""
+    names = list(chemistry.PROPERTIES)
+    values = chemistry.properties(chemistry.valid_molecules(smiles), names)
+    return [Molecule(text, dict(zip(names, row.tolist(), strict=True)))
+            for text, row in zip(smiles, values, strict=True)]
 
 
 def _candidates(

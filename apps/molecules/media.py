@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from apps.molecules import chemistry, drawing
 from core.files import write_atomically
 from core.runs.media import Media
+
+if TYPE_CHECKING:
+    from apps.molecules.constrained import Scored
 
 
 def write(items: Sequence[str], folder: Path) -> list[Path]:
@@ -27,6 +31,41 @@ def write(items: Sequence[str], folder: Path) -> list[Path]:
     write_atomically(paths[0], stream.getvalue().encode())
     write_atomically(paths[1], drawing.grid(valid, _captions(valid)))
     return paths
+
+
+def write_table(rows: Sequence[Mapping[str, float | str]], folder: Path, name: str) -> list[Path]:
+    """Valid molecules with what is known of each: `name`.csv, .sdf (with flat coordinates) and .png (the first 48).
+
+    `rows`: of each molecule "smiles", and other columns by name, the same for all.
+    """
+    from rdkit.Chem import MolToMolBlock, rdDepictor
+
+    stream = io.StringIO(newline="")
+    table = csv.DictWriter(stream, list(rows[0]) if rows else ["smiles"], lineterminator="\n")
+    table.writeheader()
+    blocks = []
+    smiles = [str(row["smiles"]) for row in rows]
+    for row, mol in zip(rows, chemistry.valid_molecules(smiles), strict=True):
+        shown = {key: f"{value:.4g}" if isinstance(value, float) else value for key, value in row.items()}
+        table.writerow(shown)
+        rdDepictor.Compute2DCoords(mol)
+        fields = "".join(f">  <{key}>\n{value}\n\n" for key, value in shown.items())
+        blocks.append(f"{MolToMolBlock(mol)}{fields}$$$$\n")
+    paths = [folder / f"{name}{suffix}" for suffix in (".csv", ".sdf", ".png")]
+    for path, content in zip(paths, (stream.getvalue().encode(), "".join(blocks).encode(),
+                                     drawing.grid(smiles[:48], _captions(smiles[:48]))), strict=True):
+        write_atomically(path, content)
+    return paths
+
+
+def write_scores(scored: Sequence[Scored], folder: Path) -> list[Path]:
+    """scores.csv: each molecule's nats and tokens, and what is wrong where it has none."""
+    stream = io.StringIO(newline="")
+    table = csv.writer(stream, lineterminator="\n")
+    table.writerow(["smiles", "nats", "tokens", "problem"])
+    table.writerows([one.smiles, "" if one.problem else f"{one.nats:.4f}", one.tokens, one.problem] for one in scored)
+    write_atomically(folder / "scores.csv", stream.getvalue().encode())
+    return [folder / "scores.csv"]
 
 
 def preview(items: Sequence[str]) -> list[Media]:

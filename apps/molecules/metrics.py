@@ -38,7 +38,7 @@ def describe(smiles: Sequence[str]) -> Described:
     return {
         "canonical": np.array(valid, dtype=bytes),
         "features": chemnet.features(valid),
-        "diversity": np.array([moses_metrics.internal_diversity(prints)]),
+        "diversity": np.array(moses_metrics.internal_diversity(prints)),
         "bits": prints.astype(bool),
         **{name: values[:, i] for i, name in enumerate(moses_metrics.COMPARED)},
     }

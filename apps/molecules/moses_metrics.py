@@ -9,12 +9,15 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from apps.molecules import chemistry, chemnet
+from apps.molecules.data import moses_file
 from core.errors import FourfoldError
 from core.metrics.frechet import frechet_distance
 
@@ -22,7 +25,6 @@ if TYPE_CHECKING:
     from rdkit.Chem import Mol
 
 COMPARED = ("logp", "sa", "qed", "weight")  # properties whose distributions MOSES compares
-PUBLISHED = ("logP", "SA", "QED", "weight")  # what it calls them
 FILTER_ATOMS = {"C", "N", "S", "O", "F", "Cl", "Br", "H"}
 
 
@@ -50,19 +52,39 @@ def tanimoto(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.where(union > 0, common / np.maximum(union, 1), 1.0)
 
 
-def internal_diversity(fingerprints: np.ndarray, p: int = 1) -> float:
-    """1 - (mean over pairs, each with itself included, of Tanimoto similarity^p)^(1/p); 0 to 1."""
+def internal_diversity(fingerprints: np.ndarray, powers: Sequence[int] = (1,)) -> list[float]:
+    """1 - (mean over pairs, each with itself included, of Tanimoto similarity^p)^(1/p) for each p of `powers`; 0 to 1.
+    """
     if not len(fingerprints):
-        return 0.0
-    parts = (fingerprints[i : i + 2000] for i in range(0, len(fingerprints), 2000))
-    means = np.concatenate([(tanimoto(part, fingerprints) ** p).mean(1) for part in parts])
-    return float(1 - (means ** (1 / p)).mean())
+        return [0.0] * len(powers)
+    means: list[list[np.ndarray]] = [[] for _ in powers]
+    for start in range(0, len(fingerprints), 1000):
+        alike = tanimoto(fingerprints[start : start + 1000], fingerprints)
+        for power, parts in zip(powers, means, strict=True):
+            parts.append((alike**power if power > 1 else alike).mean(1))
+    return [float(1 - (np.concatenate(parts) ** (1 / power)).mean())
+            for power, parts in zip(powers, means, strict=True)]
 
 
-def nearest_similarity(fingerprints: np.ndarray, reference: np.ndarray) -> float:
-    """SNN: mean Tanimoto similarity of each molecule to its nearest in the reference."""
-    parts = [tanimoto(fingerprints[i : i + 1000], reference).max(1) for i in range(0, len(fingerprints), 1000)]
-    return float(np.concatenate(parts).mean()) if parts else 0.0
+def nearest_similarity(fingerprints: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Tanimoto similarity `[N]` of each fingerprint to its nearest in the reference `[M, D]`; SNN is their mean."""
+    # Of references with the same number of bits, the nearest is that which shares the most: only its similarity counts.
+    bits = reference.sum(1, dtype=np.int64)
+    rows = bits.argsort(kind="stable")
+    bits, own = bits[rows], fingerprints.sum(1, dtype=np.float32)
+    nearest = np.zeros(len(fingerprints), np.float32)
+    for start in range(0, len(rows), 8192):
+        block, numbers = reference[rows[start : start + 8192]].astype(np.float32), bits[start : start + 8192]
+        edges = np.flatnonzero(np.diff(numbers, prepend=-1, append=-1))
+        for first in range(0, len(fingerprints), 2048):
+            part = slice(first, first + 2048)
+            common = fingerprints[part] @ block.T
+            for low, high in pairwise(edges):
+                most = common[:, low:high].max(1)
+                union = own[part] + numbers[low] - most
+                alike = np.where(union > 0, most / np.maximum(union, 1), 1)  # two empty ones are alike
+                np.maximum(nearest[part], alike, out=nearest[part])
+    return nearest
 
 
 def cosine(a: Counter[str], b: Counter[str]) -> float:
@@ -91,58 +113,15 @@ def wasserstein(samples: np.ndarray, reference: np.ndarray) -> float:
     return float(wasserstein_distance(samples, reference)) if len(samples) and len(reference) else float("inf")
 
 
-def get_all_metrics(
-    samples: Sequence[str], reference: Sequence[str], train: Sequence[str] | None = None, *,
-    k: Sequence[int] = (1_000, 10_000), filters: Path | None = None,
-) -> dict[str, float]:
-    """MOSES' metrics under MOSES' names, of any SMILES against any reference set.
-
-    Args:
-        samples: generated SMILES, valid or not.
-        reference: held-out molecules (MOSES: its test set).
-        train: training molecules in canonical SMILES; without them there is no "Novelty".
-        k: "unique@k" for each.
-        filters: folder of MOSES' mcf.csv and wehi_pains.csv; without it there is no "Filters".
-
-    Raises:
-        FourfoldError: no samples, or no valid reference molecules.
-    """
-    if not len(samples):
-        raise FourfoldError("no samples: nothing to measure")
-    chosen, real = chemistry.valid_canonical(samples), chemistry.valid_canonical(reference)
-    if not real:
-        raise FourfoldError("the reference holds no valid molecules: nothing to compare with")
-    mols, real_mols = chemistry.valid_molecules(chosen), chemistry.valid_molecules(real)
-    prints, real_prints = chemistry.fingerprints(mols), chemistry.fingerprints(real_mols)
-    found: dict[str, float] = {"valid": len(chosen) / len(samples)}
-    found |= {f"unique@{size}": unique(chosen, size) for size in k}
-    found |= {
-        "FCD/Test": fcd(chosen, real),
-        "SNN/Test": nearest_similarity(prints, real_prints),
-        "Frag/Test": cosine(chemistry.fragments(mols), chemistry.fragments(real_mols)),
-        "Scaf/Test": cosine(chemistry.scaffolds(mols), chemistry.scaffolds(real_mols)),
-        "IntDiv": internal_diversity(prints),
-        "IntDiv2": internal_diversity(prints, 2),
-    }
-    if filters is not None:
-        found["Filters"] = float(np.mean(passes_filters(mols, filters))) if mols else 0.0
-    values, real_values = chemistry.properties(mols, COMPARED), chemistry.properties(real_mols, COMPARED)
-    found |= {name: wasserstein(values[:, i], real_values[:, i]) for i, name in enumerate(PUBLISHED)}
-    if train is not None:
-        found["Novelty"] = novel(chosen, train)
-    return found
-
-
-def passes_filters(mols: Sequence[Mol], folder: Path) -> list[bool]:
+def passes_filters(mols: Sequence[Mol]) -> list[bool]:
     """Whether each molecule passes MOSES' filters: rings below 8 atoms, no charge, common elements, no MCF or PAINS.
 
     Raises:
-        FourfoldError: a filter file is missing.
+        FourfoldError: the filters cannot be read.
     """
     from rdkit import Chem
 
-    patterns = [Chem.MolFromSmarts(smarts) for smarts in _smarts(folder / "mcf.csv", 1, header=True)]
-    patterns += [Chem.MolFromSmarts(smarts) for smarts in _smarts(folder / "wehi_pains.csv", 0, header=False)]
+    patterns, needed = _filters()
 
     def passes(mol: Mol) -> bool:
         if any(len(ring) >= 8 for ring in mol.GetRingInfo().AtomRings()):
@@ -150,9 +129,28 @@ def passes_filters(mols: Sequence[Mol], folder: Path) -> list[bool]:
         if any(atom.GetFormalCharge() or atom.GetSymbol() not in FILTER_ATOMS for atom in mol.GetAtoms()):
             return False
         full = Chem.AddHs(mol)
-        return not any(full.HasSubstructMatch(pattern) for pattern in patterns)
+        # A pattern can only be where all bits of its pattern fingerprint are: 30 of 500 are left to be looked for.
+        possible = np.flatnonzero(~(needed & ~_pattern_bits(full)).any(1))
+        return not any(full.HasSubstructMatch(patterns[i]) for i in possible)
 
     return [passes(mol) for mol in mols]
+
+
+@cache
+def _filters() -> tuple[list[Mol], np.ndarray]:
+    """The patterns, and their pattern fingerprints as packed bits."""
+    from rdkit import Chem
+
+    smarts = _smarts(moses_file("mcf.csv"), 1, header=True) + _smarts(moses_file("wehi_pains.csv"), 0, header=False)
+    patterns = [Chem.MolFromSmarts(text) for text in smarts]
+    return patterns, np.stack([_pattern_bits(pattern) for pattern in patterns])
+
+
+def _pattern_bits(mol: Mol) -> np.ndarray:
+    from rdkit.Chem import PatternFingerprint
+    from rdkit.DataStructs import BitVectToBinaryText
+
+    return np.frombuffer(BitVectToBinaryText(PatternFingerprint(mol, fpSize=2048)), np.uint8)
 
 
 def _smarts(path: Path, column: int, header: bool) -> list[str]:

@@ -195,7 +195,7 @@ def in_parallel(work: Callable[[Job], Made], jobs: Sequence[Job]) -> Iterator[Ma
         return
     from joblib.externals.loky import ProcessPoolExecutor  # unlike multiprocessing's it never runs the user's script
 
-    executor = ProcessPoolExecutor(workers, initializer=_quiet, env={"OMP_NUM_THREADS": "1"})
+    executor = ProcessPoolExecutor(workers, initializer=quiet, env={"OMP_NUM_THREADS": "1"})
     pending: deque[Future[Made]] = deque()
     try:
         for job in rest:
@@ -210,7 +210,7 @@ def in_parallel(work: Callable[[Job], Made], jobs: Sequence[Job]) -> Iterator[Ma
         executor.shutdown()
 
 
-def _quiet() -> None:
+def quiet() -> None:
     """Ctrl-C is for the process that gave the work."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 

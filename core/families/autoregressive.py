@@ -117,11 +117,14 @@ class Autoregressive(Family):
         nll = categorical_nll(logits, batch.x, batch.mask, self.config.label_smoothing)
         return Loss(nll.mean() / self.mean_length)
 
+    def nll(self, batch: Batch) -> Tensor:
+        cond = self.conditioner(batch.condition, len(batch))
+        return categorical_nll(self.logits(batch.x, cond, batch.mask), batch.x, batch.mask)
+
     @torch.no_grad()
     def bound(self, batch: Batch, *, generator: torch.Generator | None = None) -> Tensor:
         """-log p(x | condition), exact."""
-        cond = self.conditioner(batch.condition, len(batch))
-        return categorical_nll(self.logits(batch.x, cond, batch.mask), batch.x, batch.mask)
+        return self.nll(batch)
 
     @torch.no_grad()
     def sample(

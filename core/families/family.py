@@ -294,6 +294,14 @@ class Family(nn.Module, ABC):
         """
         raise self._unsupported("makes no variations", "a diffusion model of arrays")
 
+    def nll(self, batch: Batch) -> Tensor:
+        """-log p(x | condition) `[B]`, exact, which gradients go through: what a reward is trained by.
+
+        Raises:
+            Unsupported: the family has no exact likelihood.
+        """
+        raise self._unsupported("has no exact likelihood to train by a reward", "an autoregressive model")
+
     def bound(self, batch: Batch, *, generator: torch.Generator | None = None) -> Tensor:
         """Nats per example `[B]`, at least -log p(x | condition) in expectation; see `likelihood` for what it is.
 

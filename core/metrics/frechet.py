@@ -2,11 +2,43 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from core.metrics.features import as_features, check_widths
 
 BLOCK = 8192
+
+
+@dataclass(frozen=True)
+class Moments:
+    """A Gaussian: its mean `[D]`, and a root `[R, D]` of its covariance root^T root."""
+
+    mean: np.ndarray
+    root: np.ndarray
+
+    @classmethod
+    def fit(cls, x: np.ndarray, what: str = "the features") -> Moments:
+        """Those of features `[N, D]`, with the unbiased covariance.
+
+        Raises:
+            FourfoldError: fewer than two rows, or values that are not finite.
+        """
+        x = as_features(x, what, 2)
+        return cls(x.mean(axis=0), _root(x))
+
+    @classmethod
+    def of(cls, mean: np.ndarray, covariance: np.ndarray) -> Moments:
+        """Those that were published as a mean `[D]` and a covariance `[D, D]`."""
+        values, vectors = np.linalg.eigh(covariance.astype(float))
+        return cls(mean.astype(float), np.sqrt(values.clip(min=0))[:, None] * vectors.T)
+
+    def distance(self, other: Moments) -> float:
+        """`frechet_distance` from these to others of as many features."""
+        shift = self.mean - other.mean
+        cross = np.linalg.svd(self.root @ other.root.T, compute_uv=False).sum()
+        return float(max(0.0, shift @ shift + (self.root**2).sum() + (other.root**2).sum() - 2 * cross))
 
 
 def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
@@ -21,10 +53,7 @@ def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
     """
     a, b = as_features(a, "the first set of features", 2), as_features(b, "the second set of features", 2)
     check_widths(a, b, ("the first set", "the second"))
-    root_a, root_b = _root(a), _root(b)
-    shift = a.mean(axis=0) - b.mean(axis=0)
-    cross = np.linalg.svd(root_a @ root_b.T, compute_uv=False).sum()
-    return float(max(0.0, shift @ shift + (root_a**2).sum() + (root_b**2).sum() - 2 * cross))
+    return Moments.fit(a).distance(Moments.fit(b))
 
 
 def _root(x: np.ndarray) -> np.ndarray:

@@ -212,3 +212,30 @@ def test_folders_are_read_to_any_depth(tmp_path: Path, smiles: list[str]) -> Non
         (tmp_path / f"part{i}" / "deep" / "a.smi").write_text("\n".join(smiles[30 * i : 30 * i + 30]))
     prepared = prepare(MoleculeData(folder=str(tmp_path)))
     assert sum(map(len, (prepared.train, prepared.validation, prepared.test))) >= 85
+
+
+def test_measure_reads_a_file_as_it_stands(tmp_path: Path, smiles: list[str], cli: Cli) -> None:
+    made, held, train = tmp_path / "made.csv", tmp_path / "held.smi", tmp_path / "train.smi"
+    made.write_text("\n".join(["smiles,valid", *(f"{text},1" for text in smiles[:40]), "C1CC,0", ",0", "CC,1,more"]))
+    held.write_text("\n".join([*smiles[100:200], "C1CC"]))
+    train.write_text("\n".join(smiles[:10]))
+    code, out, err = cli("measure", made, "--reference", held, "--train", train, "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["samples"] == 43 and found["measures"]["valid"] == pytest.approx(40 / 43)
+    assert found["measures"]["Novelty"] == pytest.approx(0.75) and found["measures"]["FCD/held"] > 0
+    code, out, _ = cli("measure", made, "--reference", held, "-n", 5)
+    assert code == 0 and out.startswith("5 samples\n") and "SNN/held" in out and "Novelty" not in out
+
+
+def test_what_cannot_be_measured_is_one_line(tmp_path: Path, smiles: list[str], refused: Callable[..., str]) -> None:
+    empty, table, good = tmp_path / "empty.smi", tmp_path / "table.csv", tmp_path / "good.smi"
+    empty.write_text("\n\n")
+    table.write_text("a,b\n1,2\n3,4\n")
+    good.write_text("\n".join(smiles[:5]))
+    assert "is empty: it holds no molecules" in refused("measure", empty)
+    assert "no column of SMILES" in refused("measure", table)
+    assert "no column 'x'" in refused("measure", table, "--column", "x")
+    assert "no such file" in refused("measure", tmp_path / "none.smi")
+    assert "no such file" in refused("measure", good, "--reference", tmp_path / "none.smi")
+    assert "is empty" in refused("measure", good, "--train", empty)

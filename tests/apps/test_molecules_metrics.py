@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import zipfile
 
 import numpy as np
 import pytest
@@ -14,7 +15,9 @@ from apps.molecules.baselines import Trigram
 from apps.molecules.codec import EOS
 from apps.molecules.data import moses_files
 from apps.molecules.domain import DOMAIN
+from apps.molecules.measuring import MOSES, describe, measure, published
 from apps.molecules.metrics import evaluate
+from benchmarks import moses_peer
 from core.data.arrays import ArrayData, order
 from core.data.sources import read_text
 from core.errors import FourfoldError
@@ -77,12 +80,12 @@ def test_fragment_scores_are_read_without_running_a_pickle() -> None:
 def test_diversity_and_similarity() -> None:
     a = np.array([[1, 1, 0, 0], [0, 0, 1, 1]], np.float32)
     assert metrics.tanimoto(a, a).tolist() == [[1, 0], [0, 1]]
-    assert metrics.internal_diversity(a) == pytest.approx(0.5)  # each is like itself and unlike the other
-    assert metrics.internal_diversity(a[:1].repeat(5, 0)) == pytest.approx(0)
-    assert metrics.internal_diversity(a, 2) == pytest.approx(1 - np.sqrt(0.5))
-    assert metrics.nearest_similarity(a, a) == 1
+    assert metrics.internal_diversity(a) == [pytest.approx(0.5)]  # each is like itself and unlike the other
+    assert metrics.internal_diversity(a[:1].repeat(5, 0)) == [pytest.approx(0)]
+    assert metrics.internal_diversity(a, (1, 2)) == pytest.approx([0.5, 1 - np.sqrt(0.5)])
+    assert metrics.nearest_similarity(a, a).tolist() == [1, 1]
     third = np.array([[1, 0, 0, 0]], np.float32)
-    assert metrics.nearest_similarity(third, a) == pytest.approx(0.5)
+    assert metrics.nearest_similarity(third, a) == [pytest.approx(0.5)]
     same = chemistry.scaffolds(valid("c1ccc2ccccc2c1", "Cc1ccc2ccccc2c1", "CCc1ccccc1"))
     assert same == {"c1ccc2ccccc2c1": 2}  # one ring is too few, as in MOSES
     assert metrics.cosine(same, same) == pytest.approx(1)
@@ -108,27 +111,78 @@ def test_fcd_tells_real_from_false(moses) -> None:
     assert metrics.fcd([ASPIRIN, "not valid"], reference) == float("inf")
 
 
-def test_all_metrics_under_their_published_names(moses) -> None:
-    folder = moses_files()[0].parent
-    filters = folder if (folder / "mcf.csv").exists() else folder.parent.parent / "metrics"
-    found = metrics.get_all_metrics(
-        [*moses[:100], "C1CC"], moses[300:], train=moses[:50], k=(50,), filters=filters
-    )
-    assert set(found) == {
-        "valid", "unique@50", "FCD/Test", "SNN/Test", "Frag/Test", "Scaf/Test", "IntDiv", "IntDiv2", "Filters",
-        "logP", "SA", "QED", "weight", "Novelty",
-    }
-    assert found["valid"] == pytest.approx(100 / 101)
-    assert found["unique@50"] == 1
-    assert found["Novelty"] == pytest.approx(0.5)
-    assert found["Filters"] == 1  # MOSES was filtered by them
+def test_the_nearest_is_found_among_references_of_all_sizes() -> None:
+    draws = np.random.default_rng(0)
+    bits, others = (draws.random((n, 64)) < draws.random((n, 1)) for n in (50, 300))
+    others[0] = bits[0] = False  # two empty ones are alike
+    a, b = bits.astype(np.float32), others.astype(np.uint8)
+    np.testing.assert_allclose(metrics.nearest_similarity(a, b), metrics.tanimoto(a, b.astype(np.float32)).max(1))
+
+
+def test_filters_find_what_trying_every_pattern_finds(moses) -> None:
+    from rdkit import Chem
+
+    bad = ["O=C1C=CC(=O)C=C1", "N#CC(C#N)=Cc1ccc(O)cc1", "CN(C)c1ccc(/N=N/c2ccccc2)cc1", "O=CC1CC1", "CCBr", "CC(=O)Cl"]
+    mols = valid(*bad, *moses[:40])
+    patterns, _ = metrics._filters()
+    slow = [not any(Chem.AddHs(mol).HasSubstructMatch(pattern) for pattern in patterns) for mol in mols]
+    assert metrics.passes_filters(mols) == slow
+    assert not any(slow[:5]) and all(slow[6:])  # MOSES was filtered by them
+    assert metrics.passes_filters(valid("C1CCCCCCC1", "C[NH3+]", "C[Si](C)C")) == [False] * 3  # ring, charge, element
+
+
+def test_measures_name_their_reference(moses) -> None:
+    found = measure([*moses[:100], "C1CC"], references={"Near": moses[300:], "Benzenes": [BENZENE, "Cc1ccccc1"]},
+                    train=moses[:50], unique_at=(50,))
+    both = [f"{name}/{reference}" for name in ("FCD", "SNN", "Frag", "Scaf", "logP", "SA", "QED", "weight")
+            for reference in ("Near", "Benzenes")]
+    assert list(found) == ["valid", "unique@50", *both, "IntDiv", "IntDiv2", "Filters", "Novelty", "copies",
+                           "near_copies", "near_copies_expected"]
+    assert found["valid"] == pytest.approx(100 / 101) and found["unique@50"] == 1 and found["Filters"] == 1
+    assert found["Novelty"] == found["copies"] == pytest.approx(0.5)
+    assert found["near_copies"] >= 0.5 > found["near_copies_expected"]
     assert found["IntDiv"] == pytest.approx(0.855, abs=0.02)  # the published value of MOSES' own molecules
-    assert found["SNN/Test"] < 0.6 and found["Frag/Test"] > 0.9
-    assert found["logP"] < 0.5 and found["weight"] < 15
-    bad = metrics.get_all_metrics(["C1CC", "x"], moses[:20])
+    assert found["SNN/Near"] < 0.6 and found["Frag/Near"] > 0.9
+    for name in ("logP", "weight", "FCD"):
+        assert found[f"{name}/Near"] < found[f"{name}/Benzenes"]
+    bad = measure(["C1CC", "x"], references={"Test": moses[:20]})
     assert bad["valid"] == 0 and bad["FCD/Test"] == float("inf")
     with pytest.raises(FourfoldError, match="no samples"):
-        metrics.get_all_metrics([], moses[:20])
+        measure([], references={"Test": moses[:20]})
+    with pytest.raises(FourfoldError, match="'Test' holds no valid molecules"):
+        measure(moses[:5], references={"Test": ["C1CC"]})
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what the peer calls
+def test_measures_equal_those_of_molsets(moses) -> None:
+    made = [*moses[:50], *moses[:5], "C1CC", "O=C1C=CC(=O)C=C1", "C[N+](C)(C)CC(=O)[O-]", "OC[C@H](N)c1ccccc1", BENZENE]
+    peer = moses_peer.measures()
+    test, others, train = moses[300:360], moses[360:400], moses[:20]
+    theirs = peer.get_all_metrics(made, k=[10, 50], test=test, test_scaffolds=others, train=train)
+    ours = measure(made, references={"Test": test, "TestSF": others}, train=train, unique_at=(10, 50))
+    ours |= {name: ours[f"{name}/Test"] for name in ("logP", "SA", "QED", "weight")}
+    assert len(theirs) == 19 and {name: ours[name] for name in theirs} == pytest.approx(theirs, abs=5e-4)
+
+
+def test_published_statistics_are_read_without_running_a_pickle(moses, tmp_path, monkeypatch) -> None:
+    found = published(MOSES["Test"])
+    assert len(found.bits) == 176_074 and found.moments is not None
+    mine = describe(moses[:100])
+    assert mine.moments is not None and 5 < mine.moments.distance(found.moments) < 25  # 100 of them
+    assert metrics.nearest_similarity(mine.bits.astype(np.float32), found.bits[:9000]).mean() < 1
+    assert metrics.cosine(mine.fragments, found.fragments) > 0.95
+    assert metrics.wasserstein(mine.values["QED"], found.values["QED"]) < 0.05
+
+    class Attack:
+        def __reduce__(self) -> tuple:
+            return (print, ("run",))
+
+    with zipfile.ZipFile(tmp_path / "attack.npz", "w") as archive, archive.open("stats.npy", "w") as stream:
+        np.lib.format.write_array_header_1_0(stream, {"descr": "|O", "fortran_order": False, "shape": ()})
+        stream.write(pickle.dumps(Attack(), 2))
+    monkeypatch.setattr("apps.molecules.measuring.moses_file", lambda name: tmp_path / "attack.npz")
+    with pytest.raises(FourfoldError, match="__builtin__.print"):
+        published("any")
 
 
 def evaluated(samples: list[str], moses: list[str], n: int, monkeypatch: pytest.MonkeyPatch) -> dict[str, Measure]:

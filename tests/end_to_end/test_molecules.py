@@ -101,3 +101,26 @@ def test_design_moves_the_property_and_gives_new_molecules(run: Path, own: Path,
     again = molecules.design(model, 8, targets={"tpsa": 40.0}, known=train, choose_from=3, seed=1)
     assert [{"smiles": one.smiles, **one.properties} for one in again] == found[40]["molecules"]
     assert not train & {one.smiles for one in again}
+
+
+def test_scaffolds_are_kept_and_fragments_linked(run: Path, cli: Cli, tmp_path: Path) -> None:
+    benzene, piperidine = (chemistry.valid_molecules([text])[0] for text in ("c1ccccc1", "C1CCNCC1"))
+    code, out, err = cli("decorate", run, "c1ccc(*)cc1", "-n", 5, "-o", tmp_path / "a", "--json")
+    assert code == 0, err
+    found = [molecule["smiles"] for molecule in json.loads(out)["molecules"]]
+    assert len(set(found)) == 5
+    assert all(mol.HasSubstructMatch(benzene) for mol in chemistry.valid_molecules(found))
+    code, out, err = cli("link", run, "c1ccccc1*", "*N1CCCCC1", "-n", 4, "-o", tmp_path / "b", "--json")
+    assert code == 0, err
+    told = json.loads(out)
+    for mol in chemistry.valid_molecules([molecule["smiles"] for molecule in told["molecules"]]):
+        assert mol.HasSubstructMatch(benzene) and mol.HasSubstructMatch(piperidine)
+    assert sorted(Path(path).name for path in told["files"]) == ["linked.csv", "linked.png", "linked.sdf"]
+
+
+def test_real_molecules_are_likelier_than_shuffled_ones(run: Path, own: Path) -> None:
+    model = molecules.load(run, device="cpu")
+    real = molecules.read_smiles(own)[-40:]
+    odd = ["C" * (10 + i % 9) + "N" * (i % 4) + "O" for i in range(40)]
+    nats = [[one.nats for one in molecules.score(model, some) if not one.problem] for some in (real, odd)]
+    assert len(nats[0]) > 35 and np.median(nats[0]) < np.median(nats[1])
