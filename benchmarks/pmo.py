@@ -100,7 +100,9 @@ def _measures(kind: str, settings: dict[str, Any]) -> dict[str, Measure]:
         return {f"{prefix}_isomer_score": _each(lambda mol: isomer(mol, wanted))}
     if kind in ("SubstructureMatch", "SubstructureFilters"):
         match = kind == "SubstructureMatch"
-        smarts = settings["smarts" if match else "custom_filters"][0].replace("\u223c", "~")  # it has another tilde
+        smarts = settings["smarts" if match else "custom_filters"][0]
+        # molscore has another tilde, and a single bond in an aromatic ring, which not even the task's own molecule has
+        smarts = smarts.replace("\u223c", "~").replace("]-c12", "]c12")
         pattern = Chem.MolFromSmarts(VALSARTAN if prefix == "s2" else smarts)
         name = f"{prefix}_substruct_{'match' if match else 'filt'}"
         return {name: _each(lambda mol: float(mol.HasSubstructMatch(pattern) == match))}
@@ -115,7 +117,7 @@ def _descriptors() -> dict[str, Callable[[Mol], float]]:
     from rdkit.Chem import QED, Crippen, GraphDescriptors, rdMolDescriptors
 
     return {
-        "RingCount": rdMolDescriptors.CalcNumRings, "TPSA": rdMolDescriptors.CalcTPSA, "CLogP": Crippen.MolLogP,
+        "RingCount": rdMolDescriptors.CalcNumRings, "TPSA": rdMolDescriptors.CalcTPSA, "CLogP": Crippen.MolLogP,  # type: ignore[attr-defined]  # made by a lambda
         "NumAromaticRings": rdMolDescriptors.CalcNumAromaticRings, "QED": QED.qed, "Bertz": GraphDescriptors.BertzCT,
         "FlourineCount": lambda mol: sum(atom.GetAtomicNum() == 9 for atom in mol.GetAtoms()),
     }
@@ -218,7 +220,7 @@ def crossed(a: Mol, b: Mol, draws: np.random.Generator) -> Mol | None:
     joined = RWMol(CombineMols(*halves))
     points = [atom.GetIdx() for atom in joined.GetAtoms() if atom.GetAtomicNum() == 0]
     ends = [joined.GetAtomWithIdx(point).GetNeighbors()[0].GetIdx() for point in points]
-    joined.AddBond(*ends, BondType.SINGLE)
+    joined.AddBond(ends[0], ends[1], BondType.SINGLE)
     for point in sorted(points, reverse=True):
         joined.RemoveAtom(point)
     return joined.GetMol() if not SanitizeMol(joined, catchErrors=True) else None

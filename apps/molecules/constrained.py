@@ -333,10 +333,10 @@ def _decorated(
             begun |= {row: _bare(ways[index % len(ways)]) for index, row in enumerate(rows)}
         made = _continued(model, [text for text, _ in begun.values()], derive(seed, step), changes)
         parts, step = {}, step + 1
-        for (row, (_, atoms)), text, mol in zip(begun.items(), made, chemistry.molecules(made), strict=True):
+        for (row, (_, atoms)), text, whole in zip(begun.items(), made, chemistry.molecules(made), strict=True):
             texts[row] = text
-            if atoms and mol is not None:
-                parts[row] = _opened(mol, atoms)
+            if atoms and whole is not None:
+                parts[row] = _opened(whole, atoms)
     return texts
 
 

@@ -129,7 +129,7 @@ def _nearest(bits: np.ndarray, others: np.ndarray) -> float:
 
 def _copied(made: Samples, train: Collection[str], held: Reference) -> dict[str, float]:
     """Novelty, and what was copied."""
-    known = train if isinstance(train, (set, frozenset)) else set(train)
+    known = set(train)
     found = {"Novelty": metrics.novel(made.canonical, known)}
     if made.canonical:
         found["copies"] = float(np.mean([text in known for text in made.canonical]))

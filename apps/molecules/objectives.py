@@ -177,7 +177,7 @@ class Call:
         if problem:
             self._end()
             raise FourfoldError(f"{name} {problem}{f' {what}' if smiles else ''}")
-        return value
+        return float(value)
 
     def _end(self) -> None:
         if self.executor is not None:

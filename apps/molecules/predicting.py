@@ -120,7 +120,7 @@ class Trees:
             goes = x[rows, self.feature[node]] <= self.threshold[node]
             after = np.where(goes, self.left[node], self.right[node])
             if (after == node).all():
-                return self.value[node]
+                return np.asarray(self.value[node])
             node = after
 
 
@@ -185,7 +185,7 @@ class PropertyModel:
         return lambda mols: near(self._means(mols)[:, 0], low, high, facts.deviation / 2)
 
     def _means(self, mols: Sequence[Mol]) -> np.ndarray:
-        return self.trees(describe(mols, self.facts.descriptors)).mean(0)
+        return np.asarray(self.trees(describe(mols, self.facts.descriptors)).mean(0))
 
 
 def ends(text: str) -> tuple[float, float]:

@@ -61,7 +61,7 @@ def _molecules(found: Sequence[Molecule], name: str, text: str = "") -> Result:
     """Molecules and their properties as a table, an SDF and a picture."""
     from apps.molecules.media import preview, write_table
 
-    rows = [{"smiles": molecule.smiles, **molecule.properties} for molecule in found]
+    rows: list[dict[str, float | str]] = [{"smiles": molecule.smiles, **molecule.properties} for molecule in found]
     return Result(text=text, data={"molecules": rows}, write=lambda folder: write_table(rows, folder, name),
                   media=lambda: preview([molecule.smiles for molecule in found]))
 

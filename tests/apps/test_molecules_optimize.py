@@ -19,6 +19,7 @@ from apps.molecules.data import MoleculeData, MoleculeModel, prepare
 from apps.molecules.domain import DOMAIN
 from apps.molecules.optimizing import SearchConfig, auc_top_10, curve, optimize
 from core.errors import FourfoldError
+from core.families import AutoregressiveConfig
 from core.networks import TransformerConfig
 from core.runs.pretrained import build, save_description
 from core.runs.tasks import Progress, Stopped
@@ -36,9 +37,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> MoleculeModel:
     draws = random.Random(0)
     path.write_text("\n".join("".join(draws.choices("CCNO", k=draws.randint(3, 9))) for _ in range(300)))
     data = MoleculeData(folder=str(path))
-    recipe = DOMAIN.recipe("tour-autoregressive")
-    family = replace(recipe.family, model=TransformerConfig(width=32, depth=1, heads=2))
-    return build(DOMAIN, replace(recipe, data=data, family=family), prepare(data).codec, torch.device("cpu"))
+    family = AutoregressiveConfig(model=TransformerConfig(width=32, depth=1, heads=2))
+    recipe = replace(DOMAIN.recipe("tour-autoregressive"), data=data, family=family)
+    return build(DOMAIN, recipe, prepare(data).codec, torch.device("cpu"))
 
 
 def oxygen(smiles: str) -> float:
