@@ -44,10 +44,17 @@ def data() -> tuple[list[str], np.ndarray]:
     return list(values), np.array([np.mean(cells) for cells in values.values()])
 
 
+def scaffold_groups(smiles: list[str]) -> np.ndarray:
+    """A number `[N]` for each Murcko scaffold, in the order of its first molecule; those without rings share one."""
+    names = [next(iter(chemistry.scaffolds([mol], min_rings=0)), "") for mol in chemistry.valid_molecules(smiles)]
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return np.array([numbers[name] for name in names])
+
+
 def parts(groups: np.ndarray, seed: int | None) -> tuple[np.ndarray, np.ndarray]:
     """Rows of the training and of the test part: scaffolds from the largest to the smallest, or in random order."""
     counts = np.bincount(groups)
-    order = np.lexsort((np.arange(len(counts)), -counts)) if seed is None else (
+    order = np.lexsort((np.arange(len(counts)), counts))[::-1] if seed is None else (  # of equals, the later first
         np.random.default_rng(seed).permutation(len(counts)))
     train: list[int] = []
     validation: list[int] = []
@@ -79,7 +86,7 @@ def main() -> None:
     smiles, y = data()
     if options.quick:
         smiles, y = smiles[:200], y[:200]
-    groups = predicting.scaffold_groups(chemistry.valid_molecules(smiles))
+    groups = scaffold_groups(smiles)
     x = predicting.described(smiles, predicting.descriptor_names())
     ours, plain, covered = [], [], []
     for train, test in splits(groups, 1 if options.quick else SPLITS):
