@@ -361,7 +361,7 @@ def _grown(x: np.ndarray, y: np.ndarray, width: int, seed: int) -> Trees:
     from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 
     if width == 1:
-        return Trees.of(ExtraTreesRegressor(TREES, max_features=0.5, random_state=seed, n_jobs=cpu_count()).fit(x, y))
+        return Trees.of(ExtraTreesRegressor(TREES, random_state=seed, n_jobs=cpu_count()).fit(x, y))
     forest = ExtraTreesClassifier(TREES, random_state=seed, n_jobs=cpu_count()).fit(x, y)
     trees = Trees.of(forest)
     value = np.zeros((len(trees.value), width))
