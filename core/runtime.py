@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,19 +52,54 @@ def resolve_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
+@cache
+def fast_in_bfloat16(device: torch.device) -> bool:
+    """Whether `device` multiplies matrices faster in bfloat16 than in float32.
+
+    Many processors convert instead of multiplying, and with Intel's AVX-512 alone, without AMX, steps of training take
+    1.35 to 1.5 times as long as in float32. It is told by the processor's name for its abilities, not measured: an
+    interrupted run must go on alike.
+    """
+    if device.type != "cpu":
+        return True
+    about = cpu_facts()
+    flags = set(about.get("flags", about.get("Features", "")).split())
+    amd = about.get("vendor_id") == "AuthenticAMD" and "avx512_bf16" in flags
+    return amd or "amx_bf16" in flags or "bf16" in flags  # the last is ARM's
+
+
+@cache
+def keep_memory() -> None:
+    """Let glibc keep the memory that tensors give back, where the program runs on it.
+
+    Steps of a U-Net are 1.13 times as fast with it, those of small networks no faster: else each large tensor's memory
+    is asked of the system anew, which clears it page by page.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return
+    set_option = ctypes.CDLL(None).mallopt
+    trim, top_pad, mmap = -1, -2, -3  # M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD of malloc.h
+    if not set_option(mmap, 2**30):
+        set_option(mmap, 2**25)  # the most that glibc before 2.35 takes
+    set_option(trim, -1)
+    set_option(top_pad, 2**26)
+
+
 def first_process() -> bool:
     """Whether this is the process that speaks and writes, among those that torchrun started."""
     return os.environ.get("RANK", "0") == "0"
 
 
+def cpu_facts() -> dict[str, str]:
+    """What Linux tells of the first processor, by its names; nothing on other systems."""
+    path = Path("/proc/cpuinfo")
+    first = path.read_text(errors="replace").partition("\n\n")[0] if path.exists() else ""
+    return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in first.splitlines())}
+
+
 def cpu_name() -> str:
     """The processor's model name, as the system tells it."""
-    path = Path("/proc/cpuinfo")
-    if path.exists():
-        for line in path.read_text(errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    return cpu_facts().get("model name") or platform.processor() or platform.machine()
 
 
 def cpu_count() -> int:

@@ -32,6 +32,7 @@ LAYERS = (
 PRIVATE = {
     "core/networks/decoding.py": "PyTorch's products for few rows, which have no public name",
     "core/training/ema.py": "torch._foreach_lerp_",
+    "core/training/optimizers.py": "torch._foreach_lerp_ and the like",
     "core/training/loop.py": "what module.compile() made, to undo it",
     "apps/robotics/manipulation.py": "Meta-World draws goals anew only by two private switches",
     "apps/text/translation_metrics.py": "sacrebleu's counts of each sentence, to resample them",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import softplus
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from core.batches import Batch
 from core.conditions import ConditionSpec
@@ -142,9 +143,11 @@ class GAN(Family):
             return Loss(softplus(-gap).mean())
         # Fused attention has no second derivative on a CPU, which the penalties need.
         with sdpa_kernel(SDPBackend.MATH):
-            real_x, fake_x = batch.x.detach().requires_grad_(), fake.detach().requires_grad_()
-            real, fake = self.scores(real_x, batch, drop), self.scores(fake_x, batch, drop)
-            penalty = squared_gradient(real, real_x) + squared_gradient(fake, fake_x)
+            x = torch.cat([batch.x, fake]).requires_grad_()
+            twice = {name: torch.cat([value, value]) for name, value in batch.condition.items()}
+            scores = self.scores(x, Batch(x, twice), None if drop is None else torch.cat([drop, drop]))
+            penalty = 2 * squared_gradient(scores, x)  # the sum of that of real and of made examples
+        real, fake = scores.chunk(2)
         if self.config.loss == "relativistic":
             adversarial = softplus(fake - real).mean()
         else:
@@ -214,6 +217,8 @@ class LatentGAN(Family):
         super().__init__()
         self.config, self.space = config, space
         self.autoencoder = VAE(autoencoder, space, conditions)
+        # Of a batch in training: mean and standard deviation of its latents.
+        self._encoded: MutableMapping[Tensor, tuple[Tensor, Tensor]] = WeakTensorKeyDictionary()
         self.gan = GAN(config, Continuous(shape=(autoencoder.latent,)), conditions)
 
     def span(self, player: str) -> tuple[float, float]:
@@ -237,10 +242,16 @@ class LatentGAN(Family):
         share = self.config.autoencoder_share
         if player == "autoencoder":
             return self.autoencoder.forward(batch, progress=progress / share)
-        with torch.no_grad():
-            cond = self.autoencoder.conditioner(batch.condition, len(batch))
-            mean, std = self.autoencoder.posterior(batch, cond)
-            latents = mean + std * torch.randn_like(std)
+        # The critic's posterior serves the generator, too: no player changes the autoencoder between them.
+        known = self._encoded.pop(batch.x, None)
+        if player == "critic" or known is None:
+            with torch.no_grad():
+                cond = self.autoencoder.conditioner(batch.condition, len(batch))
+                known = self.autoencoder.posterior(batch, cond)
+        if player == "critic":
+            self._encoded[batch.x] = known
+        mean, std = known
+        latents = mean + std * torch.randn_like(std)
         return self.gan.forward(Batch(latents, batch.condition), player, (progress - share) / (1 - share))
 
     def validation(self, batch: Batch) -> Tensor:

@@ -19,6 +19,7 @@ from core.families.family import Condition, Family, SampleSettings, SettingChang
 from core.runs.codec import Codec
 from core.runs.recipe import Recipe
 from core.runs.tasks import Progress
+from core.runtime import keep_memory
 from core.samplers.interpolation import slerp
 from core.seeds import Rows, derive, generator
 from core.spaces import Discrete
@@ -85,6 +86,7 @@ class Model(Generic[DataT, CodecT, Item]):
     def _drawing(self, changes: SettingChanges, seed: int, rows: Iterable[int]) -> Iterator[Drawing]:
         """What every verb draws with: checked settings and a row's own random numbers, in the right precision."""
         settings = self.settings(**changes)
+        keep_memory()
         self.family.eval()
         with self.precision(settings):
             yield {"settings": settings, "draws": Rows(derive(seed, row) for row in rows)}

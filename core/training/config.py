@@ -20,7 +20,7 @@ class TrainConfig:
         warmup: share of `steps` spent warming up.
         clip: largest gradient norm; 0 turns clipping off.
         ema_decay: of the weights' moving average, warmed up as (1 + step) / (10 + step); 0 turns it off.
-        precision: "float32" or "bfloat16" (autocast; weights stay float32).
+        precision: "float32", or "bfloat16" where the machine multiplies faster in it (autocast; weights stay float32).
         minutes: train so long instead of for `steps`: the measured speed sets the number of steps, again and again.
         validations: how often over training the held-out loss is measured; 0 never.
         keep: which weights the model gets at the end: of the "best" validation so far, or the "last" (GANs: always).

@@ -26,6 +26,7 @@ from core.data.arrays import ArrayData, indices_of_step
 from core.errors import FourfoldError
 from core.families.family import Family
 from core.files import remove_leftovers
+from core.runtime import fast_in_bfloat16, keep_memory
 from core.seeds import derive, seed_step
 from core.serialization import Json
 from core.training import checkpoint
@@ -133,6 +134,7 @@ def train(
         FourfoldError: empty or broken data, losses that stay non-finite, unreadable checkpoints, a run folder of
             another model or configuration, a full disk or a read-only folder.
     """
+    keep_memory()
     world, device = connect(torch.device(device))
     if len(data) == 0:
         raise FourfoldError("the training data are empty: nothing to learn from")
@@ -298,7 +300,7 @@ def _update(
     with _others_frozen(run, player):
         for number, part in zip(run.parts(), parts, strict=True):
             seed_step(run.seed, run.step, family.players.index(player), number, run.device)
-            with torch.autocast(run.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+            with _precision(run):
                 result = family(part, player, run.plan.position(run.step) / run.plan.steps)
             value = result.value / len(parts)
             value.backward()
@@ -320,6 +322,12 @@ def _update(
     run.losses[player] += torch.stack([torch.where(failed, 0, loss), (~failed).float()])
     optimizer.step(rate, failed.float())
     return terms, norm
+
+
+def _precision(run: _Run) -> torch.autocast:
+    """The context of a loss: bfloat16 where the run is in it and the machine is faster in it."""
+    half = run.config.precision == "bfloat16" and fast_in_bfloat16(run.device)
+    return torch.autocast(run.device.type, torch.bfloat16, enabled=half)
 
 
 @contextmanager
@@ -413,7 +421,7 @@ def _validate(run: _Run, data: ArrayData, run_log: RunLog) -> None:
     total, count = 0.0, min(len(data), VALIDATED)
     try:
         checkpoint.fill(family, weights, "the moving average")
-        with torch.no_grad(), torch.autocast(run.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+        with torch.no_grad(), _precision(run):
             for part, start in enumerate(range(0, count, config.batch_size)):
                 rows = np.arange(start, min(start + config.batch_size, count))
                 batch = data.batch(rows, seed=derive(run.seed, part)).to(run.device)

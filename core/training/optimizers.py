@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
 
 from core.networks.layers import is_edge
+from core.runtime import fast_in_bfloat16
 from core.training.config import TrainConfig
 
 
@@ -36,6 +38,50 @@ def is_hidden_matrix(parameter: nn.Parameter) -> bool:
     return parameter.ndim >= 2 and not is_edge(parameter)
 
 
+class Muon(torch.optim.Muon):
+    """torch.optim.Muon, all matrices of one shape at a time: with one after another small networks wait for it.
+
+    Its products are in bfloat16 only where the machine is fast in it. Rates are scaled to AdamW's update size.
+    """
+
+    @torch.no_grad()
+    def step(self) -> None:  # type: ignore[override]
+        """Update the matrices that have a gradient."""
+        (group,) = self.param_groups
+        momentum, rate, decay = group["momentum"], group["lr"], group["weight_decay"]
+        matrices = [p for p in group["params"] if p.grad is not None]
+        if not matrices:
+            return
+        gradients = [p.grad for p in matrices]
+        for p in matrices:
+            if "momentum_buffer" not in self.state[p]:
+                self.state[p]["momentum_buffer"] = torch.zeros_like(p)
+        memory = [self.state[p]["momentum_buffer"] for p in matrices]
+        torch._foreach_lerp_(memory, gradients, 1 - momentum)
+        updates = torch._foreach_lerp(gradients, memory, momentum)  # Nesterov's
+        torch._foreach_mul_(matrices, 1 - rate * decay)
+        alike: dict[tuple[int, ...], list[int]] = defaultdict(list)
+        for index, update in enumerate(updates):
+            alike[tuple(sorted(update.shape))].append(index)
+        for (_, long), indices in alike.items():
+            flat = torch.stack([updates[i] if updates[i].shape[1] == long else updates[i].T for i in indices])
+            flat = orthogonalized(flat, group["ns_coefficients"], group["ns_steps"])
+            for i, turned in zip(indices, flat, strict=True):
+                matrices[i].add_(turned if turned.shape == matrices[i].shape else turned.T,
+                                 alpha=-rate * 0.2 * math.sqrt(long))
+
+
+def orthogonalized(matrices: Tensor, coefficients: tuple[float, float, float], steps: int) -> Tensor:
+    """Matrices `[N, a, b]`, a <= b, with singular values brought near 1 by `steps` of Newton and Schulz's iteration."""
+    a, b, c = coefficients
+    x = matrices.bfloat16() if fast_in_bfloat16(matrices.device) else matrices
+    x = x / x.flatten(1).norm(dim=1).clamp(min=1e-7)[:, None, None]
+    for _ in range(steps):
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.to(matrices.dtype)
+
+
 class PlayerOptimizer:
     """The optimiser of one player's parameters. Vectors are not decayed.
 
@@ -55,12 +101,10 @@ class PlayerOptimizer:
             {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0},
         ]
         self.adamw = torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=True)
-        self.muon: torch.optim.Optimizer | None = None
+        self.muon: Muon | None = None
         if self.matrices:
-            self.muon = torch.optim.Muon(
-                [matrix for _, matrix in self.matrices],
-                lr=config.learning_rate, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw",
-            )
+            self.muon = Muon([matrix for _, matrix in self.matrices], lr=config.learning_rate,
+                             weight_decay=config.weight_decay)
 
     def zero_grad(self) -> None:
         """Forget gradients."""

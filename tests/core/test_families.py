@@ -24,7 +24,9 @@ from core.families import (
     SampleSettings,
     VAEConfig,
 )
+from core.families.gan import squared_gradient
 from core.families.lengths import draw_lengths_around
+from core.families.vae import VAE
 from core.likelihood import Gaussian, LogisticMixture
 from core.metrics.frechet import frechet_distance
 from core.networks import ConvConfig, MLPConfig, TransformerConfig, UNetConfig
@@ -388,6 +390,47 @@ def test_a_pair_finds_the_latents_of_its_autoencoder(tmp_path):
         noise = torch.randn(mean.shape, generator=generator)
         real, made = mean + std * noise, family.gan.generate(len(x), None, draws=generator)
     assert frechet_distance(made.numpy(), real.numpy()) < 0.5 * frechet_distance(noise.numpy(), real.numpy())
+
+
+@pytest.mark.parametrize(("packing", "specs"), [(1, CLASSES), (2, {})])
+def test_real_and_made_examples_are_judged_together_as_if_apart(packing, specs):
+    network = MLPConfig(width=16, depth=1)
+    family = shaken(GANConfig(generator=network, critic=network, latent=4, packing=packing).build(
+        Continuous(shape=(2, 3)), specs))
+    batch = Batch(torch.randn(8, 2, 3), {"class": torch.arange(8) % 2} if specs else {})
+
+    def gradients(loss):
+        family.zero_grad()
+        loss.backward()
+        return [p.grad for p in family.owned("critic")]
+
+    torch.manual_seed(1)
+    together = gradients(family(batch, "critic", 0.0).value)
+    torch.manual_seed(1)
+    drop = family.generator_conditioner.hidden(8, batch.x.device)
+    made = family.generate(8, batch.condition, drop).detach()
+    (real, a), (fake, b) = ((family.scores(x, batch, drop), x) for x in
+                            (batch.x.clone().requires_grad_(), made.requires_grad_()))
+    apart = torch.nn.functional.softplus(fake - real).mean() + 0.5 * (squared_gradient(real, a)
+                                                                     + squared_gradient(fake, b))
+    for one, other in zip(together, gradients(apart), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_critic_and_generator_share_one_encoding_a_step(tmp_path, monkeypatch):
+    network = MLPConfig(width=8, depth=1)
+    family = GANConfig(generator=network, critic=network, latent=4, autoencoder_share=0.5,
+                       autoencoder=VAEConfig(encoder=TINY, decoder=TINY, latent=4)).build(TOKENS, {})
+    encoded, posterior = [], VAE.posterior
+
+    def noted(vae, batch, cond):
+        encoded.append(len(batch))
+        return posterior(vae, batch, cond)
+
+    monkeypatch.setattr(VAE, "posterior", noted)
+    fit(family, ArrayData(TOKENS, np.ones((20, TOKENS.length), np.uint8)), tmp_path, steps=8, batch_size=4,
+        accumulation=2)
+    assert encoded == [2] * 2 * 8
 
 
 def test_gan_covers_the_grid_of_25_gaussians(tmp_path):

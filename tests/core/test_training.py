@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 from toy_family import SPACE, Toy, toy_config, toy_data, weights
 
 from core.data.arrays import ArrayData, indices_of_step
@@ -21,7 +22,7 @@ from core.seeds import derive, seed_step
 from core.training import checkpoint
 from core.training.log import console, read_log
 from core.training.loop import PATIENCE, train
-from core.training.optimizers import PlayerOptimizer, learning_rate
+from core.training.optimizers import Muon, PlayerOptimizer, learning_rate
 from core.training.plan import Plan
 
 
@@ -355,6 +356,36 @@ class Layers(torch.nn.Module):
         self.conv = torch.nn.Conv2d(4, 8, 3)
         self.body = torch.nn.Linear(8, 8)
         self.head = edge(torch.nn.Linear(8, 5))
+
+
+def test_muon_of_all_matrices_at_once_equals_torchs_one_after_another():
+    chance = torch.Generator().manual_seed(0)
+    matrices = [torch.randn(shape, generator=chance) for shape in ((24, 72), (72, 24), (24, 24), (24, 24), (10, 50))]
+    sides = [[nn.Parameter(m.clone()) for m in matrices] for _ in range(2)]
+    ours = Muon(sides[0], lr=0.02, weight_decay=0.1)
+    theirs = torch.optim.Muon(sides[1], lr=0.02, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+    for _ in range(4):
+        for left, right in zip(*sides, strict=True):
+            left.grad = torch.randn(left.shape, generator=chance)
+            right.grad = left.grad.clone()
+        ours.step()
+        theirs.step()
+    for left, right, start in zip(*sides, matrices, strict=True):
+        assert (left - right).norm() < 0.04 * (right - start).norm()  # torch's products are in bfloat16
+        torch.testing.assert_close(ours.state[left]["momentum_buffer"], theirs.state[right]["momentum_buffer"])
+
+
+def test_bfloat16_trains_in_float32_where_the_processor_is_no_faster_in_it(tmp_path, monkeypatch):
+    ends = []
+    for fast in (True, False):
+        monkeypatch.setattr("core.training.loop.fast_in_bfloat16", lambda device, fast=fast: fast)
+        for precision in ("bfloat16", "float32"):
+            folder = tmp_path / f"{fast}-{precision}"
+            train(Toy(), toy_data(), toy_config(precision=precision), folder)
+            ends.append(load_file(folder / "model" / "model.safetensors"))
+    half, full, slow, same = ends
+    assert all(torch.equal(slow[name], same[name]) for name in slow)
+    assert any(not torch.equal(half[name], full[name]) for name in half)
 
 
 def test_muon_takes_hidden_matrices_and_adamw_the_rest():
