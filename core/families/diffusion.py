@@ -172,14 +172,38 @@ class Diffusion(Family):
         noise = normal(draws, x.shape, x.device)
         return self._solve(x + sigmas[0] * noise, sigmas, condition, settings, draws)
 
+    @torch.no_grad()
+    def fill(
+        self, known: Tensor, condition: Condition | None = None, *, settings: SampleSettings = DEFAULTS,
+        draws: Draws = None,
+    ) -> Batch:
+        """Arrays like `known` `[n, *shape]`, filled in where it is NaN.
+
+        Wherever the denoiser is asked, what is known takes the place of its guess: the solver then leads the known
+        part, noised as the rest is, straight to what it is (Song et al. 2011.13456, appendix I.2).
+        """
+        known = known.to(self.device)
+        sigmas = self.process.sigmas(settings.num_steps or NUM_STEPS).to(self.device)
+        noise = normal(draws, known.shape, self.device)
+        start = known.nan_to_num() + sigmas[0] * noise
+        made = self._solve(start, sigmas, condition, settings, draws, known).x
+        return Batch(torch.where(known.isnan(), made, known))
+
     def _solve(
-        self, start: Tensor, sigmas: Tensor, condition: Condition | None, settings: SampleSettings, draws: Draws
+        self, start: Tensor, sigmas: Tensor, condition: Condition | None, settings: SampleSettings, draws: Draws,
+        known: Tensor | None = None,
     ) -> Batch:
         self.check(settings)
         solver = settings.solver or "heun"
         if solver not in SOLVERS:
             raise FourfoldError(f"solver is {solver!r}: {did_you_mean(solver, SOLVERS)}")
-        return Batch(SOLVERS[solver](self.denoiser(condition, len(start), settings), start, sigmas, draws))
+        free = self.denoiser(condition, len(start), settings)
+
+        def bound(x: Tensor, sigma: Tensor) -> Tensor:
+            guess = free(x, sigma)
+            return guess if known is None else torch.where(known.isnan(), guess, known)
+
+        return Batch(SOLVERS[solver](bound, start, sigmas, draws))
 
     def bound(self, batch: Batch, *, generator: torch.Generator | None = None) -> Tensor:
         """-log p(x) by the flow's ODE; over levels, of uniformly dequantised data: an upper bound (1511.01844)."""
