@@ -186,7 +186,7 @@ def _recorded(
     if digits:
         takes = np.array([int(files[i][0].stem.rsplit("_", 1)[1]) for i, _ in found])
         test, validation = np.isin(takes, DIGIT_TEST), np.isin(takes, DIGIT_VALIDATION)
-        arrays = {}
+        arrays: dict[str, np.ndarray] = {}
         for name, rows in {"train": ~(test | validation), "validation": validation, "test": test}.items():
             arrays |= {name: levels[rows], f"{name}_label": labels[rows]}
     else:

@@ -30,7 +30,7 @@ from core.likelihood import categorical_nll
 from core.networks import MLPConfig, TransformerConfig, UNetConfig
 from core.networks.conditioning import Conditioner, Conditioning, ConditioningConfig
 from core.networks.layers import NoiseEmbedding
-from core.samplers.ode import SOLVERS, Denoiser, flow_log_prob, guided
+from core.samplers.ode import SOLVERS, Denoiser, filled, flow_log_prob, guided
 from core.samplers.tokens import truncate
 from core.samplers.unmask import unmask
 from core.seeds import Draws, normal
@@ -177,33 +177,20 @@ class Diffusion(Family):
         self, known: Tensor, condition: Condition | None = None, *, settings: SampleSettings = DEFAULTS,
         draws: Draws = None,
     ) -> Batch:
-        """Arrays like `known` `[n, *shape]`, filled in where it is NaN.
-
-        Wherever the denoiser is asked, what is known takes the place of its guess: the solver then leads the known
-        part, noised as the rest is, straight to what it is (Song et al. 2011.13456, appendix I.2).
-        """
+        """Arrays like `known` `[n, *shape]`, filled in where it is NaN; its solver is its own, see `filled`."""
+        self.check(settings)
         known = known.to(self.device)
         sigmas = self.process.sigmas(settings.num_steps or NUM_STEPS).to(self.device)
-        noise = normal(draws, known.shape, self.device)
-        start = known.nan_to_num() + sigmas[0] * noise
-        made = self._solve(start, sigmas, condition, settings, draws, known).x
-        return Batch(torch.where(known.isnan(), made, known))
+        return Batch(filled(self.denoiser(condition, len(known), settings), known, sigmas, draws))
 
     def _solve(
-        self, start: Tensor, sigmas: Tensor, condition: Condition | None, settings: SampleSettings, draws: Draws,
-        known: Tensor | None = None,
+        self, start: Tensor, sigmas: Tensor, condition: Condition | None, settings: SampleSettings, draws: Draws
     ) -> Batch:
         self.check(settings)
         solver = settings.solver or "heun"
         if solver not in SOLVERS:
             raise FourfoldError(f"solver is {solver!r}: {did_you_mean(solver, SOLVERS)}")
-        free = self.denoiser(condition, len(start), settings)
-
-        def bound(x: Tensor, sigma: Tensor) -> Tensor:
-            guess = free(x, sigma)
-            return guess if known is None else torch.where(known.isnan(), guess, known)
-
-        return Batch(SOLVERS[solver](bound, start, sigmas, draws))
+        return Batch(SOLVERS[solver](self.denoiser(condition, len(start), settings), start, sigmas, draws))
 
     def bound(self, batch: Batch, *, generator: torch.Generator | None = None) -> Tensor:
         """-log p(x) by the flow's ODE; over levels, of uniformly dequantised data: an upper bound (1511.01844)."""

@@ -200,8 +200,8 @@ def test_filling_follows_what_is_known() -> None:
     def exact(x: torch.Tensor, sigma: torch.Tensor, cond: object) -> torch.Tensor:  # the denoiser of a Gaussian
         return x @ torch.linalg.inv(covariance + sigma[0] ** 2 * torch.eye(2)) @ covariance
 
-    family.denoise = exact  # type: ignore[method-assign,assignment]
+    family.denoise = exact  # type: ignore[method-assign]
     known = torch.tensor([[1.5, math.nan]]).repeat(400, 1)
     made = family.fill(known, settings=SampleSettings(num_steps=40), draws=torch.Generator().manual_seed(0)).x
     assert (made[:, 0] == 1.5).all()
-    assert 1.0 < made[:, 1].mean() < 1.6 and 0.1 < made[:, 1].std() < 0.6  # exact: 1.43 and 0.31
+    assert 1.3 < made[:, 1].mean() < 1.5 and 0.2 < made[:, 1].std() < 0.4  # exact: 1.43 and 0.31
