@@ -15,11 +15,12 @@ from core.lazy import lazy
 
 if TYPE_CHECKING:
     from apps.audio.composition import compose
-    from apps.audio.data import ChoraleData, NoteData, prepare
+    from apps.audio.data import ChoraleData, prepare
     from apps.audio.domain import DOMAIN, load
     from apps.audio.effects import effect
     from apps.audio.learning import train
     from apps.audio.metrics import music_overlaps
+    from apps.audio.notes import NoteData
     from apps.audio.scores import Score, to_midi
     from apps.audio.sound import Mel, Sound, render
 
@@ -32,7 +33,7 @@ __getattr__ = lazy(__name__, {
     "DOMAIN": "apps.audio.domain",
     "ChoraleData": "apps.audio.data",
     "Mel": "apps.audio.sound",
-    "NoteData": "apps.audio.data",
+    "NoteData": "apps.audio.notes",
     "Score": "apps.audio.scores",
     "Sound": "apps.audio.sound",
     "compose": "apps.audio.composition",

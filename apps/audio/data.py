@@ -6,22 +6,21 @@ import logging
 import zlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from itertools import product
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from apps.audio.codec import AudioCodec, ChoraleCodec, NoteCodec, levels_of, tokens_of
-from apps.audio.recordings import SOURCES, RecordingData, prepare_recordings, sound_folder
+from apps.audio.codec import AudioCodec, ChoraleCodec, tokens_of
+from apps.audio.notes import NoteData, prepare_notes
+from apps.audio.recordings import SOURCES, RecordingData, prepare_recordings
 from apps.audio.scores import Score, coarser, midi_tracks, on_grid, read_jsb, read_musicxml, voices
-from apps.audio.sound import EXTENSIONS, TINYSOUNDFONT, Mel, Sound, Synthesizer, fit_length, log_mel, read_recording
-from apps.audio.vocoding import vocoder_of
+from apps.audio.sound import TINYSOUNDFONT, Sound
 from core.data.arrays import ArrayData
 from core.data.cache import cached
 from core.data.folders import Found, as_array, as_lines, find_files, read_all
-from core.data.near_copies import groups_of, told
+from core.data.near_copies import told
 from core.data.sources import Origin, file_origin, folder_origin, in_data, package_files, package_origin
 from core.data.splits import FEW, LARGEST, split
 from core.errors import FourfoldError, require
@@ -32,25 +31,8 @@ MUSIC21 = "10.5.1"
 VERSION = 4  # of the code below: a change of what it makes must change the cache's key
 SPLITS = ("train", "validation", "test")
 MUSIC = (".mid", ".midi", ".mxl", ".musicxml")
-SAME_SOUND = 2.0  # levels of a spectrogram, of 256, on average; most of a short sound is silence
 
 log = logging.getLogger(__name__)
-
-# General MIDI programs (from 0) that make up a class; several a class, so that a class is not one timbre.
-INSTRUMENTS = {
-    "piano": (0, 1, 2, 4, 5, 6),
-    "mallets": (8, 9, 10, 11, 12, 13),
-    "organ": (16, 17, 18, 19, 20, 21),
-    "guitar": (24, 25, 26, 27, 28, 29),
-    "bass": (32, 33, 34, 35, 36, 38),
-    "strings": (40, 41, 42, 43, 48, 49),
-    "brass": (56, 57, 58, 59, 60, 61),
-    "reed": (64, 65, 66, 68, 70, 71),
-    "flute": (72, 73, 74, 75, 77, 79),
-    "choir": (52, 53, 54, 85, 91, 94),
-}
-PITCHES = range(36, 84)
-VELOCITIES = (60, 85, 110)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,25 +59,6 @@ class ChoraleData:
         require(self.steps_per_beat in (1, 2, 4), "data.steps_per_beat", self.steps_per_beat, "must be 1, 2 or 4")
 
 
-@dataclass(frozen=True, kw_only=True)
-class NoteData:
-    """Short sounds as log-mel spectrograms, with a class each.
-
-    Attributes:
-        source: "soundfont" (notes of General MIDI instruments, rendered), or of $FOURFOLD_DATA "drums" (one-shots)
-            or "fsdd" (spoken digits).
-        folder: your own folder of sound files, instead of a source. Subfolders are classes; in a flat folder the
-            names' part before the first "_" is.
-        mel: spectrogram settings, which also fix the length.
-        vocoder: the run or model that makes spectrograms audible; "" for Griffin-Lim.
-    """
-
-    source: Literal["soundfont", "drums", "fsdd"] = "soundfont"
-    folder: str | None = None
-    mel: Mel = field(default_factory=Mel)
-    vocoder: str = ""
-
-
 AudioData = ChoraleData | NoteData | RecordingData
 Range = tuple[int, int]
 """The lowest and the highest MIDI number with a token."""
@@ -110,13 +73,10 @@ def prepare(data: AudioData, known: AudioCodec | None = None, grow: bool = False
     Raises:
         FourfoldError: the source is missing, empty, too small, or a file of it cannot be read.
     """
-    if isinstance(data, RecordingData):
-        recordings = prepare_recordings(data)
-        return Prepared(codec=recordings.codec, train=recordings.train, validation=recordings.validation,
-                        test=recordings.test)
     if isinstance(data, ChoraleData):
         return _prepare_chorales(data, (known.low, known.high) if isinstance(known, ChoraleCodec) else None, grow)
-    return _prepare_notes(data)
+    made = prepare_recordings(data) if isinstance(data, RecordingData) else prepare_notes(data)
+    return Prepared(codec=made.codec, train=made.train, validation=made.validation, test=made.test)
 
 
 # Chorales --------------------------------------------------------------------------------------------------------
@@ -144,7 +104,7 @@ def origins(data: AudioData) -> list[Origin]:
     return {
         "music21": lambda: [package_origin("music21", MUSIC21, 22)],
         "jsb": lambda: [file_origin("audio/jsb/Jsb16thSeparated.json", None)],
-        "soundfont": lambda: [package_origin("tinysoundfont", "0.3.7", 1)],
+        "soundfont": lambda: [package_origin("tinysoundfont", TINYSOUNDFONT, 1)],
     }[data.source]()
 
 
@@ -298,95 +258,3 @@ def _transpositions(pieces: list[Score]) -> list[list[int]]:
 
 def _shifted(pitches: np.ndarray, shift: int) -> np.ndarray:
     return np.asarray(np.where(pitches > 0, pitches + shift, 0))
-
-
-# Notes -----------------------------------------------------------------------------------------------------------
-
-
-def _prepare_notes(data: NoteData) -> Prepared[AudioCodec]:
-    if data.folder is None and data.source == "soundfont":
-        names = tuple(INSTRUMENTS)
-        key = [data, INSTRUMENTS, PITCHES, VELOCITIES, TINYSOUNDFONT]
-        arrays = cached("notes", VERSION, key, lambda: _note_arrays(*_rendered_levels(data.mel)))
-    else:
-        root = sound_folder(data.folder, data.source)
-        files, said = _classified(root)
-        names = tuple(sorted({name for _, name in files if name}))
-        own = data.folder is not None
-        key = [data.mel, own, root.name, *(path for path, _ in files)]
-        arrays = cached("sounds", VERSION, key, lambda: _recorded(files, names, data.mel, root.name, own))
-        for line in [*said, *as_lines(arrays["said"])]:
-            log.warning(line)
-    vocoder_of(data.vocoder, data.mel)  # refuses one that does not fit before an hour of training, not after
-    codec = NoteCodec(mel=data.mel, names=names, vocoder=data.vocoder)
-    splits = {
-        name: ArrayData(codec.space, arrays[name], {"instrument": arrays[f"{name}_label"]} if names else {})
-        for name in SPLITS
-    }
-    return Prepared(codec=codec, **splits)
-
-
-def _rendered(mel: Mel) -> tuple[np.ndarray, np.ndarray]:
-    """Waveforms `[N, samples]` and labels `[N]`: every instrument, pitch and velocity, held for 70 % of the time."""
-    synthesizer, held = Synthesizer(mel.rate), int(0.7 * mel.samples)
-    programs = [(label, program) for label, several in enumerate(INSTRUMENTS.values()) for program in several]
-    notes = list(product(programs, PITCHES, VELOCITIES))
-    sounds = [synthesizer.note(program, pitch, velocity, held, mel.samples).astype(np.float16)
-              for (_, program), pitch, velocity in notes]
-    return np.stack(sounds), np.array([label for (label, _), *_ in notes])
-
-
-def _classified(root: Path) -> tuple[list[tuple[Path, str]], list[str]]:
-    """Sound files with their classes ("" where there are none), and what to tell."""
-    found = find_files(root, EXTENSIONS)
-    if found.classes:
-        return list(found.classified), found.report("sounds", by_class=True)
-    files = found.files
-    prefixes = [p.stem.split("_")[0] for p in files]
-    named = 2 <= len(set(prefixes)) <= len(files) // 3 and all("_" in p.stem for p in files)
-    return list(zip(files, prefixes if named else [""] * len(files), strict=True)), found.report("sounds")
-
-
-def _recorded(
-    files: list[tuple[Path, str]], names: tuple[str, ...], mel: Mel, where: str, own: bool
-) -> dict[str, np.ndarray]:
-    """The arrays of a folder of sounds, and what to tell; of the user's `own` sounds near copies share a split."""
-    if len(files) < 10:
-        raise FourfoldError(f"{files[0][0].parent} holds {len(files)} sound files: at least 10 are needed")
-    changed: Counter[str] = Counter()
-
-    def read(path: Path) -> np.ndarray:
-        recording = read_recording(path, mel.rate, mel.samples)
-        changed[f"resampled to {mel.rate:,} samples a second"] += recording.rate != mel.rate
-        changed["mixed down to mono"] += recording.channels > 1
-        changed[f"cut to {mel.samples / mel.rate:.2f} seconds"] += len(recording.samples) > mel.samples
-        changed[f"padded with silence to {mel.samples / mel.rate:.2f} seconds"] += len(recording.samples) < mel.samples
-        return fit_length(recording.samples, mel.samples)
-
-    found, said = read_all([path for path, _ in files], read, what="sounds")
-    said += [f"{count:,} of {len(found):,} sounds {what}" for what, count in sorted((+changed).items())]
-    levels = _levels(np.stack([sound for _, sound in found]), mel)
-    groups = groups_of(levels, SAME_SOUND) if own else np.arange(len(levels))
-    said += told(groups, "sounds")
-    labels = np.array([names.index(files[i][1]) if files[i][1] else 0 for i, _ in found])
-    return _note_arrays(levels, labels, groups) | {"said": as_array([f"{where}: {line}" for line in said])}
-
-
-def _rendered_levels(mel: Mel) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Levels and labels of `_rendered`, each a group of its own."""
-    sounds, labels = _rendered(mel)
-    return _levels(sounds, mel), labels, np.arange(len(labels))
-
-
-def _levels(sounds: np.ndarray, mel: Mel) -> np.ndarray:
-    """Waveforms `[n, samples]` -> levels uint8 `[n, 1, mels, frames]`."""
-    levels = [levels_of(log_mel(sounds[at : at + 512], mel), mel) for at in range(0, len(sounds), 512)]
-    return np.concatenate(levels)[:, None]
-
-
-def _note_arrays(levels: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> dict[str, np.ndarray]:
-    """Levels and labels of each split, in random order; a group lies in one split."""
-    n, arrays = len(np.unique(groups)), {}
-    for name, rows in vars(split(groups.tolist(), test=n // 7, validation=n // 10)).items():
-        arrays[name], arrays[f"{name}_label"] = levels[rows], labels[rows]
-    return arrays

@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from apps.audio.codec import AudioCodec, ChoraleCodec, NoteCodec
-from apps.audio.data import AudioData, AudioModel, ChoraleData, NoteData, origins, prepare
+from apps.audio.data import AudioData, AudioModel, ChoraleData, origins, prepare
 from apps.audio.media import preview, write
 from apps.audio.metrics import evaluate
+from apps.audio.notes import NoteData
 from apps.audio.recipes import RECIPES
 from apps.audio.recordings import RecordingData
 from apps.audio.scores import Score

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 import torch
 
+from apps.audio.class_metrics import am_score, inception_score, modified_inception_score
 from apps.audio.codec import FIRST_PITCH, LEVELS, AudioCodec, ChoraleCodec, NoteCodec, pitches_of
 from apps.audio.data import AudioModel
 from apps.audio.sound import griffin_lim, log_mel
@@ -190,11 +191,23 @@ def evaluate_notes(
         floor_is="least",
     )]
     if classifier is not None and condition is not None:
-        right = int((classifier.predict(drawn) == condition["instrument"].numpy()).sum())
+        gaussian = classifier.probabilities(_gaussian_samples(train, n, seed))
+        judged, known = classifier.probabilities(drawn), classifier.probabilities(_arrays(train.subset(rows)))
+        shares = np.bincount(np.asarray(test.condition["instrument"]), minlength=len(codec.names)) / len(test)
+        right = int((judged.argmax(1) == condition["instrument"].numpy()).sum())
         measures.append(Measure(
             name="class_accuracy", value=right / n, better="higher", count=n, interval=wilson(right, n),
             baseline=1 / len(codec.names), baseline_name="chance", floor=classifier.test_accuracy,
         ))
+        scores: list[tuple[str, Literal["lower", "higher"], Callable[[np.ndarray], float]]] = [
+            ("inception_score", "higher", inception_score),
+            ("modified_inception_score", "higher", modified_inception_score),
+            ("am_score", "lower", lambda p: am_score(p, shares)),
+        ]
+        measures += [Measure(
+            name=name, better=better, count=n, value=score(judged), interval=bootstrap(score, judged, n=200, seed=seed),
+            baseline=score(gaussian), baseline_name="fitted Gaussian", floor=score(known),
+        ) for name, better, score in scores]
     histogram, bits = Histogram.fit(np.asarray(train.x), LEVELS), 1 / (np.log(2) * codec.space.dims)
     measures += _likelihood("bits_per_level", model, prepared, bits, histogram.nll, "histogram of each level", seed)
     levels = ((drawn + 1) / 2 * (LEVELS - 1)).round()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from apps.audio.data import AudioData, ChoraleData, NoteData
+from apps.audio.data import AudioData, ChoraleData
+from apps.audio.notes import NoteData
 from apps.audio.recordings import RecordingData
 from apps.audio.sound import Mel
 from apps.audio.vocoder import VocoderConfig
@@ -22,6 +23,8 @@ EIGHTHS = ChoraleData(beats=16, steps_per_beat=2)
 NOTES = NoteData()
 FINE_NOTES = NoteData(mel=Mel(mels=64, frames=64, hop=256))
 DIGIT_MEL = Mel(rate=8000, fft=512, hop=128, mels=64, frames=64, low=20.0, floor=-60.0)
+DIGITS = NoteData(source="fsdd", mel=DIGIT_MEL)
+DRUMS = NoteData(source="drums", mel=FINE_NOTES.mel)
 SMALL = TransformerConfig(width=64, depth=3, heads=4)
 LARGE = TransformerConfig(width=192, depth=5, heads=6, dropout=0.1)
 LEVELS = EDM(sigma_data=0.6, log_mean=-0.6)  # for decibel levels scaled to [-1, 1]
@@ -193,13 +196,92 @@ def notes_autoregressive() -> Recipe[AudioData]:
     )
 
 
+def digits_vae() -> Recipe[AudioData]:
+    """Spoken digits by class (audio/fsdd of $FOURFOLD_DATA): convolutional VAE, discretised logistic mixture.
+
+    `fourfold audio train digits-vae`: not trained in full.
+    """
+    network = ConvConfig(width=48, multipliers=(1, 2, 4), patch=4)
+    return Recipe(
+        name="digits-vae", domain="audio", data=DIGITS,
+        family=VAEConfig(encoder=network, decoder=network, latent=64, output="draw",
+                         likelihood=LogisticMixture(levels=256, components=3)),
+        train=replace(LONG, steps=8000),
+    )
+
+
+def digits_gan() -> Recipe[AudioData]:
+    """Spoken digits by class (audio/fsdd of $FOURFOLD_DATA): relativistic convolutional GAN.
+
+    `fourfold audio train digits-gan`: not trained in full.
+    """
+    network = ConvConfig(width=48, multipliers=(1, 2, 4), patch=4)
+    return Recipe(
+        name="digits-gan", domain="audio", data=DIGITS, family=GANConfig(generator=network, critic=network, latent=64),
+        train=replace(ADVERSARIAL, steps=12_000, learning_rate=5e-4),
+    )
+
+
+def digits_diffusion() -> Recipe[AudioData]:
+    """Spoken digits by class (audio/fsdd of $FOURFOLD_DATA): EDM-preconditioned U-Net.
+
+    `fourfold audio train digits-diffusion`: not trained in full.
+    """
+    return Recipe(
+        name="digits-diffusion", domain="audio", data=DIGITS,
+        family=DiffusionConfig(denoiser=UNetConfig(width=64, multipliers=(1, 2), attention=True, patch=4, dropout=0.1),
+                               process=LEVELS),
+        train=replace(LONG, learning_rate=2e-3), sample=SampleSettings(num_steps=18, guidance_scale=1.5),
+    )
+
+
+def digits_autoregressive() -> Recipe[AudioData]:
+    """Spoken digits by class (audio/fsdd of $FOURFOLD_DATA): causal transformer over codes of a quantised autoencoder.
+
+    `fourfold audio train digits-autoregressive`: not trained in full.
+    """
+    return Recipe(
+        name="digits-autoregressive", domain="audio", data=DIGITS,
+        family=AutoregressiveConfig(
+            model=TransformerConfig(width=128, depth=4, heads=4, dropout=0.1),
+            quantizer=LearnedCodes(network=ConvConfig(width=48, multipliers=(1, 2), patch=4), share=0.5,
+                                   fsq=FSQ(levels=(8, 5, 5, 5))),
+        ),
+        train=replace(LONG, steps=5000, learning_rate=2e-3),
+    )
+
+
+def drums_vae() -> Recipe[AudioData]:
+    """Drum one-shots by class (audio/drums of $FOURFOLD_DATA, or --data FOLDER): the VAE of digits-vae.
+
+    `fourfold audio train drums-vae`: not trained in full.
+    """
+    return replace(digits_vae(), name="drums-vae", data=DRUMS, train=replace(LONG, steps=3000))
+
+
+def drums_gan() -> Recipe[AudioData]:
+    """Drum one-shots by class (audio/drums of $FOURFOLD_DATA, or --data FOLDER): the GAN of digits-gan.
+
+    `fourfold audio train drums-gan`: not trained in full.
+    """
+    return replace(digits_gan(), name="drums-gan", data=DRUMS, train=replace(digits_gan().train, steps=6000))
+
+
 def drums_diffusion() -> Recipe[AudioData]:
-    """Drum one-shots by class (audio/drums of $FOURFOLD_DATA, or --data FOLDER): EDM-preconditioned U-Net.
+    """Drum one-shots by class (audio/drums of $FOURFOLD_DATA, or --data FOLDER): the U-Net of digits-diffusion.
 
     `fourfold audio train drums-diffusion`: not trained in full.
     """
-    data = NoteData(source="drums", mel=FINE_NOTES.mel)
-    return replace(notes_diffusion(), name="drums-diffusion", data=data)
+    return replace(digits_diffusion(), name="drums-diffusion", data=DRUMS)
+
+
+def drums_autoregressive() -> Recipe[AudioData]:
+    """Drum one-shots by class (audio/drums of $FOURFOLD_DATA, or --data FOLDER): the codes of digits-autoregressive.
+
+    `fourfold audio train drums-autoregressive`: not trained in full.
+    """
+    return replace(digits_autoregressive(), name="drums-autoregressive", data=DRUMS,
+                   train=replace(digits_autoregressive().train, steps=3000))
 
 
 def vocoder_speech() -> Recipe[AudioData]:
@@ -235,6 +317,7 @@ RECIPES: dict[str, Callable[[], Recipe[AudioData]]] = {
     for make in (
         tour_vae, tour_gan, tour_diffusion, tour_autoregressive, chorales_vae, chorales_gan, chorales_diffusion,
         chorales_autoregressive, chorales_jsb, notes_vae, notes_gan, notes_diffusion, notes_autoregressive,
-        drums_diffusion, vocoder_speech, vocoder_digits, vocoder_drums,
+        digits_vae, digits_gan, digits_diffusion, digits_autoregressive, drums_vae, drums_gan, drums_diffusion,
+        drums_autoregressive, vocoder_speech, vocoder_digits, vocoder_drums,
     )
 }

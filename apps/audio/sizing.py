@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from apps.audio.codec import AudioCodec
-from apps.audio.data import MUSIC, AudioData, ChoraleData, NoteData, read_chorales
+from apps.audio.data import MUSIC, AudioData, ChoraleData, read_chorales
+from apps.audio.notes import NoteData, classified
 from apps.audio.recipes import (
     ADVERSARIAL,
     LEVELS,
@@ -36,7 +37,9 @@ from core.runs.sizing import examples_per_step
 
 log = logging.getLogger(__name__)
 LONGEST = 128
-"""Spectra of a sound that are read at most: 4 seconds."""
+"""Spectra of a sound that are read at most."""
+HOPS = (256, 512, 1024)
+"""Samples between two spectra: as few as the longest sound allows, so that nothing of up to eight seconds is cut."""
 
 
 def guess(path: Path) -> AudioData:
@@ -92,15 +95,18 @@ def _guess_music(path: Path) -> ChoraleData:
 
 
 def _guess_sounds(path: Path) -> NoteData:
-    """Spectrograms as long as nine tenths of the sounds need, up to `LONGEST` spectra."""
-    files = find_files(path, EXTENSIONS).files
+    """Spectrograms as long as the longest sound needs, up to `LONGEST` spectra.
+
+    What is shorter ends in silence, which a model learns too, and which is trimmed from what it makes.
+    """
+    files = [file for file, _ in classified(path)[0]]
     seconds = sorted(filter(None, map(duration, files)))
     if not seconds:
         raise FourfoldError(f"{path} holds no sound that can be read")
-    wanted = seconds[min(len(seconds) - 1, 9 * len(seconds) // 10)]
-    mel = Mel(mels=64, hop=256 if wanted <= 1.1 else 512)
-    frames = min(LONGEST, max(16, 8 * math.ceil((wanted * mel.rate / mel.hop + 1) / 8)))
-    mel = replace(mel, frames=frames)
+    mel = Mel(mels=64)
+    hop = next((hop for hop in HOPS if seconds[-1] * mel.rate / hop + 1 <= LONGEST), HOPS[-1])
+    frames = min(LONGEST, max(16, 8 * math.ceil((seconds[-1] * mel.rate / hop + 1) / 8)))
+    mel = replace(mel, hop=hop, fft=2 * max(512, hop), frames=frames)
     log.warning(f"{path.name}: sounds, read as {mel.samples / mel.rate:.2f} seconds each at {mel.rate:,} samples a "
                 "second (data.mel.frames and data.mel.hop say otherwise)")
     return NoteData(folder=str(path), mel=mel)
@@ -145,11 +151,11 @@ def _sounds(prepared: Prepared[AudioCodec], family: str, few: bool, many: bool) 
     recipe = notes_vae()
     config = recipe.family
     if family == "vae" and isinstance(config, VAEConfig):
-        network = ConvConfig(width=16, multipliers=(1, 4, 8), patch=2)
-        return replace(recipe, family=replace(config, encoder=network, decoder=network), train=replace(
+        network = ConvConfig(width=48, multipliers=(1, 2, 4), patch=4)
+        return replace(recipe, family=replace(config, encoder=network, decoder=network, output="draw"), train=replace(
             LONG, steps=2000))
     if family == "gan":
-        network = ConvConfig(width=32, multipliers=(1, 2, 4), patch=2)
+        network = ConvConfig(width=48, multipliers=(1, 2, 4), patch=4)
         return replace(notes_gan(), family=GANConfig(generator=network, critic=network, latent=64), train=replace(
             ADVERSARIAL, steps=4000, batch_size=32))
     if family == "diffusion":

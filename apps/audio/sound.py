@@ -166,11 +166,15 @@ def _spectra(power: Tensor, mel: Mel, iterations: int = 60) -> Tensor:
 
 @dataclass(frozen=True)
 class Recording:
-    """Mono float32 samples `[n]`, and how many channels at which rate the file has."""
+    """Mono float32 samples `[n]`, and how many channels at which rate the file has.
+
+    `cancelled`: the mix of its channels was silent, as they are in opposite phase: the loudest one is taken.
+    """
 
     samples: np.ndarray
     channels: int
     rate: int
+    cancelled: bool = False
 
 
 def duration(path: Path) -> float:
@@ -216,7 +220,9 @@ def read_recording(path: Path, rate: int, longest: int | None = None) -> Recordi
         raise FourfoldError(f"{path} holds no samples")
     if not np.isfinite(samples).all():
         raise FourfoldError(f"{path} holds samples that are not finite")
-    return Recording(resample(samples.mean(1), own_rate, rate), channels, own_rate)
+    mono, loudest = samples.mean(1), samples[:, np.abs(samples).max(0).argmax()]
+    cancelled = bool(np.abs(mono).max() < 1e-3 * np.abs(loudest).max())
+    return Recording(resample(loudest if cancelled else mono, own_rate, rate), channels, own_rate, cancelled)
 
 
 def resample(samples: np.ndarray, rate: int, target: int) -> np.ndarray:

@@ -21,6 +21,7 @@ from core.runs.tasks import (
 
 if TYPE_CHECKING:
     from apps.audio.data import AudioModel
+    from apps.audio.sound import Sound
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,10 +64,53 @@ class Effect:
 def effect(model: AudioModel, parameters: Effect, progress: Progress) -> Result:
     """Sounds as files; for programs the class of each."""
     from apps.audio import effects
+
+    return _sounds(effects.effect(model, parameters.num, kind=parameters.kind, seed=parameters.seed, progress=progress,
+                                  **changes(parameters)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Continue:
+    """What `continue` takes."""
+
+    file: Path = argument("FILE", "A sound file, whose beginning is kept.")
+    num: int = num_option(4)
+    seconds: float | None = option(None, "How much of the file is kept; half the model's length by default.",
+                                   minimum=0.001, maximum=1000)
+    kind: str | None = option(None, "Which class of sound.", "--class")
+    guidance_scale: float | None = guidance_option()
+    seed: int = seed_option()
+
+
+def go_on(model: AudioModel, parameters: Continue, progress: Progress) -> Result:
+    """Sounds that begin as a file does."""
+    from apps.audio import effects
+
+    return _sounds(effects.continued(model, parameters.file, parameters.num, seconds=parameters.seconds,
+                                     kind=parameters.kind, seed=parameters.seed, **changes(parameters)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interpolate:
+    """What `interpolate` takes."""
+
+    files: list[Path] | None = argument("[FROM TO]", "Two sound files (a VAE); without, two sounds of the model.", None)
+    num: int = num_option(8)
+    kind: str | None = option(None, "Which class of sound.", "--class")
+    seed: int = seed_option()
+
+
+def interpolate(model: AudioModel, parameters: Interpolate, progress: Progress) -> Result:
+    """Sounds on the way from one to another."""
+    from apps.audio import effects
+
+    return _sounds(effects.between(model, parameters.files or [], parameters.num, kind=parameters.kind,
+                                   seed=parameters.seed))
+
+
+def _sounds(sounds: list[Sound]) -> Result:
     from apps.audio.media import preview, write_sounds
 
-    sounds = effects.effect(model, parameters.num, kind=parameters.kind, seed=parameters.seed, progress=progress,
-                            **changes(parameters))
     return Result(data={"classes": [sound.label for sound in sounds]},
                   write=lambda folder: write_sounds(sounds, folder), media=lambda: preview(sounds))
 
@@ -119,6 +163,12 @@ TASKS = (
     Task(name="effect", summary="Make short sounds (instrument notes, drum hits ...): WAV and a spectrogram picture.",
          parameters=Effect, run=effect, result="sound", output="effects",
          example="-n 4", model="instruments"),
+    Task(name="continue", summary="Go on from the beginning of a sound (a diffusion model of sounds).",
+         parameters=Continue, run=go_on, result="sound", output="continued", example="snare.wav -n 4",
+         model="instruments"),
+    Task(name="interpolate", summary="Go from one sound to another: two files (a VAE), or two sounds of the model (not "
+         "autoregressive).", parameters=Interpolate, run=interpolate, result="sound", output="interpolated",
+         example="-n 8", model="instruments"),
     Task(name="vocode", summary="Make recordings' spectrograms audible by a vocoder: how near does it come?",
          parameters=Vocode, run=vocode, result="sound", output="vocoded", example="recording.wav", model="vocoder"),
     Task(name="teach", summary="Make a training set of speech: sentences read by a teacher's voice (hibari-tts).",

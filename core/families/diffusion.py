@@ -30,7 +30,7 @@ from core.likelihood import categorical_nll
 from core.networks import MLPConfig, TransformerConfig, UNetConfig
 from core.networks.conditioning import Conditioner, Conditioning, ConditioningConfig
 from core.networks.layers import NoiseEmbedding
-from core.samplers.ode import SOLVERS, Denoiser, flow_log_prob, guided
+from core.samplers.ode import SOLVERS, Denoiser, filled, flow_log_prob, guided
 from core.samplers.tokens import truncate
 from core.samplers.unmask import unmask
 from core.seeds import Draws, normal
@@ -171,6 +171,17 @@ class Diffusion(Family):
         sigmas = sigmas[steps - max(1, round(strength * steps)) :]
         noise = normal(draws, x.shape, x.device)
         return self._solve(x + sigmas[0] * noise, sigmas, condition, settings, draws)
+
+    @torch.no_grad()
+    def fill(
+        self, known: Tensor, condition: Condition | None = None, *, settings: SampleSettings = DEFAULTS,
+        draws: Draws = None,
+    ) -> Batch:
+        """Arrays like `known` `[n, *shape]`, filled in where it is NaN; its solver is its own, see `filled`."""
+        self.check(settings)
+        known = known.to(self.device)
+        sigmas = self.process.sigmas(settings.num_steps or NUM_STEPS).to(self.device)
+        return Batch(filled(self.denoiser(condition, len(known), settings), known, sigmas, draws))
 
     def _solve(
         self, start: Tensor, sigmas: Tensor, condition: Condition | None, settings: SampleSettings, draws: Draws

@@ -231,12 +231,12 @@ class Family(nn.Module, ABC):
         self, known: Tensor, condition: Condition | None = None, *, settings: SampleSettings = DEFAULTS,
         draws: Draws = None,
     ) -> Batch:
-        """Sequences like `known` `[n, T]`, filled in where it is -1.
+        """Sequences like `known` `[n, T]`, filled in where it is -1; arrays `[n, *shape]`, where it is NaN.
 
         Raises:
             Unsupported: the family cannot.
         """
-        raise self._unsupported("cannot fill gaps", "a masked diffusion model")
+        raise self._unsupported("cannot fill gaps", "a diffusion model")
 
     def search(self, condition: Mapping[str, Tensor], *, beams: int, length_penalty: float = 1.0) -> Batch:
         """One sequence for each row of the condition: the most probable that a beam search finds.

@@ -213,7 +213,7 @@ class Model(Generic[DataT, CodecT, Item]):
     def fill(
         self, known: Tensor, *, seed: int = 0, condition: Condition | None = None, **changes: Unpack[SettingChanges]
     ) -> Batch:
-        """Sequences like `known` `[n, T]`, filled in where it is -1; see `Family.fill`."""
+        """Examples like `known` `[n, ...]`, filled in where tokens are -1 or numbers NaN; see `Family.fill`."""
         with self._drawing(changes, seed, range(len(known))) as drawing:
             return self.family.fill(known, self._given(condition, len(known)), **drawing).to("cpu")
 

@@ -78,6 +78,23 @@ def ancestral(denoiser: Denoiser, x: Tensor, sigmas: Tensor, draws: Draws = None
     return x
 
 
+def filled(denoiser: Denoiser, known: Tensor, sigmas: Tensor, draws: Draws = None, repeats: int = 8) -> Tensor:
+    """Arrays like `known` `[B, ...]`, drawn where it is NaN (RePaint, Lugmayr et al. 2201.09865).
+
+    What is known is put in its place at each level, noised anew; each step of `ancestral` is taken `repeats` times, and
+    back up by noise in between, so that what is drawn comes to agree with what is known.
+    """
+    x, free = sigmas[0] * normal(draws, known.shape, known.device), known.isnan()
+    for sigma, following in zip(sigmas[:-1], sigmas[1:], strict=True):
+        for turn in range(repeats if following > 0 else 1):
+            if turn:
+                back = (sigma**2 - following**2).sqrt()
+                x = x + back * normal(draws, x.shape, x.device)
+            x = torch.where(free, x, known + sigma * normal(draws, x.shape, x.device))
+            x = ancestral(denoiser, x, torch.stack([sigma, following]), draws)
+    return torch.where(free, x, known)
+
+
 Solver = Callable[[Denoiser, Tensor, Tensor, Draws], Tensor]
 SOLVERS: dict[str, Solver] = {"euler": euler, "heun": heun, "dpmpp_2m": dpmpp_2m, "ancestral": ancestral}
 

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from apps.audio.data import MUSIC, ChoraleData, NoteData, prepare, read_chorales, tunes_of
+from apps.audio.data import MUSIC, ChoraleData, prepare, read_chorales, tunes_of
+from apps.audio.notes import NoteData
 from apps.audio.scores import Score, on_grid, read_midi, read_musicxml, to_midi
 from apps.audio.sound import read_recording, read_sound
 from core.data.folders import find_files

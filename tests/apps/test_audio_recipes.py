@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from apps.audio.codec import AudioCodec, ChoraleCodec, NoteCodec
-from apps.audio.data import INSTRUMENTS, ChoraleData
+from apps.audio.data import ChoraleData
+from apps.audio.notes import INSTRUMENTS
 from apps.audio.recipes import RECIPES
 from apps.audio.recordings import RecordingData
 from apps.audio.sound import scaled_mel

@@ -9,9 +9,10 @@ import pytest
 import soundfile
 
 from apps.audio.codec import NoteCodec
-from apps.audio.data import NoteData, prepare
+from apps.audio.data import prepare
 from apps.audio.effects import trimmed
 from apps.audio.media import write_scores, write_sounds
+from apps.audio.notes import NoteData
 from apps.audio.scores import Score
 from apps.audio.sound import Mel, Sound, Synthesizer, fit_length, log_mel, mel_png, read_sound, render, waves
 from core.conditions import ClassCondition

@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 import torch
 
+from core.families.diffusion import Diffusion, DiffusionConfig
+from core.families.family import SampleSettings
 from core.families.processes import EDM, FlowMatching
+from core.networks import MLPConfig
 from core.samplers.ode import SOLVERS, ancestral, dpmpp_2m, euler, flow_log_prob, guided, heun
 from core.samplers.tokens import draw, generate, truncate
 from core.samplers.unmask import unmask
+from core.spaces import Continuous
 
 MEAN, STD = 0.4, 0.7
 
@@ -185,3 +189,19 @@ def test_unmasking_fills_every_hidden_position_and_only_those(num_steps):
     assert (filled[:, 2] == 4).all() and (filled[hidden] < 3).all()
     if num_steps >= 6:  # one at a time, as the exact reverse process
         assert max((a - b).max() for a, b in zip(seen, seen[1:], strict=False)) <= 1
+
+
+def test_filling_follows_what_is_known() -> None:
+    family = DiffusionConfig(denoiser=MLPConfig(width=8, depth=1), process=EDM(sigma_data=1.0)).build(
+        Continuous(shape=(2,)), {})
+    assert isinstance(family, Diffusion)
+    covariance = torch.tensor([[1.0, 0.95], [0.95, 1.0]])
+
+    def exact(x: torch.Tensor, sigma: torch.Tensor, cond: object) -> torch.Tensor:  # the denoiser of a Gaussian
+        return x @ torch.linalg.inv(covariance + sigma[0] ** 2 * torch.eye(2)) @ covariance
+
+    family.denoise = exact  # type: ignore[method-assign]
+    known = torch.tensor([[1.5, math.nan]]).repeat(400, 1)
+    made = family.fill(known, settings=SampleSettings(num_steps=40), draws=torch.Generator().manual_seed(0)).x
+    assert (made[:, 0] == 1.5).all()
+    assert 1.3 < made[:, 1].mean() < 1.5 and 0.2 < made[:, 1].std() < 0.4  # exact: 1.43 and 0.31
