@@ -345,7 +345,31 @@ def _pmo(m: dict[str, Any]) -> str:
 
 
 MOLECULES: Parts = {"moses_metrics": _moses_metrics, "esol": _esol, "constrained": _constrained, "pmo": _pmo}
-RUNS: Parts = {"growth": _growth, "kills": _kills, "kills_every_operation": _kills, "fuzz": _fuzz}
+
+
+def _compare(metrics: dict[str, Any]) -> str:
+    rows = {name: row for name, row in metrics.items() if isinstance(row, dict)}
+    families = list(next(iter(rows.values()))["short"])
+    said = []
+    for name, row in rows.items():
+        cells = []
+        for family in families:
+            short = row["short"][family]["value"]
+            longer = [value for value in row["longer"][family]["values"] if value is not None]
+            spread = f"{figure(min(longer))} to {figure(max(longer))}" if longer else "failed"
+            cells.append(f"{'failed' if short is None else figure(short)}; {spread}")
+        named = f"{row['named']}{'' if row['separated'] else ' (too close to call)'}"
+        confirmed = "yes" if row["confirmed"] else f"no: {row['longer_best']}"
+        said.append([name, f"`{row['measure']}`", named, *cells, confirmed])
+    heads = ["data", "decided by", "named", *families, "confirmed"]
+    lines = [heads, ["---"] * len(heads), *said]
+    held = sum(row["confirmed"] for row in rows.values())
+    return (
+        f"**Which family suits the data**: `compare` with {metrics['minutes']:g} minutes a family named the family "
+        f"that longer trainings of other seeds ({metrics['longer_minutes']:g} minutes a family, by the clock of a "
+        f"shared machine) confirm on {held} of {len(rows)} data sets. Each cell has the short comparison's value, then "
+        "the range of the longer seeds.\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    )
 
 
 def vocoder(m: dict[str, Any]) -> str:
@@ -361,6 +385,7 @@ def vocoder(m: dict[str, Any]) -> str:
 
 
 SOUND: Parts = {"vocoder": vocoder}
+RUNS: Parts = {"compare": _compare, "growth": _growth, "kills": _kills, "kills_every_operation": _kills, "fuzz": _fuzz}
 SECTIONS: Mapping[str, Parts] = {
     "image figures": IMAGE, "text figures": TEXT, "sound figures": SOUND, "molecule figures": MOLECULES,
     "run figures": RUNS}

@@ -7,4 +7,5 @@ import importlib
 from apps.image.tasks import TASKS
 from core.command_line.verbs import build
 
-app = build("image", lambda: importlib.import_module("apps.image.domain").DOMAIN, TASKS)
+app = build("image", lambda: importlib.import_module("apps.image.domain").DOMAIN, TASKS,
+            program=("-m", "apps.image"))

@@ -7,4 +7,5 @@ import importlib
 from apps.molecules.tasks import TASKS
 from core.command_line.verbs import build
 
-app = build("molecules", lambda: importlib.import_module("apps.molecules.domain").DOMAIN, TASKS)
+app = build("molecules", lambda: importlib.import_module("apps.molecules.domain").DOMAIN, TASKS,
+            program=("-m", "apps.molecules"))

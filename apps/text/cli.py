@@ -7,4 +7,5 @@ import importlib
 from apps.text.tasks import TASKS
 from core.command_line.verbs import build
 
-app = build("text", lambda: importlib.import_module("apps.text.domain").DOMAIN, TASKS)
+app = build("text", lambda: importlib.import_module("apps.text.domain").DOMAIN, TASKS,
+            program=("-m", "apps.text"))

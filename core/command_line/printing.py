@@ -32,11 +32,12 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
     console.print(table)
 
 
-def print_measures(title: str, measures: Sequence[Measure]) -> None:
-    """Measures as a table, each with what it must be read against."""
+def print_measures(title: str, measures: Sequence[Measure], first: str | None = None) -> None:
+    """Measures as a table, each with what it must be read against; `first` is the head of their names."""
     from core.runs.measures import HEADS, measure_cells
 
-    print_table(title, HEADS, [measure_cells(measure) for measure in measures])
+    heads = HEADS if first is None else (first, *HEADS[1:])
+    print_table(title, heads, [measure_cells(measure) for measure in measures])
 
 
 def print_json(value: object) -> None:

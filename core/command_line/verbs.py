@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from core.command_line.compare_command import add_compare
 from core.command_line.options import (
     AsJson,
     Assignments,
@@ -60,12 +61,19 @@ if TYPE_CHECKING:
     from core.runs.recipe import Recipe
 
 
-def build(name: str, load_domain: Callable[[], Domain[DataT, CodecT, Item]], tasks: Sequence[Task]) -> typer.Typer:
-    """The shared verbs of a domain, then its tasks; `load_domain` imports it when a command runs."""
+def build(
+    name: str, load_domain: Callable[[], Domain[DataT, CodecT, Item]], tasks: Sequence[Task], *,
+    program: Sequence[str] = (),
+) -> typer.Typer:
+    """The shared verbs of a domain, then its tasks; `load_domain` imports it when a command runs.
+
+    `program`: what `python` runs as this program, such as ("-m", "apps.image"): `compare` starts others of it.
+    """
     app = typer.Typer(name=name, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                       context_settings=HELP)
     for add in (_add_recipes, _add_show, _add_train, _add_sample, _add_evaluate, _add_report, _add_cell):
         add(app, load_domain)
+    add_compare(app, load_domain, [sys.executable, *program])
 
     def load_model(run: Path, device: str) -> Model[DataT, CodecT, Item]:
         from core.runs.pretrained import load_shared
@@ -406,17 +414,24 @@ def _add_report(app: typer.Typer, load_domain: Callable[[], Domain[DataT, CodecT
 def _add_cell(app: typer.Typer, load_domain: Callable[[], Domain[DataT, CodecT, Item]]) -> None:
     @app.command(hidden=True)
     def cell(
-        recipe: Annotated[str, typer.Argument(metavar="RECIPE")],
         run: Annotated[Path, typer.Option("--run")],
-        seed: Seed = 0,
+        recipe: RecipeName = None,
+        recipe_file: RecipeFile = None,
+        seed: OptionalSeed = None,
         device: Device = "auto",
         scale: Annotated[float, typer.Option("--scale", help="Of train.steps.")] = 1.0,
+        judged: Annotated[str | None, typer.Option("--judge", help="A run or function, on the recipe's data.")] = None,
     ) -> None:
-        """One cell of the tour: train, sample, evaluate."""
+        """One cell of the tour or of a comparison: train, sample, evaluate."""
         started = time.perf_counter()
         domain = load_domain()
-        from core.runs.run import Run
-        from core.tour.cell import run_cell
+        from core.runs.run import Run, load_recipe_file
+        from core.tour.cell import judge, run_cell, stop_with_parent
 
-        if not run_cell(domain, recipe, Run(run), seed=seed, device=device, scale=scale, started=started):
+        stop_with_parent()
+        value = load_recipe_file(recipe_file, domain) if recipe_file is not None else domain.recipe(recipe or "")
+        value = value if seed is None else replace(value, seed=seed)
+        if judged is not None:
+            judge(domain, value, Run(run), judged, device=device, started=started)
+        elif not run_cell(domain, value, Run(run), device=device, scale=scale, started=started):
             raise typer.Exit(130)

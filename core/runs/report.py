@@ -164,14 +164,15 @@ def _ticks(low: float, high: float) -> list[float]:
     return [n * step for n in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
-def measure_table(measures: Sequence[Measure]) -> str:
-    """Measures with interval, baseline and floor, and in words what they say."""
+def measure_table(measures: Sequence[Measure], first: str = HEADS[0]) -> str:
+    """Measures with interval, baseline and floor, and in words what they say; `first` is the head of their names."""
+    heads = (first, *HEADS[1:])
     rows = "".join(
-        "<tr>" + "".join(f'<td data-head="{head}">{html.escape(cell)}</td>'
-                         for head, cell in zip(HEADS[:-1], measure_cells(m)[:-1], strict=True))
+        "<tr>" + "".join(f'<td data-head="{html.escape(head, quote=True)}">{html.escape(cell)}</td>'
+                         for head, cell in zip(heads[:-1], measure_cells(m)[:-1], strict=True))
         + f'<td data-head="{HEADS[-1]}">{verdict_html(m)}</td></tr>' for m in measures
     )
-    head = "".join(f"<th>{name}</th>" for name in HEADS)
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in heads)
     return f'<table class="stack"><tr>{head}</tr>{rows}</table>'
 
 

@@ -136,6 +136,11 @@ def load_recipe_file(path: Path, domain: Domain[DataT, CodecT, Item]) -> Recipe[
     return read_recipe(value, value.pop("format", 0), domain, path)
 
 
+def write_recipe(run: Run, recipe: Recipe[DataT]) -> None:
+    """Write recipe.json: the folder is this recipe's run from now on."""
+    write_if_changed(run.recipe_file, to_json(_values(recipe)))
+
+
 def recipe_to_json(recipe: Recipe[DataT]) -> str:
     """The recipe as indented JSON, complete enough to run again from it alone."""
     return json.dumps(_values(recipe), indent=2)
@@ -249,7 +254,7 @@ def train(
                 remove_leftovers(folder)
             if fresh:
                 clear(run)
-            write_if_changed(run.recipe_file, to_json(_values(recipe)))
+            write_recipe(run, recipe)
             save_description(model, run.model, markdown_table(load_measures(run)))
         barrier(world)  # before any process looks for a checkpoint, --fresh has removed the old ones
         result = fit(model.family, prepared.train, recipe.train, run.folder, seed=recipe.seed, device=place, log=log,

@@ -59,17 +59,35 @@ def own_recipe(
     Raises:
         FourfoldError: nothing to train on at `path`, an unknown family, or a refused assignment.
     """
+    data = own_data(domain, path, assignments)
+    prepared = domain.ready(data)
+    recipe, why = assigned(domain, data, prepared, family, assignments, minutes=minutes, name=name or name_of(path))
+    return recipe, prepared, why
+
+
+def own_data(domain: Domain[DataT, CodecT, Item], path: Path, assignments: Sequence[str] = ()) -> DataT:
+    """How a user's folder or file is read: as its domain guesses, but for what is assigned to data.
+
+    Raises:
+        FourfoldError: nothing to train on at `path`, or a refused assignment.
+    """
     some = next(iter(domain.recipes.values()))()
     of_data = [each for each in assignments if each.startswith("data.")]
-    data = domain.override(replace(some, data=domain.guess(path)), of_data).data
-    prepared = domain.ready(data)
-    recipe, why = propose(domain, data, prepared, family, name=name or name_of(path))
+    return domain.override(replace(some, data=domain.guess(path)), of_data).data
+
+
+def assigned(
+    domain: Domain[DataT, CodecT, Item], data: DataT, prepared: Prepared[CodecT], family: str | None,
+    assignments: Sequence[str], *, minutes: float | None, name: str,
+) -> tuple[Recipe[DataT], str]:
+    """What `propose` proposes, with assignments and minutes as of `own_recipe`; and its line."""
+    recipe, why = propose(domain, data, prepared, family, name=name)
     if minutes is None and any(each.startswith("train.steps=") for each in assignments):
         recipe = replace(recipe, train=replace(recipe.train, minutes=None))
     recipe = domain.override(recipe, assignments)
     if minutes is not None:
         recipe = replace(recipe, train=replace(recipe.train, minutes=minutes))
-    return recipe, prepared, f"{why}, {recipe.train.length}"
+    return recipe, f"{why}, {recipe.train.length}"
 
 
 def name_of(path: Path) -> str:

@@ -20,7 +20,8 @@ class Cell:
         charts: drawings (SVG) of how it was trained.
         links: what a word of its card leads to, by relative address.
         commands: what to do with it next.
-        error: why there is no result; `waiting`: there is none yet.
+        error: why there is no result; `waiting`: there is none yet. A cell with neither and without measures is only
+            looked at, such as real data.
     """
 
     column: str
@@ -66,7 +67,9 @@ def cell_html(cell: Cell) -> str:
     parts += cell.charts
     links = [f'<a href="{html.escape(address, quote=True)}">{html.escape(words)}</a>'
              for words, address in (cell.links or {}).items()]
-    parts.append(f"<p class='dim small'>{' · '.join([f'{cell.seconds:.0f} s in all', *links])}</p>")
+    if cell.seconds:
+        links.insert(0, f"{cell.seconds:.0f} s in all")
+    parts.append(f"<p class='dim small'>{' · '.join(links)}</p>")
     if cell.commands:
         parts.append(f'<details class="small"><summary>use it</summary>{commands_html(cell.commands)}</details>')
     if len(cell.measures) > 1:
@@ -86,21 +89,26 @@ def _media(media: Sequence[Media]) -> list[str]:
 
 def wall(
     title: str, words: str, cells: Sequence[Cell], facts: Mapping[str, object], *,
-    columns: Mapping[str, str] | None = None, rows: Mapping[str, str] | None = None,
+    columns: Mapping[str, str] | None = None, rows: Mapping[str, str] | None = None, before: str = "",
+    after: str = "",
 ) -> str:
     """A page of cells; their order is that in which their rows and columns first occur.
 
     Args:
         words: what all this is, in a sentence; how many cells are finished, and won, is added.
         columns, rows: what one sees there, by name, in a sentence.
+        before, after: HTML around the cells.
     """
     across = list(dict.fromkeys(cell.column for cell in cells))
-    done = [cell for cell in cells if not cell.waiting]
-    far = "" if len(done) == len(cells) else f" {len(done)} of {len(cells)} are finished: reload this page to see more."
+    judged = [cell for cell in cells if cell.measures or cell.error is not None or cell.waiting]
+    done = [cell for cell in judged if not cell.waiting]
+    far = ("" if len(done) == len(judged) else
+           f" {len(done)} of {len(judged)} are finished: reload this page to see more.")
     score = f"{sum(cell.won for cell in done)} of {len(done)} beat their baseline."
     body = [
         f"<h1>{html.escape(title)}</h1>",
         f'<p class="dim">{html.escape(words)}{far} {score} Pictures open large with a click.</p>',
+        before,
     ]
     told = [(name, said) for name in across if (said := (columns or {}).get(name))]
     grid = f'<div class="wall" style="--columns: {len(across)}">'
@@ -113,5 +121,5 @@ def wall(
         note = f" <span class='dim small' style='font-weight: 400'>{html.escape(said)}</span>" if said else ""
         cards = "".join(cell_html(cell) for cell in cells if cell.row == row)
         body.append(f"<h2>{html.escape(row)}{note}</h2>{grid}{cards}</div>")
-    body.append(f"<h2>Environment</h2>{facts_table(facts)}")
+    body += [after, f"<h2>Environment</h2>{facts_table(facts)}"]
     return page(title, "\n".join(body))

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from core.batches import Batch
+from core.command_line.program import main
 from core.command_line.verbs import build
 from core.conditions import ClassCondition, ConditionSpec
 from core.data.arrays import ArrayData
@@ -209,4 +210,7 @@ DOMAIN = Domain(
     shows="Points of a ring.",
 )
 
-app = build("tiny", lambda: DOMAIN, TASKS)
+app = build("tiny", lambda: DOMAIN, TASKS, program=(__file__,))
+
+if __name__ == "__main__":
+    main(app)
