@@ -8,14 +8,19 @@ import importlib.util
 import json
 import re
 import shlex
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
+from command_line import run
 
+from apps.cli import DOMAINS
 from benchmarks import readme, readme_figures
 from benchmarks.results_file import FOLDER
+from core.files import write_json
+from core.runs import places
 from core.runs.sizing import FAMILIES
 
 ROOT = Path(__file__).parent.parent
@@ -28,28 +33,28 @@ def page(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-def blocks(*languages: str) -> list[str]:
-    text = "\n".join(path.read_text() for path in PAGES)
+def blocks(*languages: str, text: str | None = None) -> list[str]:
+    text = text or "\n".join(path.read_text() for path in PAGES)
     found = re.findall(r"^```(\w*)\n(.*?)^```", text, flags=re.M | re.S)
     return [body for language, body in found if language in languages]
 
 
-def command_lines() -> list[str]:
-    """Lines of shell blocks that start one of our programs, and the commands that results name."""
-    joined = "\n".join(blocks("sh", "bash", "console", "shell")).replace("\\\n", " ")
+def command_lines(text: str | None = None) -> list[str]:
+    """Lines of shell blocks that start one of our programs; of all pages, with the commands that results name."""
+    joined = "\n".join(blocks("sh", "bash", "console", "shell", text=text)).replace("\\\n", " ")
     parts = [part.strip().removeprefix("$ ") for line in joined.splitlines() for part in line.split("&&")]
-    parts += re.findall(r"`(python -m benchmarks[^`]+)`", RESULTS)
+    parts += [] if text else re.findall(r"`(python -m benchmarks[^`]+)`", RESULTS)
     return [part for part in parts if re.match(r"(fourfold|python -m (apps|benchmarks))\b", part)]
 
 
-def parse(line: str) -> None:
-    """Parse a command line down to its last command, without running it."""
+def parse(line: str) -> Mapping[str, Any]:
+    """Parse a command line down to its last command, without running it; returns its arguments and options."""
     words = shlex.split(line, comments=True)
     if words[0] == "python":
         words = words[2:]
         if words[0].startswith("benchmarks."):
             assert importlib.util.find_spec(words[0]), f"{line}: no such benchmark"
-            return
+            return {}
         words = ["fourfold", *([words[0].split(".")[1]] if words[0] != "apps.cli" else []), *words[1:]]
     from apps.cli import app
 
@@ -66,6 +71,8 @@ def parse(line: str) -> None:
         domain = importlib.import_module(f"apps.{words[1]}.domain").DOMAIN
         known = [*domain.recipes, *(FAMILIES if context.params["data"] else ())]
         assert context.params["recipe"] in known, f"{line}: no such recipe"
+    parameters: Mapping[str, Any] = context.params
+    return parameters
 
 
 def test_there_are_commands() -> None:
@@ -73,9 +80,63 @@ def test_there_are_commands() -> None:
     assert any("tour" in line for line in lines) and len(lines) >= 5
 
 
+@pytest.fixture(scope="module", autouse=True)
+def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder where every model has a stand-in that is asked where no run is named."""
+    folder = tmp_path_factory.mktemp("models")
+    for name in DOMAINS:
+        domain = importlib.import_module(f"apps.{name}.domain").DOMAIN
+        for model in {domain.model, *(task.model for task in domain.tasks)} - {None}:
+            write_json(folder / name / model / "config.json", {"domain": name})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FOURFOLD_MODELS", str(folder))
+        yield folder
+
+
 @pytest.mark.parametrize("line", command_lines())
 def test_commands_parse(line: str) -> None:
     parse(line)
+
+
+def test_no_command_of_readme_meets_a_run_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    made: set[Path] = set()
+    for line in (line for line in command_lines(README) if line.startswith("fourfold")):
+        name, given = line.split()[1], parse(line)
+        domain = importlib.import_module(f"apps.{name}.domain").DOMAIN if name in DOMAINS else None
+        if " train " in line and domain is not None and not given["dry_run"]:
+            recipe = given["recipe"] or f"{Path(given['start'] or given['data']).name}-tuned"
+            folder = given["run"] or places.default_folder(recipe, name)
+            write_json(folder / "recipe.json", {"domain": name})
+        for key in ("run", "start"):  # --from
+            if domain is not None and given.get(key) is not None:
+                assert places.is_run(str(given[key]), name, domain.models), f"{line}: makes or names no such run"
+        for value in given.values():  # what earlier commands drew
+            for path in value if isinstance(value, (list, tuple)) else [value]:
+                if isinstance(path, Path) and path.suffix == ".png":
+                    assert path.parent in made, f"{line}: {path} is not there"
+        if isinstance(given.get("output"), Path):
+            made.add(given["output"])
+
+
+@pytest.mark.slow
+def test_the_first_commands_answer_with_models_that_ship(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from apps.cli import app
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FOURFOLD_MODELS")
+    monkeypatch.setenv("FOURFOLD_CACHE", str(tmp_path / "cache"))  # nothing was fetched yet
+    first = README.partition("## First a picture")[2].partition("```sh\n")[2].partition("```")[0]
+    lines = first.splitlines()
+    assert {line.split()[1] for line in lines} == {"models", *DOMAINS}
+    for line in lines:
+        code = run(app, *shlex.split(line, comments=True)[1:])
+        out, err = capsys.readouterr()
+        assert code == 0, f"{line}: {err}"
+        assert "shakespeare" in out if line.startswith("fourfold models") else out
+    assert {path.suffix for path in tmp_path.rglob("*.*")} >= {".png", ".mid", ".wav", ".csv"}
 
 
 def test_wrong_commands_do_not_parse() -> None:

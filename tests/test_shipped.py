@@ -39,20 +39,31 @@ def complaints(model: Shipped) -> list[str]:
     text = json.dumps([facts, read_json(model.folder / "config.json")]) + card
     found += [f"it names {word}" for word in ("/home/", "/root/", "/work/", "/tmp/") if word in text]
     found += [f"it has no {key}" for key in ("command", "seed", "license", "measures") if facts.get(key) in (None, "")]
-    check = facts["check"]
-    domain = domain_of(model.domain)
+    check, domain = facts["check"], domain_of(model.domain)
     loaded = load(model.folder, domain, "cpu")
-    measured = domain.evaluate(loaded, domain.ready_for(loaded), check["samples"], 0)[0]
-    low, high = check["interval"] or (check["value"], check["value"])
-    if measured.name != check["name"] or not low <= measured.value <= high:
-        found.append(f"{measured.name} is {measured.value:.4g}, the card says {low:.4g} to {high:.4g}")
+    value = ship.held_out(loaded, domain.ready_for(loaded))
+    if abs(value - check["value"]) > ship.CHANGE * max(1.0, abs(check["value"])):
+        found.append(f"the {check['name']} is {value:.4g}, the card says {check['value']:.4g}")
     return found
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: f"{model.domain}-{model.name}")
 def test_a_model_is_what_its_card_says(model: Shipped) -> None:
+    domain = domain_of(model.domain)
+    missing = [origin.name for origin in domain.origins(load(model.folder, domain, "cpu").recipe.data)
+               if not origin.at_hand and origin.megabytes is None]
+    if missing:
+        pytest.skip(f"the user must put {', '.join(missing)} in place")
     assert complaints(model) == []
+
+
+def test_what_commands_ask_by_default_ships() -> None:
+    names = {(model.domain, model.name) for model in MODELS}
+    for name in DOMAINS:
+        domain = domain_of(name)
+        asked = {domain.model, *(task.model for task in domain.tasks)} - {None}
+        # No chats at hand may be passed on, and no vocoder is trained for long enough: these tasks ask for a run.
+        assert {(name, model) for model in asked - {"chats", "vocoder"}} <= names
 
 
 def test_all_of_them_are_small() -> None:
@@ -65,7 +76,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     run = next(path.parent.parent for path in sorted(RUN.rglob("model/config.json")))
     shipping = ["ship", str(run), "--domain", "image", "--name", "mine", "--what", "Small digits", "--license",
-                "CC-BY-4.0", "--data", "digits", "--samples", "100", "--check", "60", "--output", str(folder / "image")]
+                "CC-BY-4.0", "--data", "digits", "--samples", "100", "--output", str(folder / "image")]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", shipping)
         ship.main()
@@ -98,6 +109,6 @@ def test_a_model_that_changed_is_found_out(home: Path, tmp_path: Path) -> None:
     shutil.copytree(home / "image" / "mine", other)
     facts = read_json(other / FACTS)
     check = facts["check"]
-    write_json(other / FACTS, {**facts, "license": "", "check": {**check, "interval": [0.0, check["value"] / 2]}})
+    write_json(other / FACTS, {**facts, "license": "", "check": {**check, "value": check["value"] * 1.1}})
     found = complaints(read_shipped("image", other))
     assert "it has no license" in found and any("the card says" in line for line in found)

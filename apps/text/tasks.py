@@ -188,7 +188,7 @@ TASKS = (
     Task(name="score", summary="Bits per byte and perplexity of a file: how well the model predicts it.",
          parameters=ScoreFile, run=score, result="numbers", example="letter.txt"),
     Task(name="translate", summary="Translate sentences with a model of pairs.", parameters=Search, run=translate,
-         result="text", example='"Ein Hund läuft."', model="translate-de-en"),
+         result="text", example='"A small editor of text files."', model="translate-en-de"),
     Task(name="summarize", summary="Sum up descriptions with a model of pairs; of long ones it reads the beginning.",
          parameters=Search, run=summarize, result="text", example="--file descriptions.txt", model="summaries"),
     Task(name="interpolate", parameters=Interpolate, run=interpolate, result="text", model="captions",

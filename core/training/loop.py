@@ -412,25 +412,33 @@ def _is_validated(run: _Run) -> bool:
     return now > before
 
 
+@torch.no_grad()
+def validation(
+    family: Family, data: ArrayData, most: int, batch_size: int, seed: int, device: torch.device
+) -> float:
+    """`family.validation` (`family.validated` says of what) averaged over the first `most` examples."""
+    total, count = 0.0, min(len(data), most)
+    for part, start in enumerate(range(0, count, batch_size)):
+        rows = np.arange(start, min(start + batch_size, count))
+        seed_step(seed, 0, len(family.players), part, device)
+        total += family.validation(data.batch(rows, seed=derive(seed, part)).to(device)).item() * len(rows)
+    return total / count
+
+
 def _validate(run: _Run, data: ArrayData, run_log: RunLog) -> None:
     """Measure the averaged weights on held-out examples, remember the best, and say or end overfitting."""
     family, config = run.family, run.config
     weights = _averaged(run, family.state_dict())
     trained = {name: value.clone() for name, value in family.state_dict().items()}
     family.eval()
-    total, count = 0.0, min(len(data), VALIDATED)
     try:
         checkpoint.fill(family, weights, "the moving average")
-        with torch.no_grad(), _precision(run):
-            for part, start in enumerate(range(0, count, config.batch_size)):
-                rows = np.arange(start, min(start + config.batch_size, count))
-                batch = data.batch(rows, seed=derive(run.seed, part)).to(run.device)
-                seed_step(run.seed, 0, len(family.players), part, run.device)
-                total += family.validation(batch).item() * len(rows)
+        with _precision(run):
+            held_out = validation(family, data, VALIDATED, config.batch_size, run.seed, run.device)
     finally:
         checkpoint.fill(family, trained, "the weights in training")
         family.train()
-    value = torch.tensor(total / count, device=run.device)
+    value = torch.tensor(held_out, device=run.device)
     broadcast([value], run.world)
     measured = value.item()
     if measured < run.best_value:
