@@ -37,7 +37,7 @@ from apps.image.enhancement import inpaint
 from apps.image.sources import open_image
 from apps.molecules import chemistry
 from apps.molecules.data import read_smiles
-from apps.robotics.data import Demonstrations
+from apps.robotics.demonstrations import Demonstrations
 from apps.text.sources import documents, lines, pairs
 from apps.text.text_data import TextData
 from core.command_line.program import main as run_program
@@ -512,7 +512,7 @@ def _planar_names() -> tuple[Sequence[str], Sequence[str]]:
     from apps.robotics.environments import make
 
     environment = make("planar")
-    return environment.observation_names, environment.action_names
+    return environment.observation.names, environment.action.names
 
 
 def demonstrations(home: Path) -> Loader:

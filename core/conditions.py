@@ -1,4 +1,4 @@
-"""Kinds of condition: a class, numbers, a source sequence, or an array aligned with the data."""
+"""Kinds of condition: a class, numbers, a source sequence, an array aligned with the data, or a picture beside them."""
 
 from __future__ import annotations
 
@@ -40,4 +40,11 @@ class ArrayCondition:
     shape: tuple[int, ...]
 
 
-ConditionSpec = ClassCondition | VectorCondition | SequenceCondition | ArrayCondition
+@dataclass(frozen=True, kw_only=True)
+class PictureCondition:
+    """A picture that is looked at, `(channels, height, width)`; batched as uint8 `[B, *shape]`."""
+
+    shape: tuple[int, int, int]
+
+
+ConditionSpec = ClassCondition | VectorCondition | SequenceCondition | ArrayCondition | PictureCondition

@@ -1,102 +1,74 @@
-"""Demonstrations: collected from scripted experts, kept in files, cut into action chunks."""
+"""What a policy learns from: demonstrations collected or read, cut into action chunks."""
 
 from __future__ import annotations
 
-import io
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from apps.robotics.codec import CONDITION, ChunkCodec
-from apps.robotics.environments import TASKS, make
-from apps.robotics.model import RoboticsData
-from apps.robotics.rollouts import Demonstrator, Purpose, episode_seeds, run_episodes
-from apps.robotics.simulation import Episode
-from core.data.array_files import read_arrays
+from apps.robotics import formats
+from apps.robotics.codec import ChunkCodec
+from apps.robotics.demonstrations import Demonstrations, known_layouts
+from apps.robotics.environments import is_environment, make
+from apps.robotics.model import RoboticsData, RoboticsModel
+from apps.robotics.observations import resized
+from apps.robotics.policy import Policy
+from apps.robotics.rollouts import Actor, Demonstrator, Own, Purpose, environment_of, episode_seeds, run_episodes
 from core.data.arrays import ArrayData
 from core.data.cache import cached
 from core.data.folders import Found, find_files, read_all
 from core.data.splits import split
-from core.errors import FourfoldError, did_you_mean, require
-from core.files import write_atomically
+from core.errors import FourfoldError, require
 from core.runs.domain import Prepared
+from core.runs.model import Model
 from core.runs.tasks import Progress
 
 log = logging.getLogger(__name__)
-VERSION = 3  # of what `collect` does
-
-
-@dataclass(frozen=True)
-class Demonstrations:
-    """Episodes end to end: T steps in all, E episodes.
-
-    `observations` `[T, D]` before each action, `actions` `[T, A]` as the expert meant them, `lengths` `[E]`,
-    `succeeded` bool `[E]`.
-    """
-
-    task: str
-    observations: np.ndarray
-    actions: np.ndarray
-    lengths: np.ndarray
-    succeeded: np.ndarray
-
-    @staticmethod
-    def of(episodes: Sequence[Episode]) -> Demonstrations:
-        """The steps of episodes, and the actions as they were meant."""
-        return Demonstrations(
-            episodes[0].task,
-            np.concatenate([episode.observations[:-1] for episode in episodes]).astype(np.float32),
-            np.concatenate([episode.actions for episode in episodes]).astype(np.float32),
-            np.array([episode.steps for episode in episodes]),
-            np.array([episode.succeeded for episode in episodes]),
-        )
-
-    def content(self) -> bytes:
-        """The bytes of an .npz."""
-        stream = io.BytesIO()
-        np.savez_compressed(stream, allow_pickle=False, task=np.array(self.task), **_arrays(self))
-        return stream.getvalue()
-
-    def save(self, path: Path) -> None:
-        """Write an .npz; FourfoldError where it cannot be written."""
-        write_atomically(path, self.content())
-
-    @staticmethod
-    def load(path: Path) -> Demonstrations:
-        """Read and check what `save` wrote.
-
-        Raises:
-            FourfoldError: the file is missing, damaged, of an unknown task, or its arrays disagree.
-        """
-        if not path.is_file():
-            raise FourfoldError(f"{path}: no such file of demonstrations; make one with `fourfold robotics collect`")
-        values = read_arrays(path, ("task", "observations", "actions", "lengths", "succeeded"))
-        task = str(values.pop("task"))
-        if task not in TASKS:
-            raise FourfoldError(f"{path} is of the task {task!r}: {did_you_mean(task, TASKS)}")
-        return _checked(Demonstrations(task, **values), str(path))
+VERSION = 4  # of what `collect` does
 
 
 def collect(
-    task: str, n: int, *, seed: int = 0, noise: float = 0.3, progress: Progress | None = None
+    task: str | Callable[[], Any], n: int, *, seed: int = 0, noise: float = 0.3, picture: int = 0,
+    policy: Callable[..., Any] | RoboticsModel | None = None, relabel: bool = False, only_successes: bool = False,
+    limit: int | None = None, processes: int | None = None, progress: Progress | None = None,
 ) -> Demonstrations:
-    """`n` episodes of a task's scripted expert.
+    """`n` episodes of a task's scripted expert, of a user's policy, or of a trained one.
 
     Args:
+        task: as of `environments.make`.
         seed: in [0, 1000); other seeds give other episodes, and evaluations have none of them.
         noise: standard deviation of what is added to executed actions, as a share of their limit.
+        picture: pixels a side of the pictures in observations; a model takes its own.
+        policy: a function from observation to action, an object or class with `act`, or a model; None: the expert.
+        relabel: keep the expert's actions in the states that `policy` comes to (DAgger, Ross et al. 1011.0686).
+        only_successes: leave out the episodes that fail; how many is said.
 
     Raises:
-        FourfoldError: an unknown task, or a number out of range.
+        FourfoldError: an unknown task, one without an expert, or a number out of range.
     """
-    RoboticsData(task=task, demonstrations=max(n, 10), seed=seed, noise=noise)  # checks the ranges
     require(n >= 1, "the number of demonstrations", n, "must be at least 1")
-    environment, seeds = make(task), episode_seeds(Purpose.DEMONSTRATION, seed, n)
-    demonstrator = Demonstrator(environment, seed)
-    return Demonstrations.of(run_episodes(environment, demonstrator, seeds, noise=noise, progress=progress))
+    require(0 <= noise <= 1, "noise", noise, "must be in [0, 1]")
+    require(0 <= seed < 1000, "seed", seed, "must be in [0, 1000)")
+    place = (environment_of(policy, task, limit, processes) if isinstance(policy, Model) else
+             make(task, picture=picture, limit=limit, processes=processes))
+    with closing(place) as environment:
+        expert = Demonstrator(environment, seed)
+        actor: Actor = expert
+        if isinstance(policy, Model):
+            actor = Policy(policy, seed=seed, together=environment.parallel)
+        elif policy is not None:
+            actor = Own(policy, environment)
+        episodes = run_episodes(environment, actor, episode_seeds(Purpose.DEMONSTRATION, seed, n), noise=noise,
+                                teacher=expert if relabel else None, progress=progress)
+        good = [episode for episode in episodes if episode.succeeded]
+        if only_successes and not good:
+            raise FourfoldError(f"none of {n} episodes of {environment.name} succeed: there is nothing to keep")
+        return Demonstrations.of(good if only_successes else episodes, (environment.observation, environment.action))
 
 
 def demonstrations_of(config: RoboticsData) -> Demonstrations:
@@ -106,41 +78,62 @@ def demonstrations_of(config: RoboticsData) -> Demonstrations:
         FourfoldError: the file cannot be used, or is of another task.
     """
     if config.folder is not None:
-        return _own(Path(config.folder).expanduser(), config.task)
-    arrays = cached(
-        "robotics demonstrations", VERSION, (config.task, config.demonstrations, config.noise, config.seed),
-        lambda: _arrays(collect(config.task, config.demonstrations, seed=config.seed, noise=config.noise)),
-    )
-    return Demonstrations(config.task, **arrays)
+        return own_demonstrations(Path(config.folder).expanduser(), config)
+    place = config.place
+    assert place is not None
+    key = (place, config.demonstrations, config.noise, config.seed, config.picture)
+
+    def collected() -> Demonstrations:
+        return collect(place, config.demonstrations, seed=config.seed, noise=config.noise, picture=config.picture)
+
+    layouts = known_layouts(place, config.picture)
+    if layouts is None:
+        return collected()  # what a user's environment does may change
+    arrays = cached("robotics demonstrations", VERSION, key, lambda: collected().arrays())
+    return Demonstrations(config.task, **arrays, layouts=layouts)
 
 
 def own_files(path: Path) -> Found:
-    """A file of demonstrations, or all .npz files in a folder, at any depth, in the order of their names.
+    """A file of demonstrations, a dataset of LeRobot's, or all files of demonstrations in a folder, at any depth, in
+    the order of their names.
 
     Raises:
         FourfoldError: there is none.
     """
-    return find_files(path, (".npz",))
+    return Found(path, (path,)) if formats.is_lerobot(path) else find_files(path, formats.SUFFIXES)
 
 
-def _own(path: Path, task: str) -> Demonstrations:
-    """The user's own demonstrations; see `own_files`."""
+def own_demonstrations(path: Path, config: RoboticsData | None = None) -> Demonstrations:
+    """The user's own demonstrations, joined; see `own_files`. `config`: of what task, and in which environment.
+
+    Raises:
+        FourfoldError: they are missing, damaged, of several kinds, or do not suit the config.
+    """
     found = own_files(path)
     read, broken = read_all(found.files, Demonstrations.load, what="files of demonstrations")
     for line in [*found.report("files of demonstrations"), *broken]:
         log.warning(line)
     parts = [part for _, part in read]
+    config = config or RoboticsData(task=parts[0].task, folder=str(path))
     for (index, _), part in zip(read, parts, strict=True):
-        require(part.task == task, "data.task", task,
+        named = is_environment(part.task) or is_environment(config.task)
+        require(part.task == config.task or not named or config.environment is not None, "data.task", config.task,
                 f"{found.files[index]} is of {part.task!r}: use --set data.task={part.task}")
-    arrays = [_arrays(part) for part in parts]
-    return Demonstrations(task, **{name: np.concatenate([each[name] for each in arrays]) for name in arrays[0]})
+        if part.layout[0].names != parts[0].layout[0].names or part.layout[1].names != parts[0].layout[1].names:
+            raise FourfoldError(f"{found.files[index]} has other observations or actions than "
+                                f"{found.files[read[0][0]]}: a policy learns from demonstrations of one kind")
+        if (part.pictures is None) != (parts[0].pictures is None):
+            raise FourfoldError(f"{found.files[index]} has other pictures than {found.files[read[0][0]]}")
+    arrays = [part.arrays() for part in parts]
+    joined = {name: np.concatenate([each[name] for each in arrays]) for name in arrays[0]}
+    return Demonstrations(config.task, **joined, layouts=parts[0].layouts)
 
 
 def chunks(
     demonstrations: Demonstrations, episodes: np.ndarray, history: int, horizon: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Every step of the chosen `episodes` as (last observations `[N, history, D]`, next actions `[N, horizon, A]`).
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Every step of the chosen `episodes` as (last observations `[N, history, D]`, next actions `[N, horizon, A]`, last
+    pictures `[N, history, P, P, C]`).
 
     Before an episode's start its first observation repeats, after its end its last action does.
     """
@@ -151,7 +144,8 @@ def chunks(
     last = np.repeat(ends - 1, ends - starts)[:, None]
     seen = np.maximum(steps[:, None] + np.arange(1 - history, 1), first)
     next_ = np.minimum(steps[:, None] + np.arange(horizon), last)
-    return demonstrations.observations[seen], demonstrations.actions[next_]
+    pictures = None if demonstrations.pictures is None else demonstrations.pictures[seen]
+    return demonstrations.observations[seen], demonstrations.actions[next_], pictures
 
 
 def prepare(config: RoboticsData, known: ChunkCodec | None = None, grow: bool = False) -> Prepared[ChunkCodec]:
@@ -162,46 +156,48 @@ def prepare(config: RoboticsData, known: ChunkCodec | None = None, grow: bool = 
     Raises:
         FourfoldError: demonstrations that cannot be used, or too few that succeed.
     """
-    found = demonstrations_of(config)
+    found = _with_pictures(demonstrations_of(config), config.picture)
     good = np.flatnonzero(found.succeeded)
     if len(good) < 3:
         raise FourfoldError(f"{len(good)} of {len(found.lengths)} demonstrations succeed: training needs at least 3")
     held = max(1, len(good) // 20)
     splits = split(good.tolist(), test=held, validation=held, seed=config.seed)
     cut = {name: chunks(found, good[rows], config.history, config.horizon) for name, rows in vars(splits).items()}
-    environment = make(config.task)
+    layouts = found.layout
     codec = ChunkCodec.fit(
-        config.task, config.history, config.horizon, (environment.action_names, environment.observation_names),
-        cut["train"][0][:, -1], cut["train"][1][:, 0],
+        config.task, config.history, config.horizon, layouts, cut["train"][0][:, -1], cut["train"][1][:, 0],
+        pictures=(0, 0) if found.pictures is None else (found.pictures.shape[2], found.pictures.shape[3]),
+        say=config.folder is not None,
     )
     codec = codec if known is None else codec.within(known)
     arrays = {
-        name: ArrayData(codec.space, codec.normalised(actions), {CONDITION: codec.standardised(seen)})
-        for name, (seen, actions) in cut.items()
+        name: ArrayData(codec.space, codec.normalised(actions), codec.seen(seen, pictures))
+        for name, (seen, actions, pictures) in cut.items()
     }
     return Prepared(codec=codec, **arrays)
 
 
-def _arrays(found: Demonstrations) -> Mapping[str, np.ndarray]:
-    return {name: value for name, value in vars(found).items() if name != "task"}
+def _with_pictures(found: Demonstrations, size: int) -> Demonstrations:
+    """Demonstrations with pictures of `size` pixels a side; of 0: without any.
+
+    Raises:
+        FourfoldError: they have no pictures, or nothing without them.
+    """
+    if size and found.pictures is None:
+        raise FourfoldError(f"data.picture is {size}, and these demonstrations have no pictures: use "
+                            "--set data.picture=0")
+    if not size and not found.observations.shape[1]:
+        raise FourfoldError("these demonstrations have pictures alone: use --set data.picture=64")
+    if found.pictures is None or found.pictures.shape[1] == size:
+        return found if size else replace(found, pictures=None)
+    if not size:
+        log.warning("the pictures in these demonstrations are not looked at: --set data.picture=64 looks at them")
+        return replace(found, pictures=None)
+    return replace(found, pictures=np.stack([_channels_resized(picture, size) for picture in found.pictures]))
 
 
-def _checked(found: Demonstrations, where: str) -> Demonstrations:
-    """`found`, if a policy of its task could learn from it."""
-    environment = make(found.task)
-    for name, width in (("observations", environment.observation_names), ("actions", environment.action_names)):
-        array = getattr(found, name)
-        if array.ndim != 2 or array.shape[1] != len(width) or not np.issubdtype(array.dtype, np.floating):
-            raise FourfoldError(f"{where}: {name} is {array.dtype} {array.shape}: must be floats [steps, {len(width)}]")
-        if not np.isfinite(array).all():
-            raise FourfoldError(f"{where}: {name} has values that are not finite at step "
-                                f"{int((~np.isfinite(array)).any(1).argmax())}")
-    lengths = found.lengths
-    if lengths.ndim != 1 or not len(lengths) or not np.issubdtype(lengths.dtype, np.integer) or lengths.min() < 1:
-        raise FourfoldError(f"{where}: lengths must be whole numbers from 1, one an episode")
-    if not lengths.sum() == len(found.observations) == len(found.actions):
-        raise FourfoldError(f"{where}: lengths add up to {lengths.sum()} for {len(found.observations)} observations "
-                            f"and {len(found.actions)} actions")
-    if found.succeeded.shape != lengths.shape or found.succeeded.dtype != np.bool_:
-        raise FourfoldError(f"{where}: succeeded must be true or false for each of {len(lengths)} episodes")
-    return found
+def _channels_resized(picture: np.ndarray, size: int) -> np.ndarray:
+    """A picture of any number of channels, scaled channel by channel."""
+    return np.concatenate([resized(picture[..., i : i + 1], size) for i in range(picture.shape[-1])], axis=2)
+
+

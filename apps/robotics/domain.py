@@ -10,6 +10,7 @@ from apps.robotics.data import prepare
 from apps.robotics.media import preview, write
 from apps.robotics.metrics import evaluate
 from apps.robotics.model import RoboticsData, RoboticsModel
+from apps.robotics.policy import TrainedPolicy
 from apps.robotics.recipes import RECIPES
 from apps.robotics.rollouts import draw
 from apps.robotics.sizing import default_family, guess, sized, tuned_data
@@ -33,6 +34,11 @@ DOMAIN = Domain(
 )
 
 
-def load(path: str | Path, device: str = "auto") -> RoboticsModel:
+def load(path: str | Path, device: str = "auto") -> TrainedPolicy:
     """The trained policy in a run folder or a model folder."""
-    return pretrained.load(path, DOMAIN, device)
+    return acting(pretrained.load(path, DOMAIN, device))
+
+
+def acting(model: RoboticsModel) -> TrainedPolicy:
+    """A model that acts."""
+    return TrainedPolicy(**vars(model))

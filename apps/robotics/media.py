@@ -6,15 +6,15 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from apps.robotics.codec import ActionChunk
-from apps.robotics.data import Demonstrations
-from apps.robotics.frames import frames
+from apps.robotics.demonstrations import Demonstrations
+from apps.robotics.frames import frames, side_by_side
 from apps.robotics.model import RoboticsItem
 from apps.robotics.render import animated, chunk_png, gif
 from apps.robotics.simulation import Episode
+from apps.robotics.videos import mp4
 from core.errors import FourfoldError
 from core.files import write_atomically
 from core.runs.media import Media
@@ -43,7 +43,7 @@ def write(items: Sequence[RoboticsItem], folder: Path) -> list[Path]:
 
 
 def preview(items: Sequence[RoboticsItem]) -> list[Media]:
-    """Episodes as animations: MuJoCo's pictures of two where there is a GL, and a plan of all; chunks as trails."""
+    """Episodes as animations: the simulator's pictures of two where it draws, and a plan of all; chunks as trails."""
     episodes = [item for item in items if isinstance(item, Episode)]
     chunks = [item for item in items if isinstance(item, ActionChunk)]
     media = []
@@ -59,17 +59,35 @@ def preview(items: Sequence[RoboticsItem]) -> list[Media]:
 
 
 def _simulator_pictures(episodes: Sequence[Episode]) -> Media:
-    """The first two episodes side by side as MuJoCo draws them, or a line that says what is missing."""
+    """A success and a failure side by side as their simulator draws them, or a line that says what is missing."""
+    shown = _telling(episodes)
     try:
-        clips = [frames(episode) for episode in episodes[:2]]
+        clips = side_by_side([frames(episode) for episode in shown])
     except FourfoldError as error:
         return Media(kind="text", content=f"{error}\n", caption="no pictures of the simulator")
-    longest = max(len(clip) for clip in clips)
-    held = [clip[np.minimum(np.arange(longest), len(clip) - 1)] for clip in clips]
-    pictures = [Image.fromarray(picture) for picture in np.concatenate(held, axis=2)]
-    return Media(kind="gif", content=animated(pictures), caption=f"{episodes[0].task} in MuJoCo")
+    told = " and ".join(f"{'success' if episode.succeeded else 'failure'} (seed {episode.seed})" for episode in shown)
+    return Media(kind="gif", content=animated([Image.fromarray(picture) for picture in clips]),
+                 caption=f"{episodes[0].task}: {told}")
 
 
-def _summary(episode: Episode) -> dict[str, str | int | None]:
+def video(episodes: Sequence[Episode]) -> bytes:
+    """An MP4 of the same, of every step.
+
+    Raises:
+        FourfoldError: nothing draws the task, or a package or GL is missing.
+    """
+    if episodes[0].task == "planar":
+        raise FourfoldError("the planar task has no simulator that draws it: rollouts.gif shows it")
+    return mp4(side_by_side([frames(episode, every=1) for episode in _telling(episodes)]))
+
+
+def _telling(episodes: Sequence[Episode]) -> Sequence[Episode]:
+    """A success and a failure where there are both, else the first two."""
+    won, lost = ([episode for episode in episodes if episode.succeeded is good] for good in (True, False))
+    return [won[0], lost[0]] if won and lost else episodes[:2]
+
+
+def _summary(episode: Episode) -> dict[str, str | float | None]:
     return {"task": episode.task, "seed": episode.seed, "succeeded": episode.succeeded, "steps": episode.steps,
+            "reward": round(episode.reward, 6),
             "side": {1: "left", -1: "right", 0: None}[episode.scene.passed_side(episode.places)]}

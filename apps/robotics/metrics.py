@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
+import torch
 
 from apps.robotics.baselines import regression
 from apps.robotics.codec import ChunkCodec
-from apps.robotics.environments import make
 from apps.robotics.model import RoboticsModel
-from apps.robotics.rollouts import Actor, Demonstrator, Policy, Purpose, RandomPolicy, episode_seeds, run_episodes
-from apps.robotics.simulation import Environment, Episode, by_start
+from apps.robotics.policy import Policy, one_thread
+from apps.robotics.rollouts import (
+    Actor,
+    Demonstrator,
+    Purpose,
+    RandomPolicy,
+    environment_of,
+    episode_seeds,
+    run_episodes,
+)
+from apps.robotics.simulation import Environment, Episode, Seen, by_start
+from core.errors import FourfoldError
 from core.metrics.intervals import bootstrap, wilson
 from core.runs.domain import Prepared
 from core.runs.measures import Measure
 
+log = logging.getLogger(__name__)
+DRAWS = 8  # chunks of which the nearest to a demonstrated one counts
 SCENES, VISITS = 20, 16  # starts, and rollouts from each, behind the measure of sides
 
 
@@ -42,42 +56,68 @@ def _side_entropy(episodes: Sequence[Episode]) -> float:
 
 
 def evaluate(model: RoboticsModel, prepared: Prepared[ChunkCodec], n: int, seed: int) -> list[Measure]:
-    """Success over `n` episodes, against regression with the same network, random actions and the expert; and more."""
-    config = model.recipe.data
-    environment = make(config.task)
-    seeds = episode_seeds(Purpose.EVALUATION, seed, n)
-    policy = Policy(model=model, seed=seed)
-    regressor = Policy(model=regression(model, prepared), seed=seed)
-    # Rates near 0 and 1 need fewer episodes, each of which costs a simulator's time.
-    actors: dict[str, tuple[Actor, int]] = {
-        "policy": (policy, n),
-        "regression": (regressor, n),
-        "random": (RandomPolicy(environment, seed, config.execute), min(n, 100)),
-        "demonstrator": (Demonstrator(environment, seed), min(n, 100)),
-    }
-    rates = {
-        name: run_episodes(environment, actor, seeds[:count], history=config.history)
-        for name, (actor, count) in actors.items()
-    }
-    won = sum(episode.succeeded for episode in rates["policy"])
-    success = Measure(
-        name="success", value=won / n, interval=wilson(won, n), better="higher", count=n,
-        baseline=success_rate(rates["regression"]), baseline_name="same-network regression",
-        floor=success_rate(rates["demonstrator"]),
-    )
-    random = success_rate(rates["random"])
-    measures = [success, replace(success, name="success_vs_random", baseline=random, baseline_name="random actions")]
-    if environment.name == "planar":
-        measures.append(_side_measure(environment, policy, regressor, seed, config.history))
-    return [*measures, *_bound_measure(model, prepared), _latency(policy, environment, config.history)]
+    """Success over `n` episodes, against regression with the same network, random actions and the expert; and more.
+
+    Where nothing says in which environment to act: how far actions are from held-out demonstrations.
+    """
+    baseline = regression(model, prepared)
+    if model.recipe.data.place is None:
+        log.warning("nothing says where this task is done (data.environment): actions are compared with held-out "
+                    "demonstrations, which tells less than success")
+        return [_action_error(model, baseline, prepared), *_bound_measure(model, prepared), _latency(model)]
+    with closing(environment_of(model)) as environment:
+        policy = Policy(model, seed=seed, together=environment.parallel)
+        regressor = Policy(baseline, seed=seed, together=environment.parallel)
+        seeds = episode_seeds(Purpose.EVALUATION, seed, n)
+        # Rates near 0 and 1 need fewer episodes, each of which costs a simulator's time.
+        actors: dict[str, tuple[Actor, int]] = {
+            "policy": (policy, n), "regression": (regressor, n),
+            "random": (RandomPolicy(environment, seed, model.recipe.data.execute), min(n, 100)),
+        }
+        if has_expert(environment):
+            actors["demonstrator"] = (Demonstrator(environment, seed), min(n, 100))
+        rates = {name: run_episodes(environment, actor, seeds[:count]) for name, (actor, count) in actors.items()}
+        won = sum(episode.succeeded for episode in rates["policy"])
+        success = Measure(
+            name="success", value=won / n, interval=wilson(won, n), better="higher", count=n,
+            baseline=success_rate(rates["regression"]), baseline_name="same-network regression",
+            floor=success_rate(rates["demonstrator"]) if "demonstrator" in rates else None,
+        )
+        measures = [success, replace(success, name="success_vs_random", baseline=success_rate(rates["random"]),
+                                     baseline_name="random actions")]
+        if environment.name == "planar":
+            measures.append(_side_measure(environment, policy, regressor, seed))
+    return [*measures, *_bound_measure(model, prepared), _latency(model)]
 
 
-def _side_measure(environment: Environment, policy: Policy, regressor: Policy, seed: int, history: int) -> Measure:
+def has_expert(environment: Environment) -> bool:
+    """Whether a scripted expert can be asked what to do."""
+    environment.reset([0])
+    try:
+        environment.expert(np.ones(1, dtype=bool))
+    except FourfoldError:
+        return False
+    return True
+
+
+def _action_error(model: RoboticsModel, baseline: RoboticsModel, prepared: Prepared[ChunkCodec]) -> Measure:
+    """The root mean square of what the nearest of `DRAWS` chunks is off held-out ones, in shares of half their range:
+    the nearest, as there may be several ways."""
+    count = min(256, len(prepared.test))
+    batch = prepared.test.batch(np.arange(count))
+    errors = {}
+    for name, one, draws in (("policy", model, DRAWS), ("regression", baseline, 1)):
+        drawn = [one.sample_batch(count, seed=seed, condition=batch.condition).x for seed in range(draws)]
+        off = torch.stack([(x - batch.x).square().flatten(1).mean(1) for x in drawn]).amin(0)
+        errors[name] = float(off.mean().sqrt())
+    return Measure(name="action_error", value=errors["policy"], better="lower", count=count,
+                   baseline=errors["regression"], baseline_name="same-network regression")
+
+
+def _side_measure(environment: Environment, policy: Policy, regressor: Policy, seed: int) -> Measure:
     seeds = episode_seeds(Purpose.EVALUATION, seed, SCENES * VISITS, VISITS)
-    entropy = {
-        name: side_entropy(run_episodes(environment, actor, seeds, history=history))
-        for name, actor in (("policy", policy), ("regression", regressor), ("expert", Demonstrator(environment, seed)))
-    }
+    actors: dict[str, Actor] = {"policy": policy, "regression": regressor, "expert": Demonstrator(environment, seed)}
+    entropy = {name: side_entropy(run_episodes(environment, actor, seeds)) for name, actor in actors.items()}
     return Measure(
         name="side_entropy_bits", value=entropy["policy"], better="higher", count=len(seeds),
         baseline=entropy["regression"], baseline_name="same-network regression", floor=entropy["expert"],
@@ -97,12 +137,15 @@ def _bound_measure(model: RoboticsModel, prepared: Prepared[ChunkCodec]) -> list
                     interval=bootstrap(np.mean, nats), train_value=float(trained.mean()))]
 
 
-def _latency(policy: Policy, environment: Environment, history: int, repeats: int = 10) -> Measure:
-    """Milliseconds of one decision for one robot, median."""
-    histories = np.repeat(environment.reset([0])[:, None], history, axis=1)
-    seconds = []
-    for index in range(repeats):
-        started = time.perf_counter()
-        policy(histories, np.ones(1, dtype=bool), (index,))
-        seconds.append(time.perf_counter() - started)
+def _latency(model: RoboticsModel, repeats: int = 10) -> Measure:
+    """Milliseconds of one decision for one robot on one thread, a whole call, median."""
+    codec = model.codec
+    policy, seconds = Policy(model, execute=1), []
+    numbers = np.asarray(codec.mean)[None]
+    pictures = np.zeros((1, codec.picture, codec.picture, codec.channels), np.uint8) if codec.picture else None
+    with one_thread():
+        for _ in range(repeats):
+            started = time.perf_counter()
+            policy.actions(Seen(numbers, pictures), np.ones(1, dtype=bool))
+            seconds.append(time.perf_counter() - started)
     return Measure(name="decision_ms", value=1000 * float(np.median(seconds)), better="lower", count=repeats)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from apps.robotics.simulation import Bools, Floats, Scene, Step
+from apps.robotics.observations import Layout
+from apps.robotics.simulation import Bools, Floats, Scene, Seen, Step
 
 SPEED = 0.1  # longest displacement per step
 GOAL_RADIUS = 0.08  # the goal is reached within this distance
@@ -21,7 +22,7 @@ SWERVE = 1.7  # it heads straight on until this many times radius + CLEARANCE fr
 
 
 @dataclass(frozen=True)
-class Layout:
+class Course:
     """What an episode is about, `[N, ...]`: obstacle between start and goal, a little off their line."""
 
     start: Floats
@@ -30,8 +31,8 @@ class Layout:
     radius: Floats
 
     @staticmethod
-    def draw(seeds: Sequence[int]) -> Layout:
-        """One layout a seed, each a function of its own seed alone."""
+    def draw(seeds: Sequence[int]) -> Course:
+        """One a seed, each a function of its own seed alone."""
         uniform = np.stack([np.random.default_rng(seed).uniform(-1, 1, 7) for seed in seeds])
         angle, distance = np.pi / 6 * uniform[:, 0], 1.9 + 0.2 * uniform[:, 1]
         along = np.stack([np.cos(angle), np.sin(angle)], axis=1)
@@ -39,7 +40,7 @@ class Layout:
         centre = 0.1 * uniform[:, 2:4]
         half = along * distance[:, None] / 2
         obstacle = centre + 0.1 * uniform[:, 4:5] * along + 0.02 * uniform[:, 5:6] * across
-        return Layout(centre - half, centre + half, obstacle, 0.3 + 0.05 * uniform[:, 6])
+        return Course(centre - half, centre + half, obstacle, 0.3 + 0.05 * uniform[:, 6])
 
 
 class PlanarReach:
@@ -47,20 +48,21 @@ class PlanarReach:
 
     name = "planar"
     limit = 40
-    parallel = 4096
-    observation_names: tuple[str, ...] = ("goal_dx", "goal_dy", "obstacle_dx", "obstacle_dy", "obstacle_radius")
-    action_names: tuple[str, ...] = ("dx", "dy")
-    action_low, action_high = -SPEED, SPEED
+    parallel = 256
+    observation = Layout.plain("goal_dx", "goal_dy", "obstacle_dx", "obstacle_dy", "obstacle_radius")
+    action = Layout.plain("dx", "dy")
+    action_low, action_high = np.full(2, -SPEED), np.full(2, SPEED)
+    picture = 0
 
-    layout: Layout
+    layout: Course
     position: Floats
     side: Floats
 
-    def reset(self, seeds: Sequence[int]) -> Floats:
-        self.layout = Layout.draw(seeds)
+    def reset(self, seeds: Sequence[int]) -> Seen:
+        self.layout = Course.draw(seeds)
         self.position = self.layout.start.copy()
         self.side = np.ones(len(self.position))
-        return self.observe()
+        return Seen(self.observe())
 
     def observe(self) -> Floats:
         """Goal and obstacle as seen from the point, and the obstacle's radius, `[N, 5]`."""
@@ -76,11 +78,12 @@ class PlanarReach:
         failed = segment_distance(self.layout.obstacle, self.position, end) < self.layout.radius
         self.position = end
         reached = np.linalg.norm(self.layout.goal - end, axis=1) < GOAL_RADIUS
-        return Step(self.observe(), reached & ~failed, failed)
+        succeeded = reached & ~failed
+        return Step(Seen(self.observe()), succeeded, failed, succeeded.astype(np.float64))
 
-    def choose(self, rng: np.random.Generator) -> None:
+    def choose(self, seeds: Sequence[int]) -> None:
         """Draw the demonstrator's side for every episode: +1 passes the obstacle on its left, -1 on its right."""
-        self.side = rng.choice([-1.0, 1.0], size=len(self.position))
+        self.side = np.where(np.asarray(seeds) % 2, 1.0, -1.0)
 
     def expert(self, active: Bools) -> Floats:
         """The planner's actions `[N, 2]`."""
@@ -95,6 +98,9 @@ class PlanarReach:
 
     def places(self) -> Floats:
         return self.position.copy()
+
+    def close(self) -> None:
+        """Nothing runs for it."""
 
 
 def segment_distance(point: Floats, start: Floats, end: Floats) -> Floats:

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from apps.robotics.baselines import RegressionConfig
 from apps.robotics.model import RoboticsData
+from apps.robotics.simulators import METAWORLD
 from core.families import AutoregressiveConfig, ConditioningConfig, DiffusionConfig, GANConfig, VAEConfig
 from core.families.family import SampleSettings
 from core.likelihood import Gaussian
@@ -129,9 +131,77 @@ def drawer_open_diffusion() -> Recipe[RoboticsData]:
     return replace(base, name="drawer-open-diffusion", data=DRAWER_OPEN, train=replace(base.train, steps=3000))
 
 
-RECIPES: dict[str, Callable[[], Recipe[RoboticsData]]] = {
+def planar_regression() -> Recipe[RoboticsData]:
+    """Planar reaching by regression with the network of tour-diffusion: the mean of two ways is none.
+
+    `fourfold robotics train planar-regression`.
+    """
+    return replace(tour_diffusion(), name="planar-regression", family=RegressionConfig(network=NETWORK),
+                   sample=SampleSettings(), train=TrainConfig(steps=1500, batch_size=128, ema_decay=0.998))
+
+
+def planar_mip() -> Recipe[RoboticsData]:
+    """Planar reaching by two-step regression (MIP, 2512.01809) with the network of tour-diffusion.
+
+    `fourfold robotics train planar-mip`.
+    """
+    return replace(planar_regression(), name="planar-mip", family=RegressionConfig(network=NETWORK, refine=0.9))
+
+
+WIDE = MLPConfig(width=256, depth=3)
+MANIPULATION = RoboticsData(task="assembly-v3", demonstrations=100, noise=0.1, history=1, horizon=16, execute=8)
+
+
+def _methods() -> dict[str, Recipe[RoboticsData]]:
+    """How any of Meta-World's tasks is learned, by method."""
+    still = SampleSettings()
+    tuned = replace(tour_diffusion(), data=MANIPULATION)
+    return {
+        "vae": replace(tour_vae(), family=VAEConfig(
+            encoder=WIDE, decoder=WIDE, latent=8, likelihood=Gaussian(min_std=0.1), conditioning=ALWAYS)),
+        "gan": replace(tour_gan(), family=GANConfig(
+            generator=WIDE, critic=WIDE, latent=16, gamma=0.1, conditioning=ALWAYS)),
+        "diffusion": replace(tuned, family=DiffusionConfig(denoiser=WIDE, conditioning=ALWAYS)),
+        "autoregressive": replace(tour_autoregressive(), family=AutoregressiveConfig(
+            model=TransformerConfig(width=96, depth=3, heads=2), quantizer=UniformBins(bins=64), conditioning=ALWAYS)),
+        "regression": replace(tuned, family=RegressionConfig(network=WIDE), sample=still),
+        "mip": replace(tuned, family=RegressionConfig(network=WIDE, refine=0.9), sample=still),
+    }
+
+
+METHODS = ("vae", "gan", "diffusion", "autoregressive", "regression", "mip")
+Make = Callable[[], Recipe[RoboticsData]]
+
+
+class Recipes(dict[str, Make]):
+    """Named recipes; and, without being listed, one for each of Meta-World's tasks by each of `METHODS`:
+    "assembly-v3-diffusion"."""
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or (isinstance(name, str) and _task_and_method(name) is not None)
+
+    def __missing__(self, name: str) -> Make:
+        found = _task_and_method(name)
+        if found is None:
+            raise KeyError(name)
+        task, method = found
+
+        def make() -> Recipe[RoboticsData]:
+            recipe = _methods()[method]
+            return replace(recipe, name=name, data=replace(MANIPULATION, task=task))
+
+        make.__doc__ = f"Meta-World {task} by {method}."
+        return make
+
+
+def _task_and_method(name: str) -> tuple[str, str] | None:
+    task, _, method = name.rpartition("-")
+    return (task, method) if task in METAWORLD and method in METHODS else None
+
+
+RECIPES = Recipes({
     make.__name__.replace("_", "-"): make for make in (
         tour_vae, tour_gan, tour_diffusion, tour_autoregressive, pick_place_vae, pick_place_gan, pick_place_diffusion,
-        pick_place_autoregressive, drawer_open_diffusion,
+        pick_place_autoregressive, drawer_open_diffusion, planar_regression, planar_mip,
     )
-}
+})

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from apps.robotics.codec import ActionChunk
-from apps.robotics.simulation import Episode, Scene, by_start
+from apps.robotics.simulation import NOWHERE, Episode, by_start
 
 Ink = tuple[int, int, int]
 SIZE, SCALE, COLUMNS, MOST, FRAMES = 200, 2, 4, 8, 32  # pixels of a panel, supersampling, panels a row, panels, frames
@@ -54,8 +54,8 @@ def chunk_png(chunks: Sequence[ActionChunk]) -> bytes:
     """Chunks' first two action numbers, added up, as trails from one point."""
     trails = [np.concatenate([np.zeros((1, 2)), np.cumsum(chunk.actions[:, :2], axis=0)]) for chunk in chunks[:64]]
     panel = [
-        Episode(task=chunk.task, seed=0, succeeded=True, observations=trail, actions=trail[:-1], places=trail,
-                scene=Scene((), 0.0))
+        Episode(task=chunk.task, seed=0, succeeded=True, observations=trail, actions=trail[:-1], executed=trail[:-1],
+                places=trail, scene=NOWHERE)
         for chunk, trail in zip(chunks, trails, strict=False)
     ]
     file = io.BytesIO()

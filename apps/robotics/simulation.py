@@ -9,17 +9,30 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from apps.robotics.observations import Floats as Floats
+from apps.robotics.observations import Layout
+
 Bools = NDArray[np.bool_]
+Key = tuple[int, int]
+"""An episode's seed, and how many episodes of the same seed came before it: its random draws are named by this."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Observations of N episodes: numbers `[N, D]`, and pictures uint8 `[N, P, P, C]` where the task has any."""
+
+    numbers: Floats
+    pictures: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
 class Step:
-    """After one action: observations `[N, D]`, and bool `[N]` of who has succeeded and who has failed for good."""
+    """After one action: observations, bool `[N]` of who has succeeded and who has failed for good, rewards `[N]`."""
 
-    observations: Floats
+    seen: Seen
     succeeded: Bools
     failed: Bools
+    rewards: Floats
 
 
 @dataclass(frozen=True)
@@ -44,11 +57,16 @@ class Scene:
         return 0 if abs(turn) < 0.5 * np.pi else (-1 if turn > 0 else 1)
 
 
+NOWHERE = Scene((), 0.0)
+"""The scene of an environment that does not say what is in it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Episode:
     """T actions from a start, and what was seen before, between and after them.
 
-    `observations` `[T + 1, D]`, `actions` `[T, A]`, `places` `[T + 1, 2 or 3]` metres.
+    `observations` `[T + 1, D]`, `actions` `[T, A]` as they were meant, `executed` `[T, A]` with their noise, `places`
+    `[T + 1, 2 or 3]` metres, `pictures` uint8 `[T + 1, P, P, C]` where the task has any, `reward`: the sum.
     """
 
     task: str
@@ -56,8 +74,11 @@ class Episode:
     succeeded: bool
     observations: np.ndarray
     actions: np.ndarray
+    executed: np.ndarray
     places: np.ndarray
     scene: Scene
+    pictures: np.ndarray | None = None
+    reward: float = 0.0
 
     @property
     def steps(self) -> int:
@@ -78,32 +99,43 @@ class Environment(Protocol):
 
     Attributes:
         limit: steps after which an episode that has not succeeded has failed.
-        parallel: most episodes that can be stepped together.
-        action_low, action_high: limits of each action number; the task shortens or clips what lies outside.
+        parallel: most episodes that are stepped together; policies always decide for as many at once, so that their
+            arithmetic does not depend on how many there are.
+        observation, action: what the numbers of an observation and of an action stand for.
+        action_low, action_high: limits of each action number `[A]`; the task shortens or clips what lies outside.
+        picture: pixels a side of the pictures in observations; 0 where there are none.
     """
 
     name: str
     limit: int
     parallel: int
-    observation_names: tuple[str, ...]
-    action_names: tuple[str, ...]
-    action_low: float
-    action_high: float
+    observation: Layout
+    action: Layout
+    action_low: Floats
+    action_high: Floats
+    picture: int
 
-    def reset(self, seeds: Sequence[int]) -> Floats:
-        """Begin one episode a seed; returns observations `[N, D]`."""
+    def reset(self, seeds: Sequence[int]) -> Seen:
+        """Begin one episode a seed."""
 
     def step(self, actions: Floats, active: Bools) -> Step:
         """Apply actions `[N, A]` to the episodes that are `active` `[N]`; the others stay as they are."""
 
-    def choose(self, rng: np.random.Generator) -> None:
-        """Draw what the demonstrator is free to choose, for every episode."""
+    def choose(self, seeds: Sequence[int]) -> None:
+        """Draw what the demonstrator is free to choose, by a seed for each episode."""
 
     def expert(self, active: Bools) -> Floats:
-        """The scripted demonstrator's actions `[N, A]` in the present state; zero for episodes that are not active."""
+        """The scripted demonstrator's actions `[N, A]` in the present state; zero for episodes that are not active.
+
+        Raises:
+            FourfoldError: there is none.
+        """
 
     def scenes(self) -> list[Scene]:
         """What to draw of each episode."""
 
     def places(self) -> Floats:
         """The moving point of each episode, `[N, 2 or 3]` metres."""
+
+    def close(self) -> None:
+        """End what runs for it."""

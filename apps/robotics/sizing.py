@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from apps.robotics.codec import ChunkCodec
-from apps.robotics.data import Demonstrations, own_files
+from apps.robotics.data import own_files
+from apps.robotics.demonstrations import Demonstrations
 from apps.robotics.model import RoboticsData
 from apps.robotics.recipes import ALWAYS, tour_autoregressive, tour_diffusion, tour_gan, tour_vae
 from core.families import AutoregressiveConfig, DiffusionConfig, GANConfig, VAEConfig
@@ -18,28 +19,32 @@ from core.runs.recipe import Recipe
 from core.runs.sizing import examples_per_step
 
 log = logging.getLogger(__name__)
+PIXELS = 64
+"""A side of the pictures that a policy looks at, unless told otherwise."""
 
 
 def guess(path: Path) -> RoboticsData:
-    """How to read demonstrations: of the task that the first file names, in chunks of eight actions.
+    """How to read demonstrations: of the task that the first file names, in chunks of eight actions, with its pictures.
 
     Raises:
         FourfoldError: no demonstrations there, or damaged ones.
     """
-    task = _task(path)
-    log.warning(f"{path.name}: demonstrations of {task}, in chunks of 8 actions of which 4 are executed (data.horizon "
-                "and data.execute say otherwise)")
-    return RoboticsData(task=task, folder=str(path))
+    found = _first(path)
+    picture = 0 if found.pictures is None else PIXELS
+    seen = f", with pictures of {picture} pixels" if picture else ""
+    log.warning(f"{path.name}: demonstrations of {found.task}, in chunks of 8 actions of which 4 are executed "
+                f"(data.horizon and data.execute say otherwise){seen}")
+    return RoboticsData(task=found.task, folder=str(path), picture=picture)
 
 
 def tuned_data(data: RoboticsData, path: Path) -> RoboticsData:
     """A trained policy's way to cut demonstrations, for a user's, of whichever task."""
-    return replace(data, folder=str(path), task=_task(path))
+    return replace(data, folder=str(path), task=_first(path).task)
 
 
-def _task(path: Path) -> str:
-    """The task of a user's first file."""
-    return Demonstrations.load(own_files(path).files[0]).task
+def _first(path: Path) -> Demonstrations:
+    """A user's first file."""
+    return Demonstrations.load(own_files(path).files[0])
 
 
 def default_family(data: RoboticsData, prepared: Prepared[ChunkCodec]) -> tuple[str, str]:

@@ -17,8 +17,8 @@ DENSEST, FREE = 64, 2**27
 """Bytes that a byte of a file may stand for, and bytes that any file may hold: more is made to fill the memory."""
 
 
-def read_arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """The arrays of those names.
+def read_arrays(path: Path, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+    """The arrays of those names; None: all that there are.
 
     Raises:
         FourfoldError: the file is missing, damaged, holds far more than its size, or lacks one of them.
@@ -30,7 +30,9 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
         if size > FREE + DENSEST * len(content):
             raise ValueError(f"its {len(content):,} bytes claim to hold {size:,}")
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
-            missing = [name for name in names if f"{name}.npy" not in file.zip.namelist()]
+            held = [name.removesuffix(".npy") for name in file.zip.namelist() if name.endswith(".npy")]
+            names = held if names is None else names
+            missing = [name for name in names if name not in held]
             if missing:
                 raise ValueError(f"it has no array {missing[0]!r}")
             found = {name: file[f"{name}.npy"] for name in names}

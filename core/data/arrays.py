@@ -168,7 +168,9 @@ class ArrayData:
 
 
 def _tensor(values: np.ndarray) -> Tensor:
-    """float32 for floats, int64 for integers and booleans."""
+    """float32 for floats, int64 for integers and booleans; pictures `[B, C, H, W]` of bytes stay bytes."""
+    if values.dtype == np.uint8 and values.ndim == 4:
+        return torch.from_numpy(np.ascontiguousarray(values))
     kind = np.float32 if values.dtype.kind == "f" else np.int64
     return torch.from_numpy(np.ascontiguousarray(values, dtype=kind))
 

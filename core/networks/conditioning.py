@@ -8,10 +8,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from core.conditions import ArrayCondition, ClassCondition, ConditionSpec, SequenceCondition, VectorCondition
+from core.conditions import (
+    ArrayCondition,
+    ClassCondition,
+    ConditionSpec,
+    PictureCondition,
+    SequenceCondition,
+    VectorCondition,
+)
 from core.errors import FourfoldError, did_you_mean, require, require_within
 from core.networks.attention import Block, rotary_table
 from core.networks.layers import DEEPEST, WIDEST, RMSNorm, edge, indexed
+from core.networks.pictures import PictureEncoder
 
 
 @dataclass(frozen=True)
@@ -19,7 +27,7 @@ class Conditioning:
     """All conditions as inputs of networks; None where there is no condition of that kind.
 
     Attributes:
-        vector: `[B, width]`: classes and numbers, plus the mean of `sequence`.
+        vector: `[B, width]`: classes, numbers and pictures, plus the mean of `sequence`.
         sequence, sequence_mask, sequence_tokens: source sequences, embedded `[B, S, width]`, True where not padding
             (bool `[B, S]`), and as token ids (int64 `[B, S]`).
         array: `[B, channels, *axes]`, over the data.
@@ -55,7 +63,8 @@ class ConditioningConfig:
 
 
 class Conditioner(nn.Module):
-    """Embeds named conditions: classes and vectors are summed into one vector, sequences and arrays concatenated."""
+    """Embeds named conditions: classes, vectors and pictures are summed into one vector, sequences and arrays
+    concatenated."""
 
     def __init__(self, specs: Mapping[str, ConditionSpec], config: ConditioningConfig) -> None:
         super().__init__()
@@ -75,6 +84,8 @@ class Conditioner(nn.Module):
                 first = nn.Linear(len(spec.names), width)
                 indexed(first.weight, 1, (f"condition {name}", len(spec.names)))
                 self.embeddings[name] = edge(nn.Sequential(first, nn.SiLU(), nn.Linear(width, width)))
+            elif isinstance(spec, PictureCondition):
+                self.embeddings[name] = PictureEncoder(spec, width)
             else:
                 source = SequenceEncoder(spec, config)
                 indexed(source.embedding.weight, 0, (f"condition {name}", spec.vocab))

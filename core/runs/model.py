@@ -83,13 +83,13 @@ class Model(Generic[DataT, CodecT, Item]):
         return torch.autocast(self.device.type, torch.bfloat16, enabled=half)
 
     @contextmanager
-    def _drawing(self, changes: SettingChanges, seed: int, rows: Iterable[int]) -> Iterator[Drawing]:
+    def _drawing(self, changes: SettingChanges, seeds: Iterable[int]) -> Iterator[Drawing]:
         """What every verb draws with: checked settings and a row's own random numbers, in the right precision."""
         settings = self.settings(**changes)
         keep_memory()
         self.family.eval()
         with self.precision(settings):
-            yield {"settings": settings, "draws": Rows(derive(seed, row) for row in rows)}
+            yield {"settings": settings, "draws": Rows(seeds)}
 
     def _given(self, condition: Wanted | None, n: int) -> dict[str, Tensor] | None:
         """Conditions of `n` rows on the model's device; None where there are none."""
@@ -132,9 +132,7 @@ class Model(Generic[DataT, CodecT, Item]):
                 return None
             rows = range(start, min(start + size, n))
             some = {name: value[start : rows.stop] for name, value in given.items()}
-            with self._drawing(changes, seed, rows) as drawing:
-                made = self.family.sample(len(rows), some or None, **drawing)
-            return replace(made, condition=some).to("cpu")
+            return self.sample_rows([derive(seed, row) for row in rows], condition=some, **changes)
 
         done = 0
         with waiting("drawing samples", n) as wait:
@@ -146,6 +144,15 @@ class Model(Generic[DataT, CodecT, Item]):
                         if progress is not None:
                             progress.step(done, n)
                         yield batch
+
+    def sample_rows(
+        self, seeds: Sequence[int], *, condition: Condition | None = None, **changes: Unpack[SettingChanges]
+    ) -> Batch:
+        """One raw sample for each of the seeds, drawn at once, on the CPU with the condition it was drawn for."""
+        given = self._given(condition, len(seeds)) or {}
+        with self._drawing(changes, seeds) as drawing:
+            made = self.family.sample(len(seeds), given or None, **drawing)
+        return replace(made, condition=given).to("cpu")
 
     def sample_batch(
         self, n: int, *, seed: int = 0, condition: Wanted | None = None, batch_size: int | None = None,
@@ -171,7 +178,7 @@ class Model(Generic[DataT, CodecT, Item]):
         watch: Callable[[Tensor], bool] | None = None, **changes: Unpack[SettingChanges],
     ) -> Batch:
         """Sequences that begin with `prefix` `[n, P]`; see `Family.continue_prefix`."""
-        with self._drawing(changes, seed, range(len(prefix))) as drawing:
+        with self._drawing(changes, _seeds(seed, len(prefix))) as drawing:
             given = self._given(condition, len(prefix))
             return self.family.continue_prefix(prefix, given, length=length, watch=watch, **drawing).to("cpu")
 
@@ -198,7 +205,7 @@ class Model(Generic[DataT, CodecT, Item]):
             stopped = watch is not None and watch(drawn)
             return stopped
 
-        with self._drawing(changes, seed, range(len(prefix))) as drawing:
+        with self._drawing(changes, _seeds(seed, len(prefix))) as drawing:
             while tokens.shape[1] < length and not stopped:
                 kept = tokens if tokens.shape[1] < window else tokens[:, tokens.shape[1] - overlap :]
                 drawn = self.family.continue_prefix(
@@ -214,12 +221,12 @@ class Model(Generic[DataT, CodecT, Item]):
         self, known: Tensor, *, seed: int = 0, condition: Condition | None = None, **changes: Unpack[SettingChanges]
     ) -> Batch:
         """Examples like `known` `[n, ...]`, filled in where tokens are -1 or numbers NaN; see `Family.fill`."""
-        with self._drawing(changes, seed, range(len(known))) as drawing:
+        with self._drawing(changes, _seeds(seed, len(known))) as drawing:
             return self.family.fill(known, self._given(condition, len(known)), **drawing).to("cpu")
 
     def search(self, condition: Condition, *, beams: int, length_penalty: float = 1.0) -> Batch:
         """The most probable sequence that a beam search finds for each row of the condition."""
-        with self._drawing({}, 0, ()):
+        with self._drawing({}, ()):
             given = {name: value.to(self.device) for name, value in condition.items()}
             return self.family.search(given, beams=beams, length_penalty=length_penalty).to("cpu")
 
@@ -234,12 +241,12 @@ class Model(Generic[DataT, CodecT, Item]):
         self, z: Tensor, *, seed: int = 0, condition: Condition | None = None, **changes: Unpack[SettingChanges]
     ) -> Batch:
         """Data from latents `[n, ...]`, a function of the latent: all rows draw the same random numbers."""
-        with self._drawing(changes, seed, [0] * len(z)) as drawing:
+        with self._drawing(changes, [derive(seed, 0)] * len(z)) as drawing:
             return self.family.decode(z.to(self.device), self._given(condition, len(z)), **drawing).to("cpu")
 
     def reconstruct(self, batch: Batch, *, seed: int = 0, **changes: Unpack[SettingChanges]) -> Batch:
         """Data through their latents and back; see `decode`."""
-        with self._drawing(changes, seed, [0] * len(batch)) as drawing:
+        with self._drawing(changes, [derive(seed, 0)] * len(batch)) as drawing:
             return self.family.reconstruct(batch.to(self.device), **drawing).to("cpu")
 
     def interpolate(
@@ -267,7 +274,7 @@ class Model(Generic[DataT, CodecT, Item]):
         **changes: Unpack[SettingChanges],
     ) -> Batch:
         """Data near x `[n, *shape]`; see `Family.vary`."""
-        with self._drawing(changes, seed, range(len(x))) as drawing:
+        with self._drawing(changes, _seeds(seed, len(x))) as drawing:
             given = self._given(condition, len(x))
             return self.family.vary(x.to(self.device), strength, given, **drawing).to("cpu")
 
@@ -293,3 +300,8 @@ class Model(Generic[DataT, CodecT, Item]):
         self.family.eval()
         nats = self.family.bound(batch.to(self.device), generator=generator(self.device, *seed))
         return nats.detach().cpu().double()
+
+
+def _seeds(seed: int, n: int) -> list[int]:
+    """A seed for each of n rows."""
+    return [derive(seed, row) for row in range(n)]

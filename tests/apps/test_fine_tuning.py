@@ -22,6 +22,7 @@ from apps.image.data import ImageData
 from apps.molecules.codec import SmilesCodec
 from apps.molecules.data import MoleculeData, moses_files
 from apps.robotics.model import RoboticsData
+from apps.robotics.observations import Layout
 from apps.text import sources
 from apps.text.text_data import TextData
 from apps.text.tokenizers import Characters, Pieces, extended, fit, made_of
@@ -194,7 +195,7 @@ def test_colours_of_pictures_and_words_of_captions() -> None:
 
 
 def test_actions_keep_their_range_where_it_suffices() -> None:
-    task, names = "planar", (("dx", "dy"), ("a",))
+    task, names = "planar", (Layout.plain("a"), Layout.plain("dx", "dy"))
     seen, moves = np.zeros((4, 1), np.float32), np.array([[-1, 0.5], [1, 0.7], [0, 0], [0, 0]], np.float32)
     codec = robotics.DOMAIN.codec_types[0]
     old, new = codec.fit(task, 1, 8, names, seen, 2 * moves), codec.fit(task, 1, 8, names, seen, moves)

@@ -53,7 +53,7 @@ def test_refused_rollouts(refused: Refused, trained: Path, tmp_path: Path) -> No
     ("missing", "no such file"), ("empty", "or no .npz"), ("truncated", "or no .npz"),
     ("text", "or no .npz"), ("pickle", "or no .npz"), ("no actions", "no array 'actions'"),
     ("wide", "observations is"), ("nan", "not finite"), ("lengths", "lengths add up"),
-    ("task", "did you mean 'planar'"), ("other", "is of 'reach-v3'"), ("failed", "needs at least"),
+    ("task", "is of 'planer'"), ("other", "is of 'reach-v3'"), ("failed", "needs at least"),
     ("no files", "kinds .npz"),
 ])
 def test_refused_demonstrations(refused: Refused, tmp_path: Path, damage: str, expected: str) -> None:

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from apps.robotics.codec import CONDITION, ActionChunk, ChunkCodec, from_version_0_1_0
-from apps.robotics.data import Demonstrations, chunks, collect, demonstrations_of, prepare
+from apps.robotics.data import chunks, collect, demonstrations_of, prepare
+from apps.robotics.demonstrations import Demonstrations
 from apps.robotics.model import RoboticsData
 from apps.robotics.planar import SPEED
 from apps.robotics.rollouts import Purpose, episode_seeds
@@ -39,7 +40,7 @@ def test_chunks_stay_in_their_episode() -> None:
         "planar", np.arange(5.0)[:, None] * np.ones((1, 5)), np.arange(5.0)[:, None] * np.ones((1, 2)),
         np.array([2, 3]), np.array([True, True]),
     )
-    seen, next_ = chunks(found, np.array([0, 1]), history=2, horizon=3)
+    seen, next_, _ = chunks(found, np.array([0, 1]), history=2, horizon=3)
     assert seen[:, :, 0].tolist() == [[0, 0], [0, 1], [2, 2], [2, 3], [3, 4]]
     assert next_[:, :, 0].tolist() == [[0, 1, 1], [1, 1, 1], [2, 3, 4], [3, 4, 4], [4, 4, 4]]
     assert chunks(found, np.array([1]), 1, 2)[1][:, :, 0].tolist() == [[2, 3], [3, 4], [4, 4]]

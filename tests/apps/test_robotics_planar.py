@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,7 +13,7 @@ from apps.robotics.environments import make
 from apps.robotics.metrics import _bound_measure, side_entropy, success_rate
 from apps.robotics.planar import CLEARANCE, GOAL_RADIUS, SPEED, PlanarReach, segment_distance
 from apps.robotics.rollouts import Demonstrator, Purpose, RandomPolicy, episode_seeds, run_episodes
-from apps.robotics.simulation import Scene
+from apps.robotics.simulation import Key, Scene, Seen
 
 
 def walk(environment: PlanarReach, target: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
@@ -69,9 +70,9 @@ def test_goal_needs_its_radius() -> None:
 
 def test_an_episode_is_a_function_of_its_seed() -> None:
     environment = PlanarReach()
-    many = environment.reset([5, 6, 7])
-    assert environment.reset([7])[0] == pytest.approx(many[2], abs=0)
-    assert len(np.unique(environment.reset(range(100)).round(6), axis=0)) == 100
+    many = environment.reset([5, 6, 7]).numbers
+    assert environment.reset([7]).numbers[0] == pytest.approx(many[2], abs=0)
+    assert len(np.unique(environment.reset(range(100)).numbers.round(6), axis=0)) == 100
 
 
 def test_demonstrator_succeeds_on_both_sides_at_a_distance() -> None:
@@ -100,14 +101,18 @@ def test_the_mean_of_both_sides_collides() -> None:
     """What regression learns at best: the average of the demonstrator's two actions."""
     environment = PlanarReach()
 
-    def mean_action(histories: np.ndarray, active: np.ndarray, key: tuple[int, ...]) -> np.ndarray:
-        actions = []
-        for side in (-1.0, 1.0):
-            environment.side = np.full(len(active), side)
-            actions.append(environment.expert(active))
-        return np.mean(actions, axis=0)[:, None]
+    class Mean:
+        def begin(self, keys: Sequence[Key]) -> None:
+            pass
 
-    assert success_rate(run_episodes(environment, mean_action, range(200))) < 0.05
+        def actions(self, seen: Seen, active: np.ndarray) -> np.ndarray:
+            actions = []
+            for side in (-1.0, 1.0):
+                environment.side = np.full(len(active), side)
+                actions.append(environment.expert(active))
+            return np.mean(actions, axis=0)
+
+    assert success_rate(run_episodes(environment, Mean(), range(200))) < 0.05
 
 
 def test_passed_side_and_entropy() -> None:
