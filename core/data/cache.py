@@ -14,7 +14,7 @@ import shutil
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import cache
 from pathlib import Path
 
@@ -144,9 +144,10 @@ def _save(path: Path, array: np.ndarray | Taken) -> None:
 def _remove_forgotten(folder: Path) -> None:
     """Remove what nobody has gone on with for weeks."""
     for unfinished in folder.iterdir() if folder.is_dir() else ():
-        changed = max((path.stat().st_mtime for path in [unfinished, *unfinished.iterdir()]), default=0)
-        if time.time() - changed > FORGOTTEN:
-            shutil.rmtree(unfinished, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another process may finish and remove it at the same moment
+            changed = max(path.stat().st_mtime for path in [unfinished, *unfinished.iterdir()])
+            if time.time() - changed > FORGOTTEN:
+                shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _mapped(home: Path) -> dict[str, np.ndarray]:
