@@ -111,7 +111,7 @@ def test_a_family_without_prefixes_draws_whole_windows(vae: Path) -> None:
     (["interpolate", "vae", "a", "b", "--steps", "1"], ["--steps"]),
     (["translate", "writer", "a"], ["pairs", "generate"]),
     (["generate", "vae", "--length", "500"], ["VAE", "continues no prefix"]),
-    (["infill", "writer", GAP], ["Autoregressive", "masked diffusion"]),
+    (["infill", "writer", GAP], ["Autoregressive", "diffusion model"]),
     (["infill", "diffusion", "no gap"], ["no gap", "[MASK:8]"]),
     (["infill", "diffusion", "a [MASK:many] b"], ["[MASK:many]"]),
     (["infill", "diffusion", "a [MASK:0] b"], ["[MASK:0]"]),

@@ -226,7 +226,7 @@ def test_full_disk(
 @pytest.mark.parametrize("words", [
     ["image", "trian"], ["imag"], ["tour", "--families", "vaes"], ["tour", "--domains", "image,txt"],
     ["tour", "--minutes", "0"], ["tour", "--minutes", "nan"], ["tour", "--workers", "0"],
-    ["tour", "--run", "/dev/null"], ["tour", "--run", "tests"], ["image", "sample"],
+    ["tour", "--run", "/dev/null"], ["tour", "--run", "tests"], ["image", "sample", "no-such-run"],
 ])
 def test_in_a_process_of_its_own(words: list[str]) -> None:
     command = [sys.executable, "-m", "apps.cli", *words]
