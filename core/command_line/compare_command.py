@@ -62,7 +62,7 @@ def add_compare(
             print_json(outcome.record)
         else:
             table = [replace(measure, name=name) for name, measure in outcome.ranking.measures.items()]
-            print_measures(f"by {outcome.ranking.measure}", table, "")
+            print_measures(f"by {outcome.ranking.measure}", table, of_models=True)
             print(outcome.sentence)
             print(outcome.report)
             if outcome.commands:

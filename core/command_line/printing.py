@@ -32,12 +32,12 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
     console.print(table)
 
 
-def print_measures(title: str, measures: Sequence[Measure], first: str | None = None) -> None:
-    """Measures as a table, each with what it must be read against; `first` is the head of their names."""
-    from core.runs.measures import HEADS, measure_cells
+def print_measures(title: str, measures: Sequence[Measure], *, of_models: bool = False) -> None:
+    """Measures as a table, each with what it must be read against; `of_models`: one measure, named for its models."""
+    from core.runs.measures import HEADS, measure_cells, row_cells
 
-    heads = HEADS if first is None else (first, *HEADS[1:])
-    print_table(title, heads, [measure_cells(measure) for measure in measures])
+    cells = row_cells if of_models else measure_cells
+    print_table(title, ("" if of_models else HEADS[0], *HEADS[1:]), [cells(measure) for measure in measures])
 
 
 def print_json(value: object) -> None:

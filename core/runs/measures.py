@@ -183,6 +183,11 @@ def measure_cells(measure: Measure) -> tuple[str, ...]:
             measure.kind, f"{measure.count:,}", verdict(measure).words)
 
 
+def row_cells(measure: Measure) -> tuple[str, ...]:
+    """`measure_cells` of a table of one measure for several models, whose name stands in the measure's place."""
+    return (measure.name, *measure_cells(measure)[1:])
+
+
 def figure(value: float | None) -> str:
     """A number with four significant figures; nothing for None."""
     return "" if value is None else f"{value:.4g}"

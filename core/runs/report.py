@@ -13,7 +13,7 @@ from pathlib import Path
 from core.errors import FourfoldError
 from core.files import inside, read_json, write_atomically
 from core.runs.domain import Domain
-from core.runs.measures import HEADS, Measure, figure, measure_cells, verdict
+from core.runs.measures import HEADS, Measure, figure, measure_cells, row_cells, verdict
 from core.runs.media import INDEX, Media, load_media
 from core.runs.model import CodecT, DataT, Item
 from core.runs.run import Run, load_measures, recipe_to_json
@@ -62,6 +62,7 @@ summary { cursor: pointer; } details { margin: .3rem 0; } .small { font-size: .8
 .zoom[open] > summary { position: fixed; inset: 0; z-index: 9; padding: 2vmin; background: rgb(0 0 0 / .88);
   cursor: zoom-out; }
 .zoom[open] img { width: 100%; height: 100%; object-fit: contain; background: none; border-radius: 0; }
+@media (min-width: 60rem) { .stack td, .stack th { overflow-wrap: break-word; } }
 @media (max-width: 40rem) {
   .stack tr:first-child { display: none; } .stack tr { display: block; padding: .5rem 0; border-bottom: 1px solid
     var(--line); }
@@ -164,12 +165,13 @@ def _ticks(low: float, high: float) -> list[float]:
     return [n * step for n in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
-def measure_table(measures: Sequence[Measure], first: str = HEADS[0]) -> str:
-    """Measures with interval, baseline and floor, and in words what they say; `first` is the head of their names."""
-    heads = (first, *HEADS[1:])
+def measure_table(measures: Sequence[Measure], *, of_models: bool = False) -> str:
+    """Measures with interval, baseline and floor, and in words what they say; `of_models`: one measure, named for its
+    models."""
+    heads, cells = (("", *HEADS[1:]), row_cells) if of_models else (HEADS, measure_cells)
     rows = "".join(
         "<tr>" + "".join(f'<td data-head="{html.escape(head, quote=True)}">{html.escape(cell)}</td>'
-                         for head, cell in zip(heads[:-1], measure_cells(m)[:-1], strict=True))
+                         for head, cell in zip(heads[:-1], cells(m)[:-1], strict=True))
         + f'<td data-head="{HEADS[-1]}">{verdict_html(m)}</td></tr>' for m in measures
     )
     head = "".join(f"<th>{html.escape(name)}</th>" for name in heads)

@@ -73,6 +73,10 @@ class Ranking:
         """The best of those that do not copy."""
         return next((name for name in self.measures if name in among and name not in self.suspicious), None)
 
+    def second(self, among: Sequence[str]) -> str | None:
+        """The next best after the winner."""
+        return next((name for name in self.measures if name in among and name != self.winner(among)), None)
+
 
 def rank(rows: Mapping[str, Sequence[Measure]]) -> Ranking:
     """The rows, by name, in the order that the first measure gives that all of them have."""
@@ -178,9 +182,11 @@ class _Comparison:
         finished = [name for name in families if name in ranking.measures]
         far = "" if len(finished) == len(families) else f", of the {len(finished)} finished"
         words = f"{winner} suits {self.name} best{far}: {ranking.measure} {_with_interval(best)}"
-        second = next((name for name in finished if name != winner), None)
+        second = ranking.second(families)
+        lost = "" if best.beats_baseline is not False or best.baseline is None else (
+            f" It does not beat its baseline, {measure_cells(best)[3]}: train longer before you trust the order.")
         if second is None:
-            return told, f"{words}; there is no second to compare it with."
+            return told, f"{words}; there is no second to compare it with.{lost}"
         other = ranking.measures[second]
         apart = separated(best, other)
         told |= {"second": second, "separated": apart}
@@ -190,6 +196,7 @@ class _Comparison:
             False: "Their intervals overlap: too close to call after so little; more --minutes may tell them apart.",
             None: "There are no intervals to tell them apart by.",
         }[apart]
+        words += lost
         if second in ranking.suspicious:
             words += f" ({second} comes after it as it copies.)"
         names = list(ranking.measures)
@@ -216,7 +223,7 @@ class _Comparison:
                        for name, why in self.left_out.items())
         before = [f'<p style="font-size: 1.15rem; margin: 1rem 0">{html.escape(outcome.sentence)}</p>']
         if table:
-            before.append(measure_table(table, "") + f'<p class="dim small">{html.escape(rule)}</p>')
+            before.append(measure_table(table, of_models=True) + f'<p class="dim small">{html.escape(rule)}</p>')
         if left:
             before.append(f'<ul class="dim small">{left}</ul>')
         if outcome.commands:

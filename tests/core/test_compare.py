@@ -198,6 +198,7 @@ def test_the_first_shared_measure_decides_and_who_copies_comes_last() -> None:
     found = rank({"vae": [bits, fd(3)], "gan": [fd(2)], "diffusion": [bits, fd(1), copies], "autoregressive": [
         bits, fd(math.nan)]})
     assert found.measure == "fd ↓" and list(found.measures) == ["gan", "vae", "autoregressive", "diffusion"]
+    assert found.winner(list(found.measures)) == "gan" and found.second(["autoregressive", "vae", "gan"]) == "vae"
     assert found.winner(["vae", "diffusion"]) == "vae" and found.winner(["diffusion"]) is None
     assert "memorized" in found.measures["diffusion"].remark
     assert rank({"vae": [bits, fd(3)], "autoregressive": [replace(bits, value=0.5), fd(9)]}).measure == "bits ↓"
