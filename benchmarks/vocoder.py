@@ -26,7 +26,7 @@ from apps.audio.recordings import RecordingData
 from apps.audio.sound import griffin_lim, log_mel, read_sound
 from apps.audio.teacher import sentences_of, write_lessons
 from apps.audio.vocoder import VocoderConfig, spectral_distance
-from apps.audio.vocoding import as_vocoder, vocode
+from apps.audio.vocoding import vocode
 from benchmarks.results_file import FOLDER, write_result
 from benchmarks.training import shortened, trained
 from core.data.sources import in_data
@@ -56,17 +56,17 @@ def main() -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as scratch:
         speech = options.speech or Path(scratch)
-        recipe = replace(vocoder_speech(), data=RecordingData(folder=str(lessons("train", options.sentences, speech))))
+        data = RecordingData(folder=str(lessons("train", options.sentences, speech)))
+        recipe = replace(vocoder_speech(), data=data)
         if options.quick and isinstance(recipe.family, VocoderConfig):
             recipe = replace(shortened(recipe), family=replace(recipe.family, width=16, depth=1, critic_width=2))
         model, seconds = trained(DOMAIN, recipe, options.run or Path(scratch) / "run", options.minutes)
-        vocoder, rows = as_vocoder(model.family), []
-        mel = vocoder.mel
+        mel, rows = data.mel, []
         for path in sorted((lessons("test_2016_flickr", options.held_out, speech) / "wavs").iterdir()):
             real = read_sound(path, mel.rate)
             decibels = log_mel(real[None], mel)
             begun = time.process_time()
-            made = vocode(vocoder, decibels)[0]
+            made = vocode(model.family, mel, decibels)[0]
             spent = time.process_time() - begun
             baseline = griffin_lim(decibels, mel, ITERATIONS)[0]
             rows.append({"spent": spent, "seconds": len(made) / mel.rate,
@@ -74,7 +74,7 @@ def main() -> None:
                          **judged("griffin_lim_", baseline, real[: len(made)], mel.rate)})
     metrics: dict[str, Any] = {
         "sentences": len(rows), "training_seconds": round(seconds, 1),
-        "parameters": sum(p.numel() for p in vocoder.owned("generator")), "steps": model.recipe.train.steps,
+        "parameters": sum(p.numel() for p in model.family.owned("generator")), "steps": model.recipe.train.steps,
         "times_real_time_1core": float(np.median([row["seconds"] / row["spent"] for row in rows])),
     }
     for key in rows[0]:

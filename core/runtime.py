@@ -56,9 +56,8 @@ def resolve_device(name: str = "auto") -> torch.device:
 def fast_in_bfloat16(device: torch.device) -> bool:
     """Whether `device` multiplies matrices faster in bfloat16 than in float32.
 
-    Many processors convert instead of multiplying, and with Intel's AVX-512 alone, without AMX, steps of training take
-    1.35 to 1.5 times as long as in float32. It is told by the processor's name for its abilities, not measured: an
-    interrupted run must go on alike.
+    Many processors convert instead of multiplying, and are slower than in float32, Intel's with AVX-512 but without AMX
+    among them. It is read from the processor's list of abilities, not measured: an interrupted run must go on alike.
     """
     if device.type != "cpu":
         return True
@@ -72,8 +71,7 @@ def fast_in_bfloat16(device: torch.device) -> bool:
 def keep_memory() -> None:
     """Let glibc keep the memory that tensors give back, where the program runs on it.
 
-    Steps of a U-Net are 1.13 times as fast with it, those of small networks no faster: else each large tensor's memory
-    is asked of the system anew, which clears it page by page.
+    Otherwise each large tensor's memory is asked of the system anew, which clears it page by page.
     """
     if platform.libc_ver()[0] != "glibc":
         return

@@ -14,6 +14,7 @@ import yaml
 
 from apps.cli import DOMAINS, app  # noqa: F401  (the fixtures' program)
 from benchmarks import ship
+from core.errors import FourfoldError
 from core.files import read_json
 from core.runs.pretrained import load
 from core.runs.shipped import ALL_LIMIT, FACTS, WEIGHTS_LIMIT, Shipped, shipped
@@ -54,7 +55,13 @@ def test_a_model_is_what_its_card_says(model: Shipped) -> None:
                if not origin.at_hand and origin.megabytes is None]
     if missing:
         pytest.skip(f"the user must put {', '.join(missing)} in place")
-    assert complaints(model) == []
+    try:
+        found = complaints(model)
+    except FourfoldError as error:
+        if str(error).startswith("cannot fetch"):
+            pytest.skip(str(error))
+        raise
+    assert found == []
 
 
 def test_what_commands_ask_by_default_ships() -> None:

@@ -14,7 +14,7 @@ from apps.audio.codec import FIRST_PITCH, LEVELS, AudioCodec, ChoraleCodec, Note
 from apps.audio.data import AudioModel
 from apps.audio.sound import griffin_lim, log_mel
 from apps.audio.vocoder import spectral_distance
-from apps.audio.vocoding import as_vocoder, vocode
+from apps.audio.vocoding import vocode
 from apps.audio.waveforms import WaveCodec
 from core.data.arrays import ArrayData
 from core.data.cache import cached
@@ -226,7 +226,7 @@ def evaluate_vocoder(
     rows = np.random.default_rng(seed).permutation(len(prepared.test))[: min(n, RECORDINGS)]
     real = (np.asarray(prepared.test.x)[np.sort(rows), 0] * (2 / (2**16 - 1)) - 1).astype(np.float32)
     decibels = log_mel(real, mel)
-    made = {"model": vocode(as_vocoder(model.family), decibels),
+    made = {"model": vocode(model.family, mel, decibels),
             "Griffin-Lim": griffin_lim(decibels, mel, iterations=32)}
     real = real[:, : made["model"].shape[1]]
 

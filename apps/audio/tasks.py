@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from core.errors import FourfoldError
 from core.runs.tasks import (
     Progress,
     Result,
@@ -127,10 +128,13 @@ def vocode(model: AudioModel, parameters: Vocode, progress: Progress) -> Result:
     from apps.audio import vocoding
     from apps.audio.media import write_waves
     from apps.audio.sound import mel_png
+    from apps.audio.waveforms import WaveCodec
     from core.runs.media import Media
 
-    vocoder = vocoding.as_vocoder(model.family)
-    sounds = {path.stem: vocoding.revoiced(vocoder, path, progress) for path in parameters.files}
+    if not isinstance(model.codec, WaveCodec):
+        raise FourfoldError(f"{model.recipe.name} is no vocoder: `fourfold audio train vocoder-speech` makes one")
+    mel = model.codec.mel
+    sounds = {path.stem: vocoding.revoiced(model.family, mel, path, progress) for path in parameters.files}
     distances = {name: round(sound.distance, 3) for name, sound in sounds.items()}
     made = {name: sound.made for name, sound in sounds.items()}
     return Result(text="\n".join(f"{name}: spectral distance {value:.3f}" for name, value in distances.items()),

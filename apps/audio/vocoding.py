@@ -50,17 +50,6 @@ def load_vocoder(name: str) -> Vocoder:
     return vocoder.eval().requires_grad_(False)
 
 
-def as_vocoder(family: Family) -> Vocoder:
-    """The family, if it is a vocoder.
-
-    Raises:
-        FourfoldError: it is another.
-    """
-    if not isinstance(family, Vocoder):
-        raise FourfoldError("the model is no vocoder: `fourfold audio train vocoder-speech` makes one")
-    return family
-
-
 def vocoder_of(name: str, mel: Mel) -> Callable[[np.ndarray], np.ndarray] | None:
     """What makes spectrograms of one kind audible: `vocode` by the vocoder of that name, None where it is "".
 
@@ -75,12 +64,12 @@ def vocoder_of(name: str, mel: Mel) -> Callable[[np.ndarray], np.ndarray] | None
         if wanted != given:
             raise FourfoldError(f"{name} is of spectrograms whose {key} is {wanted:g}, and these have {given:g}: train "
                                 f"with the vocoder's, data.mel.{key}={wanted:g}")
-    return partial(vocode, vocoder)
+    return partial(vocode, vocoder, mel)
 
 
-def vocode(vocoder: Vocoder, decibels: np.ndarray, progress: Progress | None = None) -> np.ndarray:
+def vocode(vocoder: Family, mel: Mel, decibels: np.ndarray, progress: Progress | None = None) -> np.ndarray:
     """Spectrograms `[N, mels, frames]` -> waveforms `[N, hop * (frames - 1)]` in [-1, 1], a piece after the other."""
-    values, mel, parts = torch.as_tensor(decibels, dtype=torch.float32), vocoder.mel, []
+    values, parts = torch.as_tensor(decibels, dtype=torch.float32), []
     frames = values.shape[2]
     for start in range(0, frames, AT_ONCE):
         first, last = max(0, start - AROUND), min(frames, start + AT_ONCE + AROUND)
@@ -101,18 +90,17 @@ class Revoiced:
     distance: float
 
 
-def revoiced(vocoder: Vocoder, path: Path, progress: Progress | None = None) -> Revoiced:
-    """A sound file's spectrogram made audible.
+def revoiced(vocoder: Family, mel: Mel, path: Path, progress: Progress | None = None) -> Revoiced:
+    """A sound file's spectrogram made audible by a vocoder of such spectrograms.
 
     Raises:
         FourfoldError: the file cannot be read.
     """
-    mel = vocoder.mel
     samples = read_sound(path, mel.rate)
     if len(samples) < mel.fft:
         raise FourfoldError(f"{path} lasts {1000 * len(samples) / mel.rate:.0f} milliseconds: at least "
                             f"{1000 * mel.fft / mel.rate:.0f} are needed")
     decibels = log_mel(samples[None], mel)
-    made = vocode(vocoder, decibels, progress)[0]
+    made = vocode(vocoder, mel, decibels, progress)[0]
     pair = torch.from_numpy(made)[None], torch.from_numpy(samples[: len(made)])[None]
     return Revoiced(Sound(decibels[0], mel, path.stem, made), float(spectral_distance(*pair)))

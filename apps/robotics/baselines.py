@@ -81,7 +81,7 @@ class Regression(Family):
         return 2 if self.refine else 1
 
     def forward(self, batch: Batch, player: str = "model", progress: float = 1.0) -> Loss:
-        """The squared error from nothing; with `refine` also from a share of the data and noise (MIP, eq. 5)."""
+        """The squared error from nothing; with `refine` also from a share of the data and noise (MIP)."""
         condition = self.conditioner(batch.condition, len(batch))
         error = (self.guess(torch.zeros_like(batch.x), 0.0, condition) - batch.x).square().mean()
         if self.refine:

@@ -59,7 +59,7 @@ def test_it_learns_what_a_spectrogram_sounds_like(recordings: Path, run: Path) -
     real = np.stack([tone(pitch, 0.48) for pitch in (330.0, 500.0, 870.0)])
     decibels = log_mel(real, MEL)
     untrained = Vocoder(VocoderConfig(width=24, depth=2), MEL)
-    near, far = (np.abs(log_mel(vocode(who, decibels), MEL) - decibels).mean() for who in (learned, untrained))
+    near, far = (np.abs(log_mel(vocode(who, MEL, decibels), MEL) - decibels).mean() for who in (learned, untrained))
     assert near < 6 and near < 0.6 * far  # decibels
 
 
@@ -68,7 +68,7 @@ def test_long_sounds_are_made_in_pieces_that_fit(run: Path) -> None:
     frames = AT_ONCE + 100
     decibels = log_mel(np.stack([tone(300, 64 * (frames - 1) / 8000)]), MEL)
     assert decibels.shape == (1, 32, frames)
-    pieces = vocode(load_vocoder(str(run)), decibels)
+    pieces = vocode(load_vocoder(str(run)), MEL, decibels)
     whole = model.sample_batch(1, condition={"mel": scaled(torch.from_numpy(decibels), MEL)}).x[:, 0].numpy()
     assert pieces.shape == whole.shape == (1, 64 * (frames - 1))
     assert np.abs(pieces - whole.clip(-1, 1)).max() < 1e-4
@@ -118,7 +118,7 @@ def test_sounds_of_another_kind_are_refused(run: Path) -> None:
     with pytest.raises(FourfoldError, match="whose floor is -60, and these have -50: train with the"):
         vocoder_of(str(run), mel)
     made = NoteCodec(mel=MEL, vocoder=str(run)).decode(Batch(torch.zeros(2, 1, 32, 25)))
-    by_hand = vocode(load_vocoder(str(run)), made[0].decibels[None])
+    by_hand = vocode(load_vocoder(str(run)), made[0].mel, made[0].decibels[None])
     assert np.allclose(made[0].wave(), by_hand[0], atol=1e-6)
     assert not np.allclose(by_hand[0], Sound(made[0].decibels, MEL).wave(), atol=1e-2)
     with pytest.raises(FourfoldError, match="no vocoder 'nowhere'"):
