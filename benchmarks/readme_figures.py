@@ -324,7 +324,7 @@ def _esol(m: dict[str, Any]) -> str:
     return (
         f"**ESOL**, Murcko split 8:1:1: RMSE {m['rmse']:.3f} (extra trees on the same descriptors "
         f"{m['rmse_extra_trees']:.3f}, Uni-Mol published {m['published']['uni_mol']}); over "
-        f"{len(m['rmse_balanced'])} balanced splits {m['paired_difference']:+.3f} against extra trees "
+        f"{len(m['rmse_random_scaffolds'])} splits of scaffolds in random order {m['paired_difference']:+.3f} against extra trees "
         f"({low:+.3f} to {high:+.3f}). 90 % intervals cover {100 * m['coverage_90']:.1f} % of "
         f"{m['coverage_molecules']:,} test molecules."
     )
