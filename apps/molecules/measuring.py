@@ -32,7 +32,7 @@ TRAINING = {
     "FCD/Test": 0.008, "FCD/TestSF": 0.4755, "SNN/Test": 0.6419, "SNN/TestSF": 0.5859, "Frag/Test": 1.0,
     "Frag/TestSF": 0.9986, "Scaf/Test": 0.9907, "Scaf/TestSF": 0.0, "IntDiv": 0.8567, "IntDiv2": 0.8508, "Filters": 1.0,
 }
-"""What MOSES publishes of its own training molecules: the best that 30,000 samples can be, but for copying."""
+"""What MOSES publishes of its own training molecules, all of them: 30,000 of these have a larger FCD and less Scaf."""
 AT_ONCE = 250
 """Molecules of a job: about two seconds' work."""
 COMPARED = 10_000
